@@ -1,0 +1,71 @@
+"""Options of collections and searches: frozen, keyword-only values that check themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rag_pgvector.errors import ConfigError
+
+__all__ = ["CollectionConfig", "Distance", "SearchOptions", "Storage"]
+
+Distance = Literal["cosine", "l2", "inner_product"]
+Storage = Literal["vector", "halfvec"]
+
+#: What pgvector can index, in dimensions (its README, "HNSW").
+MAX_DIMENSIONS: dict[Storage, int] = {"vector": 2000, "halfvec": 4000}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionConfig:
+    """How a collection stores and indexes its chunks.
+
+    Attributes:
+        dimensions: Length of every embedding; ``None`` takes it from the embedder.
+        distance: What "near" means. Cosine does not accept zero vectors, which an HNSW index never finds.
+        storage: ``vector`` (4 bytes a dimension, up to 2,000) or ``halfvec`` (2 bytes, up to 4,000).
+        hnsw_m: Links per node of the HNSW graph (pgvector's ``m``, 2 to 100).
+        hnsw_ef_construction: Candidates while building (pgvector's ``ef_construction``, 4 to 1,000, at least 2m).
+    """
+
+    dimensions: int | None = None
+    distance: Distance = "cosine"
+    storage: Storage = "vector"
+    hnsw_m: int = 16
+    hnsw_ef_construction: int = 64
+
+    def __post_init__(self) -> None:
+        if self.distance not in ("cosine", "l2", "inner_product"):
+            raise ConfigError(f"distance={self.distance!r}: use 'cosine', 'l2' or 'inner_product'")
+        if self.storage not in MAX_DIMENSIONS:
+            raise ConfigError(f"storage={self.storage!r}: use 'vector' or 'halfvec'")
+        most = MAX_DIMENSIONS[self.storage]
+        if self.dimensions is not None and not (type(self.dimensions) is int and 1 <= self.dimensions <= most):
+            raise ConfigError(f"dimensions={self.dimensions!r}: use a whole number from 1 to {most} ({self.storage})")
+        if not 2 <= self.hnsw_m <= 100:
+            raise ConfigError(f"hnsw_m={self.hnsw_m!r}: use 2 to 100")
+        if not max(4, 2 * self.hnsw_m) <= self.hnsw_ef_construction <= 1000:
+            raise ConfigError(f"hnsw_ef_construction={self.hnsw_ef_construction!r}: use 2 * hnsw_m to 1,000")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchOptions:
+    """How one search runs.
+
+    Attributes:
+        mode: ``dense`` compares embeddings.
+        exact: ``True`` compares every row, ``False`` uses the vector index where there is one, ``None`` lets the
+            planner choose.
+        ef_search: Candidates that the HNSW walk keeps (pgvector's ``hnsw.ef_search``, 1 to 1,000); ``None`` lets the
+            planner choose.
+    """
+
+    mode: Literal["dense"] = "dense"
+    exact: bool | None = None
+    ef_search: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode != "dense":
+            raise ConfigError(f"mode={self.mode!r}: only 'dense' exists in this version")
+        if self.ef_search is not None and not 1 <= self.ef_search <= 1000:
+            raise ConfigError(f"ef_search={self.ef_search!r}: use 1 to 1,000")

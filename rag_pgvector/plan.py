@@ -1,0 +1,52 @@
+"""Sans-IO database operations.
+
+A plan is a generator that yields steps and is sent their rows; ``Database.run`` and ``Database.arun`` are the only two
+drivers, so that synchronous and asynchronous callers run the same SQL, and a unit test can drive a plan by hand. The
+method is that of psycopg's own generators and of httpx's ``auth_flow``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+from psycopg import sql
+
+__all__ = ["Batch", "CopyIn", "Execute", "Plan", "Row", "Step"]
+
+T = TypeVar("T")
+
+Row: TypeAlias = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """One statement. It is answered with its rows (``[]`` for a statement that returns none)."""
+
+    query: sql.SQL | sql.Composed | bytes
+    params: Sequence[Any] = ()
+    #: True prepares at once, None after five uses, False never (statements that run once, such as DDL).
+    prepare: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Statements sent in one pipeline: one round trip, one implicit transaction. Answered with the last one's rows."""
+
+    steps: Sequence[Execute]
+
+
+@dataclass(frozen=True, slots=True)
+class CopyIn:
+    """COPY ... FROM STDIN (FORMAT BINARY). Answered with ``[]``. Only inside an atomic run.
+
+    ``blocks`` are ready-made pieces of the binary format, header and trailer excluded.
+    """
+
+    query: sql.Composed
+    blocks: Iterable[bytes]
+
+
+Step: TypeAlias = Execute | Batch | CopyIn
+Plan: TypeAlias = Generator[Step, list[Row], T]

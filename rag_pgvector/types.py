@@ -1,0 +1,137 @@
+"""What goes into a collection and what comes out of it: frozen values, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, overload
+
+__all__ = ["Chunk", "Document", "IndexReport", "ScoredChunk", "SearchPlan", "SearchResult", "WriteCounts"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A piece of text with its origin, as stored in one row of a collection.
+
+    ``source[char_start:char_end]`` of the stored document text equals ``content`` (half-open, in code points) for every
+    chunk that an ingestion wrote; a chunk added by hand may leave its origin out.
+
+    Attributes:
+        content: The text. It may not hold NUL (U+0000), which Postgres cannot store.
+        id: Unique within the collection (and tenant); ``None`` lets ``add`` make a UUID.
+        metadata: JSON-compatible values; filters look here.
+        embedding: One vector of the collection's dimensions, or ``None`` to let the collection's embedder make it.
+        document_id: The document that the chunk was cut from.
+        source: Where that document came from, as a person would name it (a path, a URL).
+        page_or_row: 1-based page, or 0-based data row of a table.
+        char_start: First code point of the chunk in the stored document text.
+        char_end: One past its last.
+    """
+
+    content: str
+    id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    embedding: Sequence[float] | None = field(default=None, repr=False, compare=False)
+    document_id: str | None = None
+    source: str | None = None
+    page_or_row: int | None = None
+    char_start: int | None = None
+    char_end: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """The stored text of one source, which the character spans of its chunks refer to.
+
+    Attributes:
+        id: Unique within the collection (and tenant).
+        source: Where it came from, as a person would name it.
+        text: The extracted text; for a table, its rendered rows.
+        loader: Name of the loader that extracted the text ("csv", "markdown" ...).
+        metadata: JSON-compatible values of the document as a whole.
+        profile: For a table, its columns with type, range and distinct values; else ``None``.
+        content_hash: SHA-256 of the source's bytes; tells an unchanged source from a changed one.
+    """
+
+    id: str
+    source: str
+    text: str = field(repr=False)
+    loader: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    profile: Mapping[str, Any] | None = field(default=None, repr=False)
+    content_hash: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredChunk:
+    """A chunk found by a search. ``score`` is higher-better, ``distance`` (of the vectors) lower-better."""
+
+    chunk: Chunk
+    score: float
+    distance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPlan:
+    """How a search ran and why: ``exact`` compares every candidate, ``hnsw`` walks the approximate index."""
+
+    kind: Literal["exact", "hnsw"]
+    reason: str
+    ef_search: int | None = None
+
+
+class SearchResult(Sequence[ScoredChunk]):
+    """The chunks found, best first, and the plan that found them."""
+
+    __slots__ = ("_hits", "plan")
+
+    def __init__(self, hits: Sequence[ScoredChunk], plan: SearchPlan) -> None:
+        self._hits = tuple(hits)
+        self.plan = plan
+
+    @overload
+    def __getitem__(self, index: int) -> ScoredChunk: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[ScoredChunk, ...]: ...
+    def __getitem__(self, index: int | slice) -> ScoredChunk | tuple[ScoredChunk, ...]:
+        return self._hits[index]
+
+    def __len__(self) -> int:
+        return len(self._hits)
+
+    def __iter__(self) -> Iterator[ScoredChunk]:
+        return iter(self._hits)
+
+    def __repr__(self) -> str:
+        return f"SearchResult({list(self._hits)!r}, plan={self.plan!r})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteCounts:
+    """What a write changed, in rows."""
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+
+    def __add__(self, other: WriteCounts) -> WriteCounts:
+        return WriteCounts(
+            added=self.added + other.added,
+            updated=self.updated + other.updated,
+            unchanged=self.unchanged + other.unchanged,
+            deleted=self.deleted + other.deleted,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexReport:
+    """The state of a collection's vector index after ``build_index``.
+
+    ``valid``: searches can use it. ``wanted``: the role may not create it, so the wish is recorded and search stays
+    exact. ``not_needed``: the collection is small enough to be searched exactly.
+    """
+
+    state: Literal["valid", "wanted", "not_needed"]
+    name: str
+    reason: str
