@@ -1,22 +1,23 @@
 """The errors of rag_pgvector. Every message says what was wrong, which value, and what to do.
 
-    RagPgvectorError
-    ├── ConfigError (ValueError)              a setting or an argument that cannot work
-    ├── FilterError (ValueError)              a metadata filter that is malformed or of the wrong type
-    ├── ChunkError (ValueError)               a chunk that cannot be stored: NUL byte, NaN, zero vector, long id
-    │   └── DimensionError                    a vector of the wrong length
-    ├── MissingDependencyError (ImportError)  an extra that is not installed; names it
-    ├── CollectionNotFoundError (LookupError)
-    ├── CollectionMismatchError (ValueError)  a collection exists with another configuration
-    │   └── EmbedderMismatchError             ... or was embedded by another model
-    ├── EmbeddingError (RuntimeError)         the embedder failed or returned nonsense
-    ├── LoadError (ValueError)                a source that cannot be read; has .source and .where
-    ├── ServerError (RuntimeError)            the embedded Postgres could not be started, found or stopped
-    └── DatabaseError (RuntimeError)          what Postgres or the connection said; has .sqlstate
-        ├── ConnectionFailedError (ConnectionError)
-        ├── SchemaError                       rag_pgvector's tables are missing, older or newer than this version
-        ├── ExtensionError                    the extension vector is missing or too old
-        └── PermissionDeniedError (PermissionError)
+RagPgvectorError
+├── ConfigError (ValueError)              a setting or an argument that cannot work
+├── FilterError (ValueError)              a metadata filter that is malformed or of the wrong type
+├── ChunkError (ValueError)               a chunk that cannot be stored: NUL byte, long id, metadata that is not JSON
+├── VectorError (ValueError)              a vector that cannot be stored or searched for: NaN, infinity, all zeros
+│   └── DimensionError                    ... or of the wrong length
+├── MissingDependencyError (ImportError)  an extra that is not installed; names it
+├── CollectionNotFoundError (LookupError)
+├── CollectionMismatchError (ValueError)  a collection exists with another configuration
+│   └── EmbedderMismatchError             ... or was embedded by another model
+├── EmbeddingError (RuntimeError)         the embedder failed or returned nonsense
+├── LoadError (ValueError)                a source that cannot be read; has .source and .where
+├── ServerError (RuntimeError)            the embedded Postgres could not be started, found or stopped
+└── DatabaseError (RuntimeError)          what Postgres or the connection said; has .sqlstate
+    ├── ConnectionFailedError (ConnectionError)
+    ├── SchemaError                       rag_pgvector's tables are missing, older or newer than this version
+    ├── ExtensionError                    the extension vector is missing or too old
+    └── PermissionDeniedError (PermissionError)
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ __all__ = [
     "RagPgvectorError",
     "SchemaError",
     "ServerError",
+    "VectorError",
 ]
 
 
@@ -58,7 +60,11 @@ class ChunkError(RagPgvectorError, ValueError):
     """A chunk that cannot be stored."""
 
 
-class DimensionError(ChunkError):
+class VectorError(RagPgvectorError, ValueError):
+    """A vector that can neither be stored nor searched for."""
+
+
+class DimensionError(VectorError):
     """A vector whose length is not the collection's."""
 
 

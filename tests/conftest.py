@@ -21,6 +21,23 @@ for name in ("DATABASE_URL", "ADMIN_DATABASE_URL"):
     os.environ.pop(name, None)
 
 
+#: Skips that CI expects; any other one there fails the run, so that a proof cannot quietly stop running.
+EXPECTED_SKIPS = ("long proof",)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if not os.environ.get("CI"):
+        return
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:
+        return
+    reasons = {str(report.longrepr[2]) for report in reporter.stats.get("skipped", []) if report.longrepr}
+    unexpected = sorted(reason for reason in reasons if not any(known in reason for known in EXPECTED_SKIPS))
+    if unexpected:
+        reporter.write_line(f"CI does not expect these skips: {unexpected}", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """The research data, or a skip that says where it was looked for."""

@@ -1,0 +1,49 @@
+# Each verb does its own set-up in .venv. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+
+export HF_HUB_OFFLINE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format types notebooks bench bench-store clean
+
+help: ## list the verbs
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@rm -f $(VENV)/.installed-* && touch $@
+
+install: $(STAMP) ## make .venv with everything in it
+
+demo: $(STAMP) ## embedded Postgres, bundled data, answers with citations
+	@$(BIN)/rag-pgvector demo
+
+test: $(STAMP) ## the whole test suite
+	@scripts/install_test_tools.sh
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP) ## let ruff rewrite
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP) ## mypy --strict
+	$(BIN)/mypy
+
+notebooks: $(STAMP) ## execute the notebooks from top to bottom
+	$(BIN)/jupyter execute notebooks/*.ipynb
+
+bench: bench-store ## all benchmarks
+
+bench-store: $(STAMP) ## add and search against langchain-postgres, LlamaIndex and raw psycopg
+	$(BIN)/python -m rag_pgvector.evals.bench.store --json
+
+clean: ## remove .venv and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,0 +1,73 @@
+"""What the benchmarks share: the machine's description, fair turns, percentiles, targets."""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["latency", "machine", "seconds", "target", "turns", "versions"]
+
+
+def machine() -> dict[str, Any]:
+    """The processor, how many of its cores this process may use, the load before the run, and the interpreter."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = (line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line)
+        model = next(names, model)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "cpu": model,
+        "cores": cores,
+        "load_1_min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
+
+
+def versions(*distributions: str) -> dict[str, str | None]:
+    """The installed version of each distribution, None where it is missing."""
+    return {name: _version(name) for name in distributions}
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def turns(names: Sequence[str], rounds: int, *, seed: int = 0) -> Iterator[tuple[int, str]]:
+    """``(round, name)``: every name once a round in an order drawn anew, so that drift and neighbours hit all alike."""
+    order, draw = list(names), random.Random(seed)
+    for round_ in range(rounds):
+        draw.shuffle(order)
+        for name in order:
+            yield round_, name
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    """How long a call took by the wall clock."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def latency(samples: Sequence[float]) -> dict[str, float]:
+    """Percentiles in milliseconds of samples in seconds."""
+    p50, p95 = np.percentile(np.asarray(samples) * 1e3, [50, 95])
+    return {"p50_ms": round(float(p50), 4), "p95_ms": round(float(p95), 4)}
+
+
+def target(value: float | None, goal: float, *, at_most: bool = False) -> dict[str, Any]:
+    """A ratio beside its goal; ``met`` is None where the ratio could not be measured."""
+    met = None if value is None else (value <= goal if at_most else value >= goal)
+    return {"value": None if value is None else round(value, 3), "target": goal, "at_most": at_most, "met": met}

@@ -1,0 +1,247 @@
+"""The store against the physical limit and its peers, in one run: ``python -m rag_pgvector.evals.bench.store --json``.
+
+The same rows and queries for all, each in a database of its own, calls interleaved in random order, so that the ratios
+hold although absolute times differ from machine to machine. Three stages:
+
+- ``add``: all rows in one call into an empty table without a vector index, median of rounds.
+- ``query``: k = 10 through an HNSW index built over all rows, with recall against exact search.
+- ``add_live_hnsw``: the last three tenths of the rows, in calls of a twentieth, into a table whose HNSW index is built.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import psycopg
+from rich.console import Console
+from rich.table import Table
+
+from rag_pgvector.evals.bench.contenders import (
+    CONTENDERS,
+    EF_CONSTRUCTION,
+    EF_SEARCH,
+    HNSW_M,
+    Contender,
+    Ours,
+    Rows,
+    database,
+    make_rows,
+)
+from rag_pgvector.evals.bench.measure import latency, machine, seconds, target, turns, versions
+
+__all__ = ["main", "measure"]
+
+K = 10
+ADD_ROUNDS = 3
+QUERY_PASSES = 5
+WARM_UP_ROWS = 200
+LIVE_CALLS = 6
+_ADD = ("ours", "raw", "langchain-postgres")
+_LIVE = ("ours", "raw", "llama-index")
+
+
+def measure(server: str, *, rows: int, queries: int) -> dict[str, Any]:
+    """Run every stage on a server where the user may create databases, and return the report."""
+    described: dict[str, Any] = {"machine": machine(), "server": _server(server)}
+    data = make_rows(rows, queries, k=K)
+    left_out: dict[str, str] = {}
+    # The peers' deprecations are not this benchmark's to show.
+    with warnings.catch_warnings(), ExitStack() as stack:
+        warnings.simplefilter("ignore")
+        contenders: dict[str, Contender] = {}
+        run = uuid.uuid4().hex[:8]
+        for name, make in CONTENDERS.items():
+            url = stack.enter_context(database(server, f"rag_bench_{run}_{name}"))
+            try:
+                contenders[name] = make(url, data)
+            except ImportError as error:
+                left_out[name] = f"not installed ({error})"
+                continue
+            stack.callback(contenders[name].close)
+        add = _add(server, {name: contenders[name] for name in _ADD if name in contenders}, data)
+        query = _query(contenders, data, loaded=_ADD)
+        live = _live(server, {name: contenders[name] for name in _LIVE if name in contenders}, data)
+    bulk = rows / (rows / add["rows_per_s"]["ours"] + query["contenders"]["ours"]["index_build_s"])
+    peer = live["rows_per_s"].get("llama-index")
+    return {
+        **described,
+        "versions": versions(
+            "rag-pgvector", "langchain-postgres", "llama-index-vector-stores-postgres", "psycopg", "pgvector", "numpy"
+        ),
+        "data": {"rows": rows, "dimensions": data.vectors.shape[1], "queries": queries},
+        "add": add,
+        "query": query,
+        "add_live_hnsw": live,
+        "left_out": left_out,
+        "targets": {
+            "add_vs_langchain": target(add["ratios"].get("ours/langchain-postgres"), 10),
+            "live_vs_raw_copy": target(live["ratios"]["ours/raw"], 0.9),
+            "load_then_index_vs_llama_index_live": target(bulk / peer if peer else None, 4),
+            "query_p50_vs_raw": target(query["ratios"]["ours/raw"], 1.3, at_most=True),
+        },
+    }
+
+
+def _add(server: str, contenders: dict[str, Contender], data: Rows) -> dict[str, Any]:
+    for contender in contenders.values():
+        contender.add(0, min(WARM_UP_ROWS, len(data.ids)))
+    took: dict[str, list[float]] = {name: [] for name in contenders}
+    for round_, name in turns(list(contenders), ADD_ROUNDS):
+        _say(f"add, round {round_ + 1} of {ADD_ROUNDS}: {name}")
+        contenders[name].fresh()
+        _checkpoint(server)
+        took[name].append(seconds(lambda c=contenders[name]: c.add(0, len(data.ids))))  # type: ignore[misc]
+    rates = {name: len(data.ids) / median(times) for name, times in took.items()}
+    return {
+        "rows_per_call": len(data.ids),
+        "rounds": ADD_ROUNDS,
+        "rows_per_s": {name: round(rate) for name, rate in rates.items()},
+        "ratios": _ratios(rates),
+    }
+
+
+def _live(server: str, contenders: dict[str, Contender], data: Rows) -> dict[str, Any]:
+    base = len(data.ids) * 7 // 10
+    call = (len(data.ids) - base) // LIVE_CALLS
+    for name, contender in contenders.items():
+        _say(f"add with a live index, {base} rows before: {name}")
+        contender.fresh()
+        contender.add(0, base)
+        contender.build_index()
+    _checkpoint(server)
+    took: dict[str, list[float]] = {name: [] for name in contenders}
+    for round_, name in turns(list(contenders), LIVE_CALLS):
+        start = base + round_ * call
+        took[name].append(seconds(lambda c=contenders[name], at=start: c.add(at, at + call)))  # type: ignore[misc]
+    rates = {name: call / median(times) for name, times in took.items()}
+    return {
+        "base_rows": base,
+        "rows_per_call": call,
+        "calls": LIVE_CALLS,
+        "hnsw": {"m": HNSW_M, "ef_construction": EF_CONSTRUCTION},
+        "rows_per_s": {name: round(rate) for name, rate in rates.items()},
+        "ratios": _ratios(rates),
+    }
+
+
+def _query(contenders: dict[str, Contender], data: Rows, *, loaded: Sequence[str]) -> dict[str, Any]:
+    """``loaded`` hold all rows already."""
+    report: dict[str, dict[str, Any]] = {}
+    for name, contender in contenders.items():
+        _say(f"index: {name}")
+        if name not in loaded:
+            contender.fresh()
+            contender.add(0, len(data.ids))
+        report[name] = {"index_build_s": round(seconds(contender.build_index), 3)}
+    count = len(data.queries)
+    for name, contender in contenders.items():  # this is the warm-up, too
+        found = [set(contender.ids(contender.search(i, K))) for i in range(count)]
+        hits = sum(len(ids & near) for ids, near in zip(found, data.nearest, strict=True))
+        report[name]["recall_at_10"] = round(hits / sum(map(len, data.nearest)), 4)
+    _say("query")
+    took: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn, name in turns(list(contenders), count * QUERY_PASSES):
+        took[name].append(seconds(lambda c=contenders[name], i=turn % count: c.search(i, K)))  # type: ignore[misc]
+    for name, times in took.items():
+        report[name].update(latency(times))
+    ours = contenders["ours"]
+    assert isinstance(ours, Ours)
+    p50s = {name: numbers["p50_ms"] for name, numbers in report.items()}
+    return {
+        "k": K,
+        "ef_search": EF_SEARCH,
+        "passes": QUERY_PASSES,
+        "plan": ours.plan(),
+        "contenders": report,
+        "ratios": _ratios(p50s),
+    }
+
+
+def _ratios(values: dict[str, float]) -> dict[str, float]:
+    return {f"ours/{name}": round(values["ours"] / value, 3) for name, value in values.items() if name != "ours"}
+
+
+def _server(url: str) -> dict[str, Any]:
+    with psycopg.connect(url) as conn:
+        row = conn.execute(
+            "SELECT current_setting('server_version'), current_setting('shared_buffers'), current_setting('fsync'), "
+            "current_setting('synchronous_commit'), "
+            "(SELECT default_version FROM pg_available_extensions WHERE name = 'vector')"
+        ).fetchone()
+    assert row is not None
+    return dict(zip(("postgres", "shared_buffers", "fsync", "synchronous_commit", "pgvector"), row, strict=True))
+
+
+def _checkpoint(server: str) -> None:
+    """Let nobody's writing be paid for by the next one's clock; needs pg_checkpoint's rights."""
+    with psycopg.connect(server, autocommit=True) as conn, suppress(psycopg.errors.InsufficientPrivilege):
+        conn.execute("CHECKPOINT")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _embedded_server() -> Iterator[str]:
+    from rag_pgvector import embedded
+
+    with tempfile.TemporaryDirectory(prefix="rag_pgvector_bench_") as folder:
+        home = Path(folder)
+        home.chmod(0o755)  # as root the server runs as another user
+        yield embedded.start(home=home).url
+        embedded.stop(home=home)
+
+
+def _print(report: dict[str, Any]) -> None:
+    table = Table(title=f"{report['data']['rows']} rows of {report['data']['dimensions']} dimensions")
+    for heading in ("", "add, rows/s", "add with live HNSW, rows/s", "query p50, ms", "p95, ms", "recall@10"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, query in report["query"]["contenders"].items():
+        add, live = (report[stage]["rows_per_s"].get(name) for stage in ("add", "add_live_hnsw"))
+        cells = [add, live, query["p50_ms"], query["p95_ms"], query["recall_at_10"]]
+        table.add_row(name, *("" if cell is None else f"{cell:,}" for cell in cells))
+    console = Console()
+    console.print(table)
+    for name, reason in report["left_out"].items():
+        console.print(f"{name} is left out: {reason}")
+    for name, found in report["targets"].items():
+        sign = "<=" if found["at_most"] else ">="
+        met = {True: "met", False: "NOT met", None: "not measured"}[found["met"]]
+        console.print(f"{name}: {found['value']} ({sign} {found['target']}: {met})")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; returns 0 whether or not the targets are met."""
+    parser = argparse.ArgumentParser(prog="python -m rag_pgvector.evals.bench.store", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument(
+        "--url", help="a server where databases may be created (default: an embedded one, removed after)"
+    )
+    parser.add_argument("--rows", type=int, default=10_000, help="default 10000, at least 100")
+    parser.add_argument("--queries", type=int, default=200, help="default 200")
+    options = parser.parse_args(arguments)
+    if options.rows < 100 or options.queries < 1:
+        parser.error(f"--rows {options.rows} --queries {options.queries}: use at least 100 rows and 1 query")
+    with ExitStack() as stack:
+        server = options.url or stack.enter_context(_embedded_server())
+        report = measure(server, rows=options.rows, queries=options.queries)
+    if options.json:
+        print(json.dumps(report, indent=2))
+    else:
+        _print(report)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

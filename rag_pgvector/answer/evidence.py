@@ -1,0 +1,149 @@
+"""Where evidence stands: source texts, units of answer in them, and citations cut from them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rag_pgvector.answer.sentences import Span, split
+from rag_pgvector.answer.types import Citation
+from rag_pgvector.types import Chunk
+
+__all__ = ["Source", "Unit", "cite", "extend", "source_of", "units"]
+
+#: Text read around a chunk, so that a sentence or a code block cut by its border is whole again.
+MARGIN = 1_500
+#: Longest code block or list that is taken into an answer.
+LONGEST_BLOCK = 1_500
+#: Longest text, in code points, that is read for one chunk.
+LONGEST_WINDOW = 20_000
+
+_PRONOUN = re.compile(
+    r"[\"'“(]*(?:He|She|It|They|This|These|Those|That|Its|His|Her|Their|Such|Both|The (?:latter|former)|"
+    r"Ia|Dia|Mereka|Ini|Itu|Beliau|Hal ini)\b"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A text that spans refer to: a document's stored text, or (``doc_id`` None) the content of one chunk.
+
+    ``start`` and ``end`` are the chunk's own place in it.
+    """
+
+    text: str
+    doc_id: str | None
+    start: int
+    end: int
+    stale: bool = False
+
+
+def source_of(chunk: Chunk, texts: Mapping[str, str]) -> Source:
+    """The stored text of the chunk's document if the chunk stands in it where it says, else the chunk itself."""
+    text = texts.get(chunk.document_id) if chunk.document_id is not None else None
+    if text and chunk.char_start is not None and chunk.char_end is not None:
+        if text[chunk.char_start : chunk.char_end] == chunk.content:
+            return Source(text, chunk.document_id, chunk.char_start, chunk.char_end)
+    return Source(chunk.content, None, 0, len(chunk.content), stale=bool(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What can be an answer: a sentence, or a block of code with the sentence that introduces it."""
+
+    start: int
+    end: int
+    spans: tuple[Span, ...]
+    heading: str
+
+    @property
+    def has_code(self) -> bool:
+        return any(span.kind == "code" for span in self.spans)
+
+
+def units(source: Source) -> list[Unit]:
+    """The units that begin inside the chunk, each whole even where the chunk cuts it."""
+    low = max(0, source.start - MARGIN)
+    high = min(len(source.text), max(source.end, source.start + 1) + MARGIN, source.start + LONGEST_WINDOW)
+    if low:  # begin at a paragraph, so that the first sentence is one
+        paragraph = source.text.find("\n\n", low, source.start)
+        low = paragraph + 2 if paragraph >= 0 else source.start
+    spans = [
+        Span(span.start + low, span.end + low, span.kind, span.block) for span in split(source.text[low:high])
+    ]
+    found: list[Unit] = []
+    heading = ""
+    at = 0
+    while at < len(spans):
+        span = spans[at]
+        if span.kind == "heading":
+            heading = source.text[span.start : span.end]
+        elif span.kind != "markup":
+            taken = [span]
+            if span.kind != "code" and _introduces(source.text, spans, at):
+                taken.append(spans[at + 1])
+                at += 1
+            found.append(Unit(span.start, taken[-1].end, tuple(taken), heading))
+        at += 1
+    return [unit for unit in found if unit.end > source.start and unit.start < source.end]
+
+
+def _introduces(text: str, spans: list[Span], at: int) -> bool:
+    """True where a sentence is followed by its code: it ends in a colon, or stands alone before the block."""
+    if at + 1 >= len(spans) or spans[at + 1].kind != "code":
+        return False
+    if spans[at + 1].end - spans[at + 1].start > LONGEST_BLOCK:
+        return False
+    alone = at == 0 or spans[at - 1].block != spans[at].block
+    return alone or text[spans[at].end - 1] == ":"
+
+
+def extend(source: Source, all_units: list[Unit], unit: Unit) -> tuple[int, int]:
+    """The unit's span, with its neighbour where it cannot be understood alone.
+
+    The sentence before one that begins with a pronoun; the list after one that ends in a colon.
+    """
+    start, end = unit.start, unit.end
+    at = all_units.index(unit)
+    first = unit.spans[0]
+    if at and first.kind == "sentence" and _PRONOUN.match(source.text, start):
+        before = all_units[at - 1]
+        if before.spans[-1].block == first.block and not before.has_code:
+            start = before.start
+    if source.text[end - 1] == ":":
+        for following in all_units[at + 1 :]:
+            if following.spans[0].kind not in ("item", "row") or following.end - end > LONGEST_BLOCK:
+                break
+            if following.heading != unit.heading:
+                break
+            end = following.end
+    return start, end
+
+
+def cite(
+    chunk: Chunk,
+    source: Source,
+    start: int,
+    end: int,
+    *,
+    score: float | None = None,
+    answer_span: tuple[int, int] | None = None,
+    columns: tuple[str, ...] | None = None,
+) -> Citation:
+    """A citation whose snippet is cut from the source here and nowhere else."""
+    return Citation(
+        source=chunk.source or chunk.document_id or chunk.id or "",
+        snippet=source.text[start:end],
+        page_or_row=chunk.page_or_row,
+        char_start=start,
+        char_end=end,
+        chunk_id=chunk.id or "",
+        doc_id=source.doc_id,
+        content_sha256=hashlib.sha256(source.text.encode("utf-8", "surrogatepass")).hexdigest(),
+        answer_start=answer_span[0] if answer_span else None,
+        answer_end=answer_span[1] if answer_span else None,
+        retrieval_score=score,
+        columns=columns,
+    )

@@ -1,0 +1,272 @@
+"""Lexical evidence: terms of a question, how rare they are among the candidates, and how much of them a text covers.
+
+Rarity (idf) comes from the candidates at hand; what a term's form says about it (a function word, a number, a name, an
+identifier) comes from the question. Words are reduced by a light stemmer for English, Malay and Indonesian: a stem is
+only ever compared with stems of the same stemmer, so it need not be a word.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+__all__ = ["Query", "fold", "idf", "read_query", "stem", "terms", "tokens"]
+
+#: Words that say how something is asked, not what: they weigh nothing.
+STOPWORDS = frozenset(
+    """
+    a about after all also am an and any are as at be because been before being between both but by can could did do
+    does doing done during each for from get give had has have having he her here hers him his how i if in into is it
+    its itself just let may me might mine more most much must my of off on one only onto or other our ours out over own
+    per please shall she should so some such tell than that the their theirs them then there these they this those
+    through to too under until up upon us very was we were what whats when where whether which while who whom whose why
+    will with within without would you your yours
+    show find list many kind type called name named exactly actually
+    ada adakah adalah agar akan aku anda antara apa apabila apakah atas atau awak bagai bagaimana bagaimanakah bagi bahawa
+    bahwa banyak beberapa berapa berapakah berikan bila bilakah boleh bukan dalam dan dapat dari daripada dengan di dia
+    dimana dimanakah hanya hingga ia ialah ini itu jika juga kah kami kamu kapan kapankah karena ke kepada kerana ketika
+    kita lagi lah lebih mana manakah mengapa mereka nama namanya namun nya oleh pada para pun pula saat saja sahaja saya
+    sebagai sebuah secara seorang seperti serta setiap siapa siapakah sudah suatu tahukah telah tentang terhadap tersebut
+    tunjukkan untuk yaitu yakni yang
+    """.split()
+)
+
+#: Words that a question's frame brings along and an answer seldom repeats: they weigh half.
+FRAME_WORDS = frozenset(
+    """
+    amount around call consider describe different example explain happen know known kind like main mean number occur
+    people place purpose reason refer see term thing time two use used using usually way work year
+    tahun orang jumlah tempat masa waktu terjadi digunakan disebut dikenal merupakan terletak
+    """.split()
+)
+
+_WORD = re.compile(
+    r"\d+(?:[.,]\d+)*(?:st|nd|rd|th|s)?(?![^\W_])"  # 1,234.5  10th  1990s
+    r"|[^\W_]+(?:['’][^\W_]+)*(?:[._:\-]+[^\W_]+)*(?:\(\))?",  # word, don't, snake_case, a.b, A::B, copy()
+    re.UNICODE,
+)
+_CJK = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\u0e00-\u0e7f]+")
+_PART = re.compile(r"[^\W_]+")
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+
+
+def fold(text: str) -> str:
+    """Case, width, accents and typographic apostrophes removed: what two spellings of a word share."""
+    decomposed = unicodedata.normalize("NFKD", text.replace("’", "'").casefold())
+    return "".join(char for char in decomposed if not unicodedata.combining(char))
+
+
+def number(text: str) -> str | None:
+    """The digits of a number without its thousands separators, ``None`` where ``text`` has none."""
+    found = _NUMBER.match(text)
+    if not found:
+        return None
+    digits = found.group()
+    if re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", digits):
+        digits = digits.replace(",", "")
+    return digits
+
+
+@lru_cache(maxsize=65_536)
+def stem(word: str) -> str:
+    """A light stem: English inflections, and the commonest Malay and Indonesian affixes."""
+    if word.endswith("'s"):
+        word = word[:-2]
+    if len(word) < 4 or not word.isalpha():
+        return word
+    for suffix in ("kannya", "annya", "nya", "kan", "lah", "kah"):
+        if word.endswith(suffix) and len(word) - len(suffix) >= 4:
+            word = word[: -len(suffix)]
+            break
+    for suffix, instead in (
+        ("ational", "ate"),
+        ("ization", "ize"),
+        ("isation", "ize"),
+        ("fulness", "ful"),
+        ("iveness", "ive"),
+        ("ements", ""),
+        ("ations", "ate"),
+        ("ation", "ate"),
+        ("ement", ""),
+        ("ments", ""),
+        ("ment", ""),
+        ("ness", ""),
+        ("ions", ""),
+        ("ion", ""),
+        ("ies", "y"),
+        ("ied", "y"),
+        ("ings", ""),
+        ("ing", ""),
+        ("ance", ""),
+        ("ence", ""),
+        ("able", ""),
+        ("ible", ""),
+        ("sses", "ss"),
+        ("ers", ""),
+        ("ors", ""),
+        ("ed", ""),
+        ("er", ""),
+        ("or", ""),
+        ("es", ""),
+        ("ly", ""),
+        ("al", ""),
+    ):
+        if word.endswith(suffix) and len(word) - len(suffix) >= 3:
+            word = word[: -len(suffix)] + instead
+            break
+    else:
+        if word.endswith("s") and not word.endswith(("ss", "us", "is")):
+            word = word[:-1]
+    if len(word) > 4 and word[-1] in "ey":
+        word = word[:-1]
+    if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "aeiou":
+        word = word[:-1]
+    return word
+
+
+def tokens(text: str) -> list[str]:
+    """The surface words, numbers and identifiers of a text, in order. Scripts without spaces give pairs of characters."""
+    found: list[str] = []
+    for match in _WORD.finditer(text):
+        word = match.group()
+        if _CJK.search(word):
+            for run in _CJK.findall(word):
+                found += [run[i : i + 2] for i in range(len(run) - 1)] or [run]
+            found += [part for part in _CJK.split(word) if _PART.search(part)]
+        else:
+            found.append(word)
+    return found
+
+
+@lru_cache(maxsize=65_536)
+def _terms_of(token: str) -> tuple[str, ...]:
+    digits = number(token)
+    if digits is not None and digits[-1].isdigit() and re.fullmatch(r"[\d.,]+(st|nd|rd|th|s)?", token):
+        return (digits,)
+    folded = fold(token)
+    parts = _PART.findall(folded)
+    if len(parts) < 2:
+        return (stem(folded.removesuffix("()")),)
+    whole = (folded.removesuffix("()"),) if re.search(r"[._:(]", folded) else ()
+    # "well-known" is also "well" and "known"; "don't" stays whole.
+    return (*whole, *(map(stem, parts) if "'" not in folded else (stem(folded),)))
+
+
+def terms(text: str) -> list[str]:
+    """The terms of a text: folded, stemmed, numbers without separators; an identifier gives itself and its parts."""
+    return [term for token in tokens(text) for term in _terms_of(token)]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a question asks for.
+
+    Attributes:
+        text: The question.
+        weights: Weight of each content term by its form, before rarity.
+        pairs: Neighbouring content terms.
+        names: Terms of capitalised names (not the first word's capital).
+        numbers: Numbers and years; evidence without them is no evidence.
+        literals: Quoted strings and identifiers, folded; the same.
+        wants: What the answer should hold: "number", "year", "date", "name", "code" or "".
+    """
+
+    text: str
+    weights: Mapping[str, float]
+    pairs: tuple[tuple[str, str], ...]
+    names: frozenset[str]
+    numbers: frozenset[str]
+    literals: frozenset[str]
+    wants: str
+
+
+_QUOTED = re.compile("\"([^\"\n]{2,80})\"|“([^”\n]{2,80})”|`([^`\n]{1,80})`|(?<!\\w)'([^'\n]{2,80})'(?!\\w)")
+_IDENTIFIER = re.compile(r"(?<![\w.])(?:\w*[^\W\d_]\w*(?:_\w+)+|\w+(?:::\w+)+|\w+\(\)|[a-z]+[A-Z]\w*)")
+_WANTS = (
+    ("code", r"\b(?:how (?:do|does|can|to|is|are)\b.*\b(?:code|write|written|call|invoke|syntax|install)|syntax|command)\b"),
+    ("year", r"\b(?:what|which|in what|in which) year\b|\btahun (?:berapa|apa)\b|\bpada tahun berapa"),
+    ("date", r"\bwhen\b|\bwhat (?:date|day)\b|\b(?:bila|bilakah|kapan|kapankah)\b"),
+    ("number", r"\bhow (?:many|much|long|far|tall|old|large|big|high)\b|\bwhat (?:percent|number|fraction)|\bberapa"),
+    ("name", r"\bwho(?:m|se)?\b|\bsiapa(?:kah)?\b"),
+)
+
+
+def read_query(question: str) -> Query:
+    """Takes a question apart."""
+    weights: dict[str, float] = {}
+    order: list[str] = []
+    names: set[str] = set()
+    numbers: set[str] = set()
+    shouted = question.upper() == question
+    for index, token in enumerate(tokens(question)):
+        digits = number(token)
+        for term in _terms_of(token):
+            folded = fold(token)
+            if folded in STOPWORDS or (term in STOPWORDS and len(term) < 3):
+                continue
+            if len(term) == 1 and not term.isdigit() and term.isascii() and not token.isupper():
+                continue
+            weight = 1.0
+            if folded in FRAME_WORDS:
+                weight = 0.5
+            elif digits is not None and term == digits:
+                weight = 1.5
+                numbers.add(term)
+            elif token[0].isupper() and not shouted and (index > 0 or token[1:].isupper()):
+                weight = 1.3
+                names.add(term)
+            weights[term] = max(weight, weights.get(term, 0.0))
+            order.append(term)
+    literals = {fold(next(group for group in match.groups() if group)).strip() for match in _QUOTED.finditer(question)}
+    literals |= {fold(match.group()).removesuffix("()") for match in _IDENTIFIER.finditer(question)}
+    wants = next((kind for kind, pattern in _WANTS if re.search(pattern, question, re.IGNORECASE)), "")
+    return Query(
+        text=question,
+        weights=weights,
+        pairs=tuple(dict.fromkeys(zip(order, order[1:], strict=False))),
+        names=frozenset(names),
+        numbers=frozenset(numbers),
+        literals=frozenset(literal for literal in literals if literal),
+        wants=wants,
+    )
+
+
+def idf(query: Query, texts: Iterable[set[str]], count: int) -> dict[str, float]:
+    """Weight of each of the question's terms: its form times how rare it is among the candidates.
+
+    Args:
+        texts: The set of terms of each candidate.
+        count: How many there are.
+    """
+    frequency = dict.fromkeys(query.weights, 0)
+    for text in texts:
+        for term in query.weights.keys() & text:
+            frequency[term] += 1
+    return {
+        term: weight * math.log(1.0 + (count + 0.5) / (frequency[term] + 0.5)) for term, weight in query.weights.items()
+    }
+
+
+def coverage(weights: Mapping[str, float], present: set[str]) -> float:
+    """The share of the weight that stands in a text, 0 to 1."""
+    total = sum(weights.values())
+    return sum(weight for term, weight in weights.items() if term in present) / total if total else 0.0
+
+
+def pair_coverage(query: Query, sequence: Sequence[str]) -> float:
+    """The share of the question's neighbouring terms that stand within four terms of each other in a text."""
+    if not query.pairs:
+        return 0.0
+    places: dict[str, list[int]] = {}
+    for place, term in enumerate(sequence):
+        if term in query.weights:
+            places.setdefault(term, []).append(place)
+    near = sum(
+        any(abs(i - j) <= 4 for i in places.get(first, ()) for j in places.get(second, ()))
+        for first, second in query.pairs
+    )
+    return near / len(query.pairs)

@@ -1,0 +1,66 @@
+"""Which way a question is answered: from the cells of a table where it reads like one of its columns, else from prose."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from rag_pgvector.answer.extractive import extract
+from rag_pgvector.answer.lexical import read_query
+from rag_pgvector.answer.steps import Answering, Tables
+from rag_pgvector.answer.types import GroundedAnswer
+from rag_pgvector.errors import ConfigError
+
+__all__ = ["LONGEST_QUESTION", "answer"]
+
+#: Questions are read up to here; what is longer is a document.
+LONGEST_QUESTION = 4_000
+
+
+def answer(
+    question: str, *, k: int = 3, filter: Mapping[str, Any] | None = None, threshold: float = 0.6
+) -> Answering:
+    """Answers a question from what the steps find.
+
+    Args:
+        question: What is asked, up to 4,000 characters.
+        k: Most citations, at least 1.
+        filter: Conditions on the metadata of every chunk that may be read.
+        threshold: Least confidence for an answer, 0 to 1.
+
+    Returns:
+        A generator of steps; its value is a ``GroundedAnswer``. Whatever the question is, it does not raise.
+
+    Raises:
+        ConfigError: ``k`` or ``threshold`` is out of range.
+    """
+    if not (type(k) is int and k >= 1):
+        raise ConfigError(f"k={k!r}: use a whole number of citations, at least 1")
+    if not 0.0 <= threshold <= 1.0:
+        raise ConfigError(f"threshold={threshold!r}: use a probability from 0 to 1")
+    return _answer(question, k, filter, threshold)
+
+
+def _answer(question: str, k: int, filter: Mapping[str, Any] | None, threshold: float) -> Answering:
+    cleaned = _clean(question)
+    if not any(char.isalnum() for char in cleaned):
+        return GroundedAnswer(answer=None, confidence=0.0, failure_mode="invalid_query", threshold=threshold)
+    documents = yield Tables()
+    tables = [document for document in documents if document.profile]
+    query = read_query(cleaned)
+    return (
+        yield from extract(
+            query, k=k, filter=filter, threshold=threshold, tables=frozenset(document.id for document in tables)
+        )
+    )
+
+
+def _clean(question: str) -> str:
+    """One line: control and invisible characters become blanks or go."""
+    kept = "".join(
+        " " if char.isspace() or unicodedata.category(char) == "Cc" else char
+        for char in question[:LONGEST_QUESTION]
+        if unicodedata.category(char) not in ("Cf", "Cs", "Co", "Cn")
+    )
+    return " ".join(kept.split())

@@ -1,0 +1,241 @@
+"""Sentences with their exact place in a text.
+
+Plain prose, Markdown and reStructuredText: a heading, a list item's sentences, a table's row and a block of code are
+spans of their own. ``text[span.start:span.end]`` is the sentence; nothing is normalised, so a slice is a quotation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Kind", "Span", "split"]
+
+Kind = Literal["sentence", "heading", "item", "row", "code", "markup"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One sentence, or one block that is not prose. ``block`` numbers the block it stands in."""
+
+    start: int
+    end: int
+    kind: Kind
+    block: int
+
+
+_ABBREVIATIONS = frozenset(
+    """
+    adj al approx art assoc ave capt cf ch chap co col corp dept dr ed eds eq eqs esp est etc ex fig figs gen gov hon inc
+    jan feb mar apr jun jul aug sep sept oct nov dec jr lt ltd maj messrs mr mrs ms mt no nos op ph pp prof pt rep rev sec
+    sen sgt sr st tab univ viz vol vols vs dll dsb dst hlm jl no tn ny sdn bhd
+    """.split()
+)
+_END = re.compile(r"[.!?…]+[\"'”’»)\]*_`]*(?=\s)|[。！？｡]+[」』）”]*")
+_OPENER = re.compile(r"[\"'“‘«(\[*_`:<~!¿¡]*([^\W_]|\d|[$€£¥%#@/\\{|\-–—])")
+_FENCE = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})")
+_HEADING = re.compile(r"[ \t]{0,3}#{1,6}[ \t]+\S")
+_UNDERLINE = re.compile(r"[ \t]{0,3}([=\-~^\"'`#*+.:_])\1{2,}[ \t]*$")
+_ITEM = re.compile(r"[ \t]*(?:[-*+•‣]|\(?(?:\d{1,3}|[a-zA-Z])[.)])[ \t]+(?=\S)")
+_ROW = re.compile(r"[ \t]*[|+].*[|+][ \t]*$")
+_DIRECTIVE = re.compile(r"[ \t]*(?:\.\. (?!\[)|:[\w\-]+:[ \t]|\.\.$|__[ \t])")
+_CODE_DIRECTIVE = re.compile(r"[ \t]*\.\. (?:code|code-block|sourcecode|literalinclude|parsed-literal)::")
+_TAG = re.compile(r"[ \t]*</?[a-zA-Z!][^>\n]*>[ \t]*$")
+
+
+def split(text: str) -> list[Span]:
+    """The spans of a text in order. They do not overlap; white space between them belongs to none."""
+    return list(_spans(text))
+
+
+@dataclass(slots=True)
+class _Line:
+    start: int
+    end: int
+    text: str
+
+    @property
+    def indent(self) -> int:
+        expanded = self.text.expandtabs(4)
+        return len(expanded) - len(expanded.lstrip())
+
+    @property
+    def blank(self) -> bool:
+        return not self.text.strip()
+
+
+def _lines(text: str) -> list[_Line]:
+    lines: list[_Line] = []
+    start = 0
+    for piece in text.split("\n"):
+        lines.append(_Line(start, start + len(piece), piece.rstrip("\r")))
+        start += len(piece) + 1
+    return lines
+
+
+def _spans(text: str) -> Iterator[Span]:
+    lines = _lines(text)
+    block = 0
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        if line.blank:
+            at += 1
+            continue
+        block += 1
+        kind, upto = _block(lines, at)
+        first, last = line.start, lines[upto - 1].end
+        if kind in ("code", "heading", "markup"):
+            yield from _trimmed(text, first, last, kind, block, keep_indent=kind == "code")
+        elif kind == "row":
+            for row in lines[at:upto]:
+                if re.search(r"[^\W_]", row.text):
+                    yield from _trimmed(text, row.start, row.end, "row", block)
+        else:
+            marker = _ITEM.match(text, first, last) if kind == "item" else None
+            yield from _sentences(text, marker.end() if marker else first, last, kind, block)
+        at = upto
+
+
+def _block(lines: list[_Line], at: int) -> tuple[Kind, int]:
+    """The kind of the block that starts at a line, and the line after it."""
+    line = lines[at]
+    if fence := _FENCE.match(line.text):
+        upto = at + 1
+        closing = fence.group(1)
+        while upto < len(lines) and not lines[upto].text.strip().startswith(closing):
+            upto += 1
+        return "code", min(upto + 1, len(lines))
+    if _HEADING.match(line.text):
+        return "heading", at + 1
+    following = lines[at + 1] if at + 1 < len(lines) else None
+    if _UNDERLINE.match(line.text):
+        if (
+            at + 2 < len(lines)
+            and following
+            and not following.blank
+            and lines[at + 2].text.strip() == line.text.strip()
+        ):
+            return "heading", at + 3  # over- and underlined
+        return "markup", at + 1
+    if following and _UNDERLINE.match(following.text) and len(following.text.strip()) >= min(3, len(line.text.strip())):
+        if not _ROW.match(following.text) and len(line.text.strip()) <= 120:
+            return "heading", at + 2
+    if _literal(lines, at):
+        return "code", _indented(lines, at, line.indent)
+    if _CODE_DIRECTIVE.match(line.text):
+        # The options of the directive and its body are one block with it.
+        body = at + 1
+        while body < len(lines) and lines[body].blank:
+            body += 1
+        if body < len(lines) and lines[body].indent > line.indent:
+            return "code", _indented(lines, body, line.indent + 1)
+        return "markup", at + 1
+    if _DIRECTIVE.match(line.text) or _TAG.match(line.text):
+        return "markup", at + 1
+    if _ROW.match(line.text) and line.text.count("|") + line.text.count("+") >= 2:
+        upto = at + 1
+        while upto < len(lines) and _ROW.match(lines[upto].text):
+            upto += 1
+        return "row", upto
+    kind: Kind = "item" if _ITEM.match(line.text) else "sentence"
+    upto = at + 1
+    while upto < len(lines) and not _starts_block(lines, upto):
+        upto += 1
+    return kind, upto
+
+
+def _starts_block(lines: list[_Line], at: int) -> bool:
+    line = lines[at]
+    if line.blank or _FENCE.match(line.text) or _HEADING.match(line.text) or _ITEM.match(line.text):
+        return True
+    if _ROW.match(line.text) and line.text.lstrip().startswith("|"):
+        return True
+    return bool(_DIRECTIVE.match(line.text) or _TAG.match(line.text))
+
+
+def _literal(lines: list[_Line], at: int) -> bool:
+    """True where an indented line is code: after a paragraph that ends in a colon, or by Markdown's four spaces."""
+    indent = lines[at].indent
+    if indent == 0 or _ITEM.match(lines[at].text):
+        return False
+    before = at - 1
+    while before >= 0 and lines[before].blank:
+        before -= 1
+    if before < 0 or before == at - 1:
+        return False
+    introducer = lines[before]
+    if introducer.text.rstrip().endswith("::") and indent > introducer.indent:
+        return True
+    # A list item's further paragraphs are indented too: they are prose.
+    back = before
+    while back >= 0 and not lines[back].blank:
+        if _ITEM.match(lines[back].text) or _DIRECTIVE.match(lines[back].text):
+            return False
+        back -= 1
+    return indent >= 4 and introducer.indent < 4 and not _DIRECTIVE.match(introducer.text)
+
+
+def _indented(lines: list[_Line], at: int, indent: int) -> int:
+    upto = last = at
+    while upto < len(lines) and (lines[upto].blank or lines[upto].indent >= max(indent, 1)):
+        if not lines[upto].blank:
+            last = upto
+        upto += 1
+    return last + 1
+
+
+def _trimmed(text: str, start: int, end: int, kind: Kind, block: int, *, keep_indent: bool = False) -> Iterator[Span]:
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    while start < end and text[start].isspace() and not (keep_indent and text[start] in " \t"):
+        start += 1
+    if start < end:
+        yield Span(start, end, kind, block)
+
+
+def _sentences(text: str, start: int, end: int, kind: Kind, block: int) -> Iterator[Span]:
+    begin = start
+    for match in _END.finditer(text, start, end):
+        stop = match.end()
+        if match.group()[0] not in "。！？｡" and not _ends(text, begin, match.start(), stop, end):
+            continue
+        if text.count("`", begin, stop) % 2:
+            continue  # inside inline code
+        yield from _trimmed(text, begin, stop, kind, block)
+        begin = stop
+    yield from _trimmed(text, begin, end, kind, block)
+
+
+def _ends(text: str, begin: int, dot: int, stop: int, end: int) -> bool:
+    """True where the punctuation at ``dot`` ends a sentence."""
+    following = stop
+    while following < end and text[following].isspace():
+        following += 1
+    if following >= end:
+        return True
+    opener = _OPENER.match(text, following, end)
+    if not opener or opener.group(1).islower():
+        # "e.g. this", "Yahoo! is"; but "ef_search. hnsw.ef_search is" begins with a lower-case identifier.
+        return bool(re.match(r"[a-z][\w.]*[_.(]\w", text[following : following + 60])) and text[dot] == "."
+    if text[dot : dot + 2] == "..":
+        return not text[dot - 1 : dot].isspace()  # "COPY ... FROM" goes on
+    if text[dot] != ".":
+        return True
+    word = re.search(r"[^\s(\[\"'“‘]*$", text[begin:dot])
+    last = word.group() if word else ""
+    if re.fullmatch(r"\d{1,3}", last) and begin + len(last) >= dot:
+        return False  # "1. First"
+    if last.casefold() in _ABBREVIATIONS:
+        # "etc." and "Inc." end sentences too; a title or "No." does not.
+        return last.casefold() in {"etc", "inc", "ltd", "co", "corp", "al", "dll", "bhd", "dsb", "est"} and bool(
+            re.match(r"(?:The|In|It|This|A|An|On|He|She|They|For|At)\b", text[following:end])
+        )
+    if re.fullmatch(r"(?:[^\W\d_]\.)*[^\W\d_]", last) and (last[-1].isupper() or "." in last):
+        # Initials ("J. Smith", "U.S. Army"), unless a word follows that begins sentences.
+        return bool(re.match(r"(?:The|In|It|This|These|On|He|She|They|For|At|But|However)\b", text[following:end])) and (
+            len(last) > 1
+        )
+    return True

@@ -1,0 +1,56 @@
+"""What an answer asks of the world.
+
+``rag_pgvector.answer.answer`` is a generator that yields these steps and is sent their replies, so that it runs the same
+under ``Collection.ask`` and ``Collection.aask``, and a test can drive it with no database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from rag_pgvector.answer.types import GroundedAnswer
+
+__all__ = ["Answering", "EmbedTexts", "Find", "Rows", "Step", "Tables", "Texts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """The ``k`` chunks nearest to the question. Answered with a ``SearchResult``, best first."""
+
+    question: str
+    k: int
+    filter: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of one table that match a filter, in any order. Answered with a ``list[Chunk]``, at most ``limit`` long."""
+
+    document_id: str
+    filter: Mapping[str, Any] | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The documents that are tables. Answered with a ``list[Document]``: profile kept, text left empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The stored texts of documents. Answered with a ``dict`` from id to text; unknown ids are left out."""
+
+    document_ids: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedTexts:
+    """Answered with an array of shape ``(len(texts), dimensions)``, one row per text."""
+
+    texts: Sequence[str]
+
+
+Step: TypeAlias = Find | Rows | Tables | Texts | EmbedTexts
+Answering: TypeAlias = Generator[Step, Any, GroundedAnswer]

@@ -1,0 +1,261 @@
+"""The verbs of the main job: demo, ingest, search, ask."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import asdict
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rag_pgvector.cli.options import CollectionName, Filter, Json, Url, open_database, read_filter
+from rag_pgvector.cli.output import complain, place, printable, progress, say, say_json, working
+
+if TYPE_CHECKING:
+    from rag_pgvector.answer import Citation, GroundedAnswer
+    from rag_pgvector.collection import Collection
+    from rag_pgvector.database import Database
+    from rag_pgvector.ingest import Failure, IngestReport
+
+__all__ = ["register"]
+
+#: Above it, a search is an export.
+_MOST_RESULTS = 10_000
+
+_WHY_NO_ANSWER = {
+    "no_results": "nothing was found to read",
+    "low_confidence": "the best candidate stays below the threshold",
+    "insufficient_evidence": "something that the question names stands nowhere in the evidence",
+    "conflicting_evidence": "the sources contradict each other",
+    "unverified_citation": "a quotation stands nowhere in the sources",
+    "ungrounded_answer": "the sources do not support the answer",
+    "invalid_query": "the question holds no words",
+    "filter_empty": "no chunk satisfies the filter",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add these verbs to the command line."""
+    app.command(epilog="Example: rag-pgvector demo")(demo)
+    app.command(epilog="Example: rag-pgvector ingest data/ notes.md 'more/*.csv' --collection docs")(ingest)
+    app.command(epilog="Example: rag-pgvector search 'inflation in 2023' --collection docs -k 10")(search)
+    app.command(epilog="Example: rag-pgvector ask 'what is CPI for 2023?' --collection docs --json")(ask)
+
+
+# ------------------------------------------------------------------------------------------------------------- demo
+
+
+def demo(url: Url = None, as_json: Json = False) -> None:
+    """Load bundled data into the collection "demo" and ask it four questions.
+
+    Repeat it as you like: the second run embeds nothing again.
+    """
+    from rag_pgvector.answer.predict import predict
+    from rag_pgvector.demo import NEXT_COMMANDS, QUESTIONS, load
+
+    with open_database(url) as db:
+        with progress() as tell:
+            collection, report = load(db, progress=tell)
+        if as_json:
+            answers = [
+                {"shows": each.shows, "question": each.text}
+                | predict(collection, each.text).model_dump(mode="json")
+                for each in QUESTIONS
+            ]
+            say_json({"ingest": report.to_dict(), "answers": answers, "next": list(NEXT_COMMANDS)})
+            return
+        say(_ingested(report, collection.name))
+        for number, each in enumerate(QUESTIONS, 1):
+            say()
+            say(f"{number}. {each.text}   ({each.shows})", style="bold")
+            _say_answer(predict(collection, each.text).prediction)
+    say()
+    say("Try next:", style="bold")
+    for command in NEXT_COMMANDS:
+        say(f"  {command}")
+
+
+# ----------------------------------------------------------------------------------------------------------- ingest
+
+
+def ingest(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Files, folders (with their subfolders) and globs.")
+    ],
+    name: CollectionName,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first file or row that cannot be read.")] = False,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Bring files into a collection, which is created if absent. A second run does only what changed.
+
+    A file that cannot be read is left out and named on stderr, one line per file. The exit code is 0 as long as
+    anything could be ingested, and 1 if nothing could, or with --strict at the first file or row that cannot be read.
+    """
+    from rag_pgvector.ingest import ingest as run
+    from rag_pgvector.ingest.sources import find_files
+
+    list(find_files(paths))  # a path that does not exist is told before a collection is made
+    with open_database(url) as db:
+        collection = _open_or_create(db, name)
+        with progress() as tell:
+            report = run(collection, paths, strict=strict, progress=tell)
+    for line in _failures(report.failed):
+        complain(line)
+    if as_json:
+        say_json(report.to_dict())
+    elif report.documents:
+        say(_ingested(report, name))
+    if not report.documents:
+        complain(f"nothing could be ingested into {name!r}")
+        raise typer.Exit(1)
+
+
+def _open_or_create(db: Database, name: str) -> Collection:
+    """An existing collection with whatever configuration it has, or a new one with the embedder's dimensions."""
+    from rag_pgvector.config import CollectionConfig
+    from rag_pgvector.errors import CollectionNotFoundError
+
+    try:
+        return db.collection(name)
+    except CollectionNotFoundError:
+        return db.collection(name, config=CollectionConfig())
+
+
+def _ingested(report: IngestReport, name: str) -> str:
+    changes = ", ".join(
+        f"{count} {what}"
+        for what in ("added", "updated", "unchanged", "deleted")
+        if (count := getattr(report, what)) or what == "added"
+    )
+    text = (
+        f"{report.documents} documents with {report.chunks} chunks in collection {name!r} ({changes}) "
+        f"after {report.seconds:.1f} s"
+    )
+    if report.failed:
+        text += f"; {len(report.failed)} files or rows left out"
+    if report.index is not None and report.index.state == "wanted":
+        text += f"; no vector index: {report.index.reason}"
+    return text
+
+
+def _failures(failed: tuple[Failure, ...]) -> list[str]:
+    """One line per file: its first failure, and how many more there are."""
+    by_source: dict[str, list[Failure]] = {}
+    for failure in failed:
+        by_source.setdefault(failure.source, []).append(failure)
+    lines = []
+    for source, failures in by_source.items():
+        first, more = failures[0], len(failures) - 1
+        where = f", {first.where}" if first.where else ""
+        lines.append(f"{source}{where}: {first.reason}" + (f" (and {more} more in this file)" if more else ""))
+    return lines
+
+
+# ----------------------------------------------------------------------------------------------------------- search
+
+
+def search(
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to look for.")],
+    name: CollectionName,
+    k: Annotated[int, typer.Option("-k", min=1, max=_MOST_RESULTS, help="How many chunks.")] = 4,
+    filter: Filter = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Print the chunks nearest to a question, best first. Score is higher-better; rows are counted from 0."""
+    conditions = read_filter(filter)
+    with open_database(url) as db:
+        collection = db.collection(name)
+        with working("searching"):
+            found = collection.search(question, k=k, filter=conditions)
+    if as_json:
+        results = [
+            {
+                "id": hit.chunk.id,
+                "document_id": hit.chunk.document_id,
+                "source": hit.chunk.source,
+                "page_or_row": hit.chunk.page_or_row,
+                "score": hit.score,
+                "content": hit.chunk.content,
+                "metadata": dict(hit.chunk.metadata),
+            }
+            for hit in found
+        ]
+        say_json({"results": results, "plan": asdict(found.plan)})
+        return
+    for number, hit in enumerate(found, 1):
+        where = place(hit.chunk.source, hit.chunk.page_or_row, row=_is_table(hit.chunk.source))
+        say(f"{number}. {hit.score:.3f}  {where}", style="bold")
+        say(_quoted(hit.chunk.content))
+    if not found:
+        say("nothing found")
+    say(f"{found.plan.kind} search: {found.plan.reason}", style="dim")
+
+
+# -------------------------------------------------------------------------------------------------------------- ask
+
+
+def ask(
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to answer.")],
+    name: CollectionName,
+    k: Annotated[
+        int | None,
+        typer.Option("-k", min=1, max=_MOST_RESULTS, help="Most citations.  [default: RAG_TOP_K, 3]", show_default=False),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, max=1.0, help="Least confidence of an answer.  [default: CONF_THRESHOLD, 0.6]", show_default=False
+        ),
+    ] = None,
+    filter: Filter = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Answer a question with verbatim citations, or say why there is no answer (which is exit code 0, too)."""
+    from rag_pgvector.answer.predict import predict
+
+    conditions = read_filter(filter)
+    with open_database(url) as db:
+        collection = db.collection(name)
+        with working("reading"):
+            response = predict(collection, question, k=k, filter=conditions, threshold=threshold)
+    if as_json:
+        say_json(response.model_dump(mode="json"))
+    else:
+        _say_answer(response.prediction)
+
+
+def _say_answer(answer: GroundedAnswer) -> None:
+    if answer.answer is not None:
+        say(textwrap.indent(printable(answer.answer), "   "))
+        for citation in answer.citations:
+            _say_citation(citation)
+        say(f"   confidence {answer.confidence:.2f} ({answer.confidence_kind})", style="dim")
+    else:
+        mode = str(answer.failure_mode)
+        say(f"   No answer ({mode}): {_WHY_NO_ANSWER.get(mode, 'see docs/answers.md')}")
+        say(f"   confidence {answer.confidence:.2f}, threshold {answer.threshold:.2f}", style="dim")
+        if answer.near_misses:
+            say("   closest:", style="dim")
+            _say_citation(answer.near_misses[0])
+    for warning in answer.warnings:
+        say(f"   note: {printable(warning)}")
+
+
+def _say_citation(citation: Citation) -> None:
+    row = citation.columns is not None or _is_table(citation.source)
+    say(f"   [{place(citation.source, citation.page_or_row, row=row)}]", style="cyan")
+    say(_quoted(citation.snippet))
+
+
+def _quoted(text: str) -> str:
+    """The beginning of a text on at most three lines."""
+    lines = textwrap.wrap(printable(text), width=100, max_lines=3, placeholder=" ...")
+    return textwrap.indent("\n".join(lines), "   | ")
+
+
+def _is_table(source: Any) -> bool:
+    return PurePath(source or "").suffix.lower() in (".csv", ".tsv")

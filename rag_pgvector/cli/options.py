@@ -1,0 +1,72 @@
+"""Arguments and options that several verbs share, and how their values are read."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from rag_pgvector.errors import ConfigError, FilterError
+
+if TYPE_CHECKING:
+    from rag_pgvector.database import Database
+
+__all__ = ["CollectionName", "Filter", "Json", "Url", "open_database", "read_filter"]
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="postgresql://user:password@host:5432/name. Without it: DATABASE_URL, else the embedded server.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on stdout.")]
+CollectionName = Annotated[
+    str, typer.Option("--collection", "-c", metavar="NAME", help="The collection, 1 to 63 bytes.", show_default=False)
+]
+Filter = Annotated[
+    str | None,
+    typer.Option(
+        "--filter",
+        metavar="JSON",
+        help="""Only chunks whose metadata satisfy this, e.g. '{"year": {"$gte": 2020}}'.""",
+        show_default=False,
+    ),
+]
+
+
+def open_database(url: str | None) -> Database:
+    """The database that ``--url`` names, or the one of the settings. Nothing is connected yet."""
+    from rag_pgvector.database import Database
+
+    if url is not None and not url.strip():
+        raise ConfigError("--url is empty: leave it out, or use postgresql://user:password@host:5432/name")
+    return Database(url)
+
+
+def read_filter(text: str | None) -> dict[str, Any] | None:
+    """The value of ``--filter``. Raises FilterError, before anything is connected or loaded."""
+    if text is None:
+        return None
+    from rag_pgvector.filters import parse_filter
+
+    example = """use e.g. '{"year": {"$gte": 2020}}'"""
+    try:
+        found = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise FilterError(f"--filter {_short(text)} is not JSON ({error}): {example}") from None
+    if not isinstance(found, dict):
+        raise FilterError(f"--filter {_short(text)} is not a JSON object: {example}")
+    parse_filter(found)
+    return found
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")

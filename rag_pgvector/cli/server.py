@@ -1,0 +1,3 @@
+"""The verbs of the embedded Postgres: server start, status, stop, url."""
+
+from __future__ import annotations

@@ -1,0 +1,446 @@
+"""The facade of one collection. Every method has an asynchronous twin (``add``: ``aadd``) that runs the same plan."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rag_pgvector import documents, index, read, schema, write
+from rag_pgvector.bound import BoundEmbedder
+from rag_pgvector.config import CollectionConfig, SearchOptions
+from rag_pgvector.errors import ConfigError, PermissionDeniedError
+from rag_pgvector.plan import Plan
+from rag_pgvector.search import EXACT_ROWS, TableState, dense, table_state
+from rag_pgvector.table import Table
+from rag_pgvector.types import Chunk, Document, IndexReport, SearchResult, WriteCounts
+from rag_pgvector.vectors import as_vector
+
+if TYPE_CHECKING:
+    from rag_pgvector.answer.types import GroundedAnswer
+    from rag_pgvector.database import Database
+    from rag_pgvector.embedding import Embedder
+
+__all__ = ["Collection"]
+
+Vectors: TypeAlias = NDArray[np.float32]
+
+#: How long the planner believes what it knows of the table.
+_STATE_SECONDS = 10.0
+_DEFAULT_OPTIONS = SearchOptions()
+
+
+class Collection:
+    """A table of chunks that can be searched. Made by ``Database.collection``.
+
+    A ``filter`` is a mapping in the operator language of docs/filters.md: ``{"year": {"$gte": 2020}}``.
+    """
+
+    def __init__(self, db: Database, table: Table, embedder: BoundEmbedder) -> None:
+        self._db = db
+        self._table = table
+        self._embedder = embedder
+        self._state: TableState | None = None
+        self._state_until = 0.0
+
+    @property
+    def name(self) -> str:
+        return self._table.collection
+
+    @property
+    def config(self) -> CollectionConfig:
+        """The stored configuration, ``dimensions`` included."""
+        return self._table.config
+
+    @property
+    def database(self) -> Database:
+        return self._db
+
+    def __repr__(self) -> str:
+        return f"Collection({self.name!r}, {self.config!r})"
+
+    # --------------------------------------------------------------------------------------------------- writing
+
+    def add(self, chunks: Iterable[Chunk]) -> builtins.list[str]:
+        """Store chunks, all or none of them, and return their ids in the order given.
+
+        A chunk without an id gets a UUID; one whose id exists replaces the stored chunk; of an id that comes twice the
+        last one stays. A chunk without an embedding is embedded first.
+
+        Raises ChunkError, VectorError or DimensionError naming the chunk, EmbeddingError, DatabaseError.
+        """
+        prepared = self._with_ids(chunks)
+        self._upsert(prepared)
+        return [str(chunk.id) for chunk in prepared]
+
+    async def aadd(self, chunks: Iterable[Chunk]) -> builtins.list[str]:
+        prepared = self._with_ids(chunks)
+        await self._aupsert(prepared)
+        return [str(chunk.id) for chunk in prepared]
+
+    def upsert(self, chunks: Iterable[Chunk]) -> WriteCounts:
+        """``add`` that tells how many rows it added, updated and left as they were."""
+        return self._upsert(self._with_ids(chunks))
+
+    async def aupsert(self, chunks: Iterable[Chunk]) -> WriteCounts:
+        return await self._aupsert(self._with_ids(chunks))
+
+    def _with_ids(self, chunks: Iterable[Chunk]) -> builtins.list[Chunk]:
+        if isinstance(chunks, Chunk):
+            raise ConfigError("add() takes several chunks: put the one in a list")
+        return [chunk if chunk.id is not None else replace(chunk, id=write.new_id()) for chunk in chunks]
+
+    def _upsert(self, chunks: Sequence[Chunk]) -> WriteCounts:
+        missing = [chunk.content for chunk in chunks if chunk.embedding is None]
+        vectors = self.embed_documents(missing) if missing else None
+        records = self._records(chunks, vectors)
+        counts = self._db.run(lambda: write.upsert(self._table, records), atomic=True, retry=True)
+        self._note_write(len(records))
+        return counts
+
+    async def _aupsert(self, chunks: Sequence[Chunk]) -> WriteCounts:
+        missing = [chunk.content for chunk in chunks if chunk.embedding is None]
+        vectors = await self.aembed_documents(missing) if missing else None
+        records = await asyncio.to_thread(self._records, chunks, vectors)
+        counts = await self._db.arun(lambda: write.upsert(self._table, records), atomic=True, retry=True)
+        self._note_write(len(records))
+        return counts
+
+    def _records(self, chunks: Sequence[Chunk], vectors: Any) -> builtins.list[write.Record]:
+        """Encode chunks, taking ``vectors`` in order for those without an embedding (None leaves them without)."""
+        if vectors is None:
+            return write.prepare(chunks, self._table, [""] * len(chunks))
+        model = self._embedder.proven().name
+        made = iter(vectors)
+        models = ["" if chunk.embedding is not None else model for chunk in chunks]
+        full = [c if c.embedding is not None else replace(c, embedding=next(made)) for c in chunks]
+        return write.prepare(full, self._table, models)
+
+    def _note_write(self, rows: int) -> None:
+        if rows >= EXACT_ROWS:
+            self._state = None
+
+    def delete(self, ids: Sequence[str] | None = None, *, filter: Mapping[str, Any] | None = None) -> int:
+        """Delete by id, by filter, or by both at once (only rows that satisfy both); returns how many went.
+
+        Raises ConfigError when neither is given: ``drop`` removes everything.
+        """
+        plan = self._delete_plan(ids, filter)
+        return self._db.run(plan, atomic=True) if plan else 0
+
+    async def adelete(self, ids: Sequence[str] | None = None, *, filter: Mapping[str, Any] | None = None) -> int:
+        plan = self._delete_plan(ids, filter)
+        return await self._db.arun(plan, atomic=True) if plan else 0
+
+    def _delete_plan(
+        self, ids: Sequence[str] | None, filter: Mapping[str, Any] | None
+    ) -> Callable[[], Plan[int]] | None:
+        if ids is not None and not len(ids):
+            return None
+        condition = read.where(filter=filter, ids=_as_ids(ids))
+        if condition is None:
+            raise ConfigError("delete() needs ids or a filter: to remove everything, use drop()")
+        return lambda: write.delete(self._table, *condition)
+
+    # --------------------------------------------------------------------------------------------------- reading
+
+    def get(self, ids: Sequence[str], *, embeddings: bool = False) -> builtins.list[Chunk]:
+        """The chunks of these ids in the order asked; missing ones are left out. ``embeddings`` reads them too."""
+        wanted = _as_ids(ids) or []
+        return self._db.run(lambda: read.get(self._table, wanted, embeddings=embeddings), retry=True)
+
+    async def aget(self, ids: Sequence[str], *, embeddings: bool = False) -> builtins.list[Chunk]:
+        wanted = _as_ids(ids) or []
+        return await self._db.arun(lambda: read.get(self._table, wanted, embeddings=embeddings), retry=True)
+
+    def count(self, filter: Mapping[str, Any] | None = None) -> int:
+        """How many chunks there are, or satisfy the filter."""
+        condition = read.where(filter=filter)
+        return self._db.run(lambda: read.count(self._table, condition), retry=True)
+
+    async def acount(self, filter: Mapping[str, Any] | None = None) -> int:
+        condition = read.where(filter=filter)
+        return await self._db.arun(lambda: read.count(self._table, condition), retry=True)
+
+    def list(
+        self,
+        *,
+        limit: int = 100,
+        offset: int = 0,
+        filter: Mapping[str, Any] | None = None,
+        document_id: str | None = None,
+    ) -> builtins.list[Chunk]:
+        """A page of chunks by id; those of one document in the order of its text."""
+        return self._db.run(self._list_plan(limit, offset, filter, document_id), retry=True)
+
+    async def alist(
+        self,
+        *,
+        limit: int = 100,
+        offset: int = 0,
+        filter: Mapping[str, Any] | None = None,
+        document_id: str | None = None,
+    ) -> builtins.list[Chunk]:
+        return await self._db.arun(self._list_plan(limit, offset, filter, document_id), retry=True)
+
+    def _list_plan(
+        self, limit: int, offset: int, filter: Mapping[str, Any] | None, document_id: str | None
+    ) -> Callable[[], Plan[builtins.list[Chunk]]]:
+        if limit < 0 or offset < 0:
+            raise ConfigError(f"limit={limit!r}, offset={offset!r}: neither may be negative")
+        condition = read.where(filter=filter, document_id=document_id)
+        return lambda: read.list_chunks(
+            self._table, condition, limit=limit, offset=offset, by_position=document_id is not None
+        )
+
+    # ------------------------------------------------------------------------------------------------- searching
+
+    def search(
+        self,
+        query: str | None = None,
+        *,
+        vector: ArrayLike | None = None,
+        k: int = 4,
+        filter: Mapping[str, Any] | None = None,
+        options: SearchOptions | None = None,
+    ) -> SearchResult:
+        """The ``k`` chunks nearest to a question or to a vector, best first; ``.plan`` says how they were found.
+
+        Fewer than ``k`` come back only if fewer exist. Raises ConfigError, FilterError, VectorError, DimensionError,
+        EmbeddingError, DatabaseError.
+        """
+        _check_query(query, vector, k)
+        if query is not None:
+            vector = self.embed_query(query)
+        if self._state is None or time.monotonic() > self._state_until:
+            self._learn(self._db.run(lambda: table_state(self._table), retry=True))
+        return self._db.run(self._search_plan(vector, k, filter, options), retry=True)
+
+    async def asearch(
+        self,
+        query: str | None = None,
+        *,
+        vector: ArrayLike | None = None,
+        k: int = 4,
+        filter: Mapping[str, Any] | None = None,
+        options: SearchOptions | None = None,
+    ) -> SearchResult:
+        _check_query(query, vector, k)
+        if query is not None:
+            vector = await self.aembed_query(query)
+        if self._state is None or time.monotonic() > self._state_until:
+            self._learn(await self._db.arun(lambda: table_state(self._table), retry=True))
+        return await self._db.arun(self._search_plan(vector, k, filter, options), retry=True)
+
+    def _learn(self, state: TableState) -> None:
+        self._state, self._state_until = state, time.monotonic() + _STATE_SECONDS
+
+    def _search_plan(
+        self, vector: Any, k: int, filter: Mapping[str, Any] | None, options: SearchOptions | None
+    ) -> Callable[[], Plan[SearchResult]]:
+        encoded = as_vector(vector, self.config)
+        condition = read.where(filter=filter) if filter is not None else None
+        state = self._state
+        assert state is not None
+        return lambda: dense(
+            self._table,
+            encoded,
+            k=k,
+            condition=condition,
+            options=options or _DEFAULT_OPTIONS,
+            state=state,
+            session_defaults=self._db.session_defaults,
+        )
+
+    # ------------------------------------------------------------------------------------------------- answering
+
+    def ask(
+        self,
+        question: str,
+        *,
+        k: int | None = None,
+        filter: Mapping[str, Any] | None = None,
+        threshold: float | None = None,
+    ) -> GroundedAnswer:
+        """Answer a question from the chunks, with verbatim citations, or say why not.
+
+        Args:
+            k: Most citations; ``None`` takes RAG_TOP_K (3).
+            threshold: Least confidence for an answer, 0 to 1; ``None`` takes CONF_THRESHOLD (0.6).
+        """
+        from rag_pgvector.answer.drive import ask
+
+        return ask(self, question, k=k, filter=filter, threshold=threshold)
+
+    async def aask(
+        self,
+        question: str,
+        *,
+        k: int | None = None,
+        filter: Mapping[str, Any] | None = None,
+        threshold: float | None = None,
+    ) -> GroundedAnswer:
+        from rag_pgvector.answer.drive import aask
+
+        return await aask(self, question, k=k, filter=filter, threshold=threshold)
+
+    # ------------------------------------------------------------------------------------------------- documents
+
+    def put_document(self, document: Document, chunks: Iterable[Chunk]) -> WriteCounts:
+        """Store a document and make ``chunks`` its chunks, all or nothing: those it no longer has are deleted.
+
+        Nothing is embedded here: a chunk without an embedding keeps the stored one if its text is the same, and else
+        stays without, unseen by dense search, until it gets one.
+        """
+        records = self._document_records(document, chunks)
+        counts = self._db.run(lambda: documents.put_document(self._table, document, records), atomic=True, retry=True)
+        self._note_write(len(records))
+        return counts
+
+    async def aput_document(self, document: Document, chunks: Iterable[Chunk]) -> WriteCounts:
+        records = await asyncio.to_thread(self._document_records, document, chunks)
+        counts = await self._db.arun(
+            lambda: documents.put_document(self._table, document, records), atomic=True, retry=True
+        )
+        self._note_write(len(records))
+        return counts
+
+    def _document_records(self, document: Document, chunks: Iterable[Chunk]) -> builtins.list[write.Record]:
+        own = [
+            replace(chunk, id=chunk.id or write.new_id(), document_id=document.id, source=document.source)
+            for chunk in chunks
+        ]
+        model = self._embedder.proven().name if any(chunk.embedding is not None for chunk in own) else ""
+        return write.prepare(own, self._table, [model] * len(own))
+
+    def embedding_hash(self, content: str) -> bytes:
+        """What ``embedded_hashes`` tells of a text that this collection's embedder has embedded."""
+        return write.embedding_hash(content, self._embedder.proven().name)
+
+    def embedded_hashes(self, document_id: str) -> dict[str, bytes]:
+        """Per chunk id, what its embedding was made of; ``embedding_hash(content)`` if it is current."""
+        return self._db.run(lambda: documents.embedded_hashes(self._table, document_id), retry=True)
+
+    async def aembedded_hashes(self, document_id: str) -> dict[str, bytes]:
+        return await self._db.arun(lambda: documents.embedded_hashes(self._table, document_id), retry=True)
+
+    def documents(self) -> builtins.list[Document]:
+        """All documents by source, their texts left empty."""
+        return self._db.run(lambda: documents.list_documents(self._table), retry=True)
+
+    async def adocuments(self) -> builtins.list[Document]:
+        return await self._db.arun(lambda: documents.list_documents(self._table), retry=True)
+
+    def tables(self) -> builtins.list[Document]:
+        """The documents that are tables (they have a column profile), their texts left empty."""
+        return self._db.run(lambda: documents.list_documents(self._table, tables_only=True), retry=True)
+
+    async def atables(self) -> builtins.list[Document]:
+        return await self._db.arun(lambda: documents.list_documents(self._table, tables_only=True), retry=True)
+
+    def document(self, document_id: str) -> Document | None:
+        """One document with its text, or None."""
+        return self._db.run(lambda: documents.get_document(self._table, document_id), retry=True)
+
+    async def adocument(self, document_id: str) -> Document | None:
+        return await self._db.arun(lambda: documents.get_document(self._table, document_id), retry=True)
+
+    def texts(self, document_ids: Sequence[str]) -> dict[str, str]:
+        """The stored texts of these documents by id; unknown ids are left out."""
+        return self._db.run(lambda: documents.texts(self._table, document_ids), retry=True)
+
+    async def atexts(self, document_ids: Sequence[str]) -> dict[str, str]:
+        return await self._db.arun(lambda: documents.texts(self._table, document_ids), retry=True)
+
+    def delete_document(self, document_id: str) -> int:
+        """Delete a document and its chunks, all or nothing; returns how many chunks went."""
+        return self._db.run(lambda: documents.delete_document(self._table, document_id), atomic=True)
+
+    async def adelete_document(self, document_id: str) -> int:
+        return await self._db.arun(lambda: documents.delete_document(self._table, document_id), atomic=True)
+
+    # ------------------------------------------------------------------------------------------------- embedding
+
+    @property
+    def embedder(self) -> Embedder:
+        """What turns text into vectors: the one given, else the one of the settings. Loaded at first use."""
+        return self._embedder.embedder
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of texts to store, ``(n, dimensions)``, by the collection's embedder."""
+        return self._embedder.proven().embed_documents(texts)
+
+    async def aembed_documents(self, texts: Sequence[str]) -> Vectors:
+        return await (await asyncio.to_thread(self._embedder.proven)).aembed_documents(texts)
+
+    def embed_query(self, text: str) -> Vectors:
+        """The vector of a question, ``(dimensions,)``, by the collection's embedder."""
+        return self._embedder.proven().embed_query(text)
+
+    async def aembed_query(self, text: str) -> Vectors:
+        return await (await asyncio.to_thread(self._embedder.proven)).aembed_query(text)
+
+    # ------------------------------------------------------------------------------------------------------ DDL
+
+    def build_index(self, *, min_rows: int = 0) -> IndexReport:
+        """Build the vector index, or rebuild one that was left invalid; searches go on meanwhile.
+
+        ``min_rows`` leaves a smaller collection without, as ``ingest`` does: it is searched exactly. A role that may
+        not create indexes (and no ADMIN_DATABASE_URL): the wish is recorded and the report says ``wanted``.
+        """
+        try:
+            report = self._db.run_admin(lambda: index.build(self._table, min_rows=min_rows), atomic=False)
+        except PermissionDeniedError as error:
+            self._db.run(lambda: index.set_wanted(self._table, True), atomic=True)
+            report = IndexReport(
+                state="wanted",
+                name=self._table.index_name,
+                reason=f"{error}. Search stays exact until a role that may builds it",
+            )
+        self._state = None
+        return report
+
+    async def abuild_index(self, *, min_rows: int = 0) -> IndexReport:
+        return await asyncio.to_thread(self.build_index, min_rows=min_rows)
+
+    def drop(self) -> None:
+        """Remove the collection: its chunks, documents and index."""
+        self._db.run_admin(lambda: schema.drop_collection(self._table))
+
+    async def adrop(self) -> None:
+        await asyncio.to_thread(self.drop)
+
+
+def _as_ids(ids: Sequence[str] | None) -> builtins.list[str] | None:
+    if ids is None:
+        return None
+    if isinstance(ids, str):
+        raise ConfigError(f"ids={ids!r}: give a list of ids")
+    wanted = builtins.list(ids)
+    for id_ in wanted:
+        if not isinstance(id_, str):
+            raise ConfigError(f"id {id_!r} is {type(id_).__name__}: ids are text")
+    return [id_ for id_ in wanted if _storable(id_)]  # what Postgres cannot hold is not there
+
+
+def _storable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
+def _check_query(query: str | None, vector: ArrayLike | None, k: int) -> None:
+    if (query is None) == (vector is None):
+        raise ConfigError("search() takes either a question or vector=")
+    if query is not None and (not isinstance(query, str) or not query.strip()):
+        raise ConfigError(f"question {query!r}: use a non-empty text")
+    if type(k) is not int or k < 1:
+        raise ConfigError(f"k={k!r}: use a whole number from 1")

@@ -1,0 +1,133 @@
+"""Connection strings and the translation of what psycopg raises: no message ever holds a password."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import PoolTimeout
+
+from rag_pgvector.errors import (
+    ConfigError,
+    ConnectionFailedError,
+    DatabaseError,
+    ExtensionError,
+    PermissionDeniedError,
+)
+
+__all__ = ["describe", "is_lost", "is_rolled_back", "normalise_url", "same_database", "translate"]
+
+_DRIVERS = ("+psycopg", "+psycopg_async", "+psycopg2", "+asyncpg")
+
+
+def normalise_url(url: str) -> str:
+    """A libpq URL or conninfo from what SQLAlchemy, LangChain and LlamaIndex users write. Raises ConfigError."""
+    head, separator, rest = url.partition("://")
+    if separator:
+        for driver in _DRIVERS:
+            head = head.removesuffix(driver)
+        if head not in ("postgresql", "postgres"):
+            raise ConfigError(
+                f"database URL begins with {head + '://'!r}: use postgresql://user:password@host:5432/name"
+            )
+        url = f"{head}://{rest}"
+    try:
+        given = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        # Its text quotes the string, password and all.
+        raise ConfigError(
+            "the database URL cannot be read: use postgresql://user:password@host:5432/name and write special "
+            "characters of the password as %XX"
+        ) from None
+    return url if separator else _as_url(given)
+
+
+def _as_url(given: Mapping[str, Any]) -> str:
+    """The URL form of a key=value conninfo, for clients that take nothing else."""
+    rest = {key: str(value) for key, value in given.items()}
+    user, password, port = rest.pop("user", ""), rest.pop("password", ""), rest.pop("port", "")
+    host, name = rest.pop("host", ""), rest.pop("dbname", "")
+    if host.startswith("/"):  # the folder of a socket is no authority
+        rest["host"], host = host, ""
+    who = quote(user, safe="") + (":" + quote(password, safe="") if password else "")
+    where = f"{who}@{host}" if who else host
+    where += ":" + port if port else ""
+    return f"postgresql://{where}/{quote(name, safe='')}" + ("?" + urlencode(rest) if rest else "")
+
+
+def same_database(url: str, other: str) -> bool:
+    """Whether two URLs name the same database of the same server, as whoever."""
+    one, two = conninfo_to_dict(url), conninfo_to_dict(other)
+    return all(
+        (one.get(key) or default) == (two.get(key) or default)
+        for key, default in (("host", ""), ("port", "5432"), ("dbname", ""))
+    )
+
+
+def describe(conninfo: str) -> str:
+    """Where a conninfo points to, without its password."""
+    given = conninfo_to_dict(conninfo)
+    host = given.get("host") or given.get("hostaddr") or "the local socket"
+    return f"{host}:{given.get('port') or 5432}/{given.get('dbname') or given.get('user') or ''}"
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the connection broke, so that an idempotent operation may be tried again on another."""
+    if isinstance(error, psycopg.Error):
+        state = error.sqlstate
+        if state is None:
+            return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+        return state.startswith("08") or state in ("57P01", "57P02", "57P03")
+    return False
+
+
+def is_rolled_back(error: BaseException) -> bool:
+    """Whether Postgres undid the whole transaction for another's sake: safe to run again, whatever it was."""
+    return isinstance(error, (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure))
+
+
+def translate(error: psycopg.Error | PoolTimeout, conninfo: str = "") -> DatabaseError:
+    """The rag_pgvector error for one of psycopg's; the caller raises it ``from`` the original.
+
+    Only the primary message is kept: DETAIL may quote values of rows.
+    """
+    state = error.sqlstate
+    place = describe(conninfo) if conninfo else "the database"
+    text = (error.diag.message_primary or str(error)).strip().splitlines()
+    message = text[0] if text else type(error).__name__
+    kind: type[DatabaseError] = DatabaseError
+    if state is None and (is_lost(error) or isinstance(error, PoolTimeout)):
+        kind = ConnectionFailedError
+        lowered = str(error).lower()
+        if "password authentication failed" in lowered or "no password supplied" in lowered:
+            message = f"{place} refused the user or the password: check both in DATABASE_URL"
+        elif "does not exist" in lowered:
+            message = f"{place}: {_reason(str(error))}: create it, or correct DATABASE_URL"
+        elif isinstance(error, PoolTimeout):
+            message = f"no connection to {place} became free in time: raise pool_size or use fewer workers"
+        else:
+            message = f"no connection to {place} ({_reason(str(error))}): is the server running, is DATABASE_URL right?"
+    elif state in ("28P01", "28000"):
+        kind, message = ConnectionFailedError, f"{place} refused the user or the password: check both in DATABASE_URL"
+    elif state == "42501":
+        kind, message = PermissionDeniedError, f"{message}: grant it, or set ADMIN_DATABASE_URL to a role that may"
+    elif state in ("58P01", "0A000") and "vector" in message:
+        kind = ExtensionError
+        message = f"{message}: install pgvector >= 0.8 on the server of {place} (package postgresql-NN-pgvector)"
+    elif state and (state.startswith("08") or state in ("57P01", "57P02", "57P03")):
+        kind, message = ConnectionFailedError, f"the connection to {place} broke ({message}): try again"
+    elif state == "53300":
+        kind, message = ConnectionFailedError, f"{place}: {message}: raise max_connections or lower pool_size"
+    elif state == "42P01":
+        message = f"{message}: was the collection dropped by somebody else? Open it again"
+    return kind(message, state)
+
+
+def _reason(text: str) -> str:
+    """The last clause of libpq's many-line message."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    first = next((line for line in lines if "Is the server" not in line and not line.startswith("- ")), "")
+    return first.rsplit("failed: ", 1)[-1].removeprefix("FATAL:").strip() or "unknown reason"

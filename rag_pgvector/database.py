@@ -1,0 +1,383 @@
+"""The connection to Postgres and the only two drivers of plans: ``run`` and ``arun``. The only file that does I/O."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import PoolTimeout
+
+from rag_pgvector import connect, schema
+from rag_pgvector.config import CollectionConfig
+from rag_pgvector.errors import ConfigError, SchemaError
+from rag_pgvector.plan import Batch, Execute, Plan, Row, Step
+from rag_pgvector.pools import Pools
+
+if TYPE_CHECKING:
+    from psycopg_pool import AsyncConnectionPool, ConnectionPool
+    from sqlalchemy import Engine
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from rag_pgvector.collection import Collection
+
+__all__ = ["Database"]
+
+logger = logging.getLogger("rag_pgvector")
+
+T = TypeVar("T")
+
+#: How often a transaction that Postgres rolled back for another's sake (deadlock, serialization) is run again.
+ROLLED_BACK_RETRIES = 5
+
+
+class Database:
+    """A Postgres with pgvector, and the collections in it.
+
+    Args:
+        url: ``postgresql://user:password@host:port/name`` (SQLAlchemy's ``postgresql+psycopg://`` too) or a libpq
+            conninfo. ``None`` takes ``DATABASE_URL`` (also ``DATABASE_URL_FILE`` and ``rag.yaml``), and where that is
+            absent the embedded server, which is started.
+        admin_url: A role for DDL (tables, indexes, upgrades) where the application's may not; ``None`` takes
+            ``ADMIN_DATABASE_URL``, else DDL runs with the application's role.
+        prepare: False for PgBouncer in transaction mode: nothing is prepared and no setting outlives a statement.
+        pool_size: Most connections per pool. One synchronous pool, and one asynchronous pool per event loop, each
+            opened at first use.
+        timeout: Seconds to wait for a connection.
+
+    Nothing is connected until it is needed. Errors are those of ``rag_pgvector.errors``, with SQLSTATE and cause.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        admin_url: str | None = None,
+        prepare: bool = True,
+        pool_size: int = 8,
+        timeout: float = 30.0,
+    ) -> None:
+        if pool_size < 1:
+            raise ConfigError(f"pool_size={pool_size!r}: use 1 or more")
+        self._url = connect.normalise_url(url) if url is not None else None
+        self._admin_url = connect.normalise_url(admin_url) if admin_url is not None else None
+        self._pools = Pools(lambda: self.url, prepare=prepare, size=pool_size, timeout=timeout)
+        self._lock = threading.Lock()
+        self._is_embedded = False
+        self._schema_checked = False
+
+    @classmethod
+    def from_engine(cls, engine: Engine | AsyncEngine, **options: Any) -> Database:
+        """A database at the engine's URL, with pools of its own; the engine is neither used nor closed.
+
+        Raises ConfigError for an engine that makes its connections itself (``creator=``, a ``do_connect`` listener):
+        its URL does not say how to connect. Takes the options of ``Database``.
+        """
+        sync_engine: Any = getattr(engine, "sync_engine", engine)
+        creator = getattr(sync_engine.pool, "_creator", None)
+        if getattr(creator, "__module__", "") != "sqlalchemy.engine.create" or len(
+            sync_engine.dialect.dispatch.do_connect
+        ):
+            raise ConfigError(
+                "the engine makes its own connections (creator= or do_connect): pass a URL or from_pools()"
+            )
+        return cls(sync_engine.url.render_as_string(hide_password=False), **options)
+
+    @classmethod
+    def from_pools(
+        cls,
+        pool: ConnectionPool[Any] | None = None,
+        async_pool: AsyncConnectionPool[Any] | None = None,
+        *,
+        admin_url: str | None = None,
+        prepare: bool = True,
+    ) -> Database:
+        """A database over the caller's psycopg pools, which it never closes.
+
+        ``async_pool`` belongs to the event loop that opened it. A colour that is not given gets a pool of our own at
+        the same address.
+        """
+        given: Any = pool or async_pool
+        if given is None:
+            raise ConfigError("from_pools() needs pool= or async_pool=")
+        conninfo = given.conninfo() if callable(given.conninfo) else given.conninfo
+        known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
+        db = cls(
+            make_conninfo(conninfo, **{key: value for key, value in given.kwargs.items() if key in known}),
+            admin_url=admin_url,
+            prepare=prepare,
+        )
+        db._pools.give(pool, async_pool)
+        return db
+
+    def __repr__(self) -> str:
+        return f"Database({connect.describe(self._url) if self._url else 'not connected yet'!r})"
+
+    # ------------------------------------------------------------------------------------------------- addresses
+
+    @property
+    def url(self) -> str:
+        """A URL (or conninfo) that any Postgres client accepts. It may hold a password."""
+        if self._url is None:
+            with self._lock:
+                if self._url is None:
+                    from rag_pgvector.settings import load_settings
+
+                    settings = load_settings()
+                    if settings.database_url is not None:
+                        self._url = connect.normalise_url(settings.database_url.get_secret_value())
+                    else:
+                        from rag_pgvector import embedded
+
+                        self._url = embedded.start().url
+                        self._is_embedded = True
+        return self._url
+
+    @property
+    def admin_url(self) -> str:
+        """Where DDL runs: ``admin_url``, else ADMIN_DATABASE_URL if it names the same database, else ``url``."""
+        if self._admin_url is None:
+            from rag_pgvector.settings import load_settings
+
+            self._admin_url = url = self.url
+            secret = load_settings().admin_database_url
+            if secret is not None:
+                admin = connect.normalise_url(secret.get_secret_value())
+                if connect.same_database(admin, url):
+                    self._admin_url = admin
+                else:
+                    logger.warning(
+                        "ADMIN_DATABASE_URL (%s) is not used: the database is %s",
+                        connect.describe(admin),
+                        connect.describe(url),
+                    )
+        return self._admin_url
+
+    def close(self) -> None:
+        """Close the pools that this object opened. One of a loop that still runs needs ``aclose`` there."""
+        self._pools.close()
+
+    async def aclose(self) -> None:
+        """Close the pools that this object opened, the running loop's included."""
+        await self._pools.aclose()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Database:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    # --------------------------------------------------------------------------------------------------- drivers
+
+    @property
+    def session_defaults(self) -> bool:
+        """Whether every connection carries ``schema.SESSION_DEFAULTS``; if not, a search sets them for itself."""
+        return self._pools.session_defaults
+
+    def run(self, make_plan: Callable[[], Plan[T]], *, atomic: bool = False, retry: bool = False) -> T:
+        """Run a plan and return its result.
+
+        Args:
+            make_plan: Makes the plan; called again for each attempt.
+            atomic: All steps in one transaction.
+            retry: The plan is idempotent: run it once more on a fresh connection if the first one breaks.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                conn = self._pools.get()
+                try:
+                    if not atomic:
+                        return _drive(conn, make_plan())
+                    with conn.transaction():
+                        return _drive(conn, make_plan())
+                finally:
+                    self._pools.put(conn)
+            except (psycopg.Error, PoolTimeout) as error:
+                if not _may_retry(error, attempt, atomic=atomic, retry=retry):
+                    raise connect.translate(error, self.url) from error
+                if connect.is_lost(error):
+                    self._pools.check()
+
+    async def arun(self, make_plan: Callable[[], Plan[T]], *, atomic: bool = False, retry: bool = False) -> T:
+        """``run`` for asynchronous callers."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                conn = await self._pools.aget()
+                try:
+                    if not atomic:
+                        return await _adrive(conn, make_plan())
+                    async with conn.transaction():
+                        return await _adrive(conn, make_plan())
+                finally:
+                    await self._pools.aput(conn)
+            except (psycopg.Error, PoolTimeout) as error:
+                if not _may_retry(error, attempt, atomic=atomic, retry=retry):
+                    raise connect.translate(error, self.url) from error
+                if connect.is_lost(error):
+                    await self._pools.acheck()
+
+    def run_admin(self, make_plan: Callable[[], Plan[T]], *, atomic: bool = True) -> T:
+        """Run DDL, on a connection of its own at ``admin_url``."""
+        try:
+            with psycopg.connect(self.admin_url, autocommit=True) as conn:
+                if not atomic:
+                    return _drive(conn, make_plan())
+                with conn.transaction():
+                    return _drive(conn, make_plan())
+        except psycopg.Error as error:
+            raise connect.translate(error, self.admin_url) from error
+
+    @property
+    def admin_is_separate(self) -> bool:
+        """Whether DDL runs as another role than the application's, which then needs grants on what it makes."""
+        return self.admin_url != self.url
+
+    # ---------------------------------------------------------------------------------------------------- schema
+
+    def upgrade(self) -> str:
+        """Create or upgrade rag_pgvector's tables and functions; returns the revision reached.
+
+        Any number of processes may do so at the same moment: one works, the others wait and find it done.
+        """
+        from sqlalchemy.exc import DBAPIError
+
+        from rag_pgvector import migrations
+
+        self.run_admin(lambda: schema.require_extension(create=True))
+        target = self.admin_url
+        try:
+            with migrations.transaction(target) as connection:
+                migrations.upgrade(connection)
+        except DBAPIError as error:
+            if isinstance(error.orig, psycopg.Error):
+                raise connect.translate(error.orig, target) from error
+            raise
+        if self.admin_is_separate:
+            role = self.run(schema.current_role)
+            self.run_admin(lambda: schema.grant_control_tables(role))
+        self._schema_checked = True
+        return migrations.HEAD
+
+    def ensure_schema(self) -> None:
+        """Create the schema where there is none. Raises SchemaError when it is of another version, with the remedy."""
+        if self._schema_checked:
+            return
+        found = self.run(schema.revision, retry=True)
+        from rag_pgvector import migrations
+
+        if found is None or (found != migrations.HEAD and self._is_embedded):
+            self.upgrade()
+        elif found != migrations.HEAD:
+            raise SchemaError(
+                f"the schema is at revision {found!r}, this package needs {migrations.HEAD!r}: "
+                "run 'rag-pgvector db upgrade' (or upgrade the package, if the schema is newer)"
+            )
+        self._schema_checked = True
+
+    # ----------------------------------------------------------------------------------------------- collections
+
+    def collection(self, name: str, *, config: CollectionConfig | None = None, embedder: Any = None) -> Collection:
+        """Open a collection, or with ``config`` create it where it does not exist.
+
+        Args:
+            name: 1 to 63 bytes.
+            config: How to store and index it. An existing collection must agree with it.
+            embedder: What turns text into vectors: an ``Embedder``, a LangChain ``Embeddings``, a LlamaIndex
+                ``BaseEmbedding`` or a callable ``list[str] -> list[vector]``. ``None``: the one of the settings
+                (EMBEDDING_PROVIDER, EMBEDDING_MODEL), loaded when a text is first embedded.
+
+        Raises:
+            CollectionNotFoundError: There is none of that name and no ``config``.
+            CollectionMismatchError: It exists with another configuration.
+        """
+        from rag_pgvector.open import open_collection
+
+        return open_collection(self, name, config=config, embedder=embedder)
+
+    async def acollection(
+        self, name: str, *, config: CollectionConfig | None = None, embedder: Any = None
+    ) -> Collection:
+        """``collection`` for asynchronous callers."""
+        return await asyncio.to_thread(self.collection, name, config=config, embedder=embedder)
+
+    def collections(self) -> list[str]:
+        """The names of all collections, sorted."""
+        self.ensure_schema()
+        return self.run(schema.list_collections, retry=True)
+
+    async def acollections(self) -> list[str]:
+        """``collections`` for asynchronous callers."""
+        return await asyncio.to_thread(self.collections)
+
+
+# ------------------------------------------------------------------------------------------------------- the drivers
+
+
+def _may_retry(error: Exception, attempt: int, *, atomic: bool, retry: bool) -> bool:
+    if connect.is_lost(error):
+        return retry and attempt == 1
+    return atomic and connect.is_rolled_back(error) and attempt <= ROLLED_BACK_RETRIES
+
+
+def _drive(conn: psycopg.Connection[Any], plan: Plan[T]) -> T:
+    rows: list[Row] | None = None
+    while True:
+        try:
+            step = plan.send(rows)  # type: ignore[arg-type]  # the first send of a generator is None
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        rows = _perform(conn, step)
+
+
+def _perform(conn: psycopg.Connection[Any], step: Step) -> list[Row]:
+    if isinstance(step, Execute):
+        cursor = conn.execute(step.query, step.params or None, prepare=step.prepare, binary=True)
+        return cursor.fetchall() if cursor.description else []
+    if isinstance(step, Batch):
+        with conn.pipeline():
+            cursors = [conn.execute(s.query, s.params or None, prepare=s.prepare, binary=True) for s in step.steps]
+        return cursors[-1].fetchall() if cursors[-1].description else []
+    with conn.cursor() as cursor, cursor.copy(step.query) as copy:
+        for block in step.blocks:
+            copy.write(block)
+    return []
+
+
+async def _adrive(conn: psycopg.AsyncConnection[Any], plan: Plan[T]) -> T:
+    rows: list[Row] | None = None
+    while True:
+        try:
+            step = plan.send(rows)  # type: ignore[arg-type]
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        rows = await _aperform(conn, step)
+
+
+async def _aperform(conn: psycopg.AsyncConnection[Any], step: Step) -> list[Row]:
+    if isinstance(step, Execute):
+        cursor = await conn.execute(step.query, step.params or None, prepare=step.prepare, binary=True)
+        return await cursor.fetchall() if cursor.description else []
+    if isinstance(step, Batch):
+        async with conn.pipeline():
+            cursors = [
+                await conn.execute(s.query, s.params or None, prepare=s.prepare, binary=True) for s in step.steps
+            ]
+        return await cursors[-1].fetchall() if cursors[-1].description else []
+    async with conn.cursor() as cursor, cursor.copy(step.query) as copy:
+        for block in step.blocks:
+            await copy.write(block)
+    return []

@@ -1,0 +1,30 @@
+"""Alembic's entry point: online on the connection that ``upgrade`` gives, offline into a buffer."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from rag_pgvector.models import Base
+from rag_pgvector.table import SCHEMA
+
+_OPTIONS = {
+    "target_metadata": Base.metadata,
+    "version_table": "alembic_version",
+    "version_table_schema": SCHEMA,
+    "include_schemas": True,
+}
+
+
+def run() -> None:
+    attributes = context.config.attributes
+    if context.is_offline_mode():
+        context.configure(dialect_name="postgresql", output_buffer=attributes["output_buffer"], **_OPTIONS)
+        with context.begin_transaction():
+            context.get_context().static_output("CREATE SCHEMA IF NOT EXISTS rag;")
+            context.run_migrations()
+    else:
+        context.configure(connection=attributes["connection"], **_OPTIONS)
+        context.run_migrations()
+
+
+run()

@@ -1,0 +1,83 @@
+"""The control tables as SQLAlchemy models: what Alembic compares the migrations with, and what a DBA may read."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Text,
+    false,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from rag_pgvector.table import SCHEMA
+
+__all__ = ["Base", "CollectionRow", "DocumentRow"]
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        schema=SCHEMA,
+        naming_convention={
+            "pk": "%(table_name)s_pkey",
+            "uq": "%(table_name)s_%(column_0_name)s_key",
+            "fk": "%(table_name)s_%(column_0_name)s_fkey",
+            "ix": "%(table_name)s_%(column_0_name)s_idx",
+        },
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        str: Text,
+        datetime: DateTime(timezone=True),
+        bytes: LargeBinary,
+        dict[str, Any]: JSONB,
+    }
+
+
+class CollectionRow(Base):
+    """One collection: its table, its configuration and the embedder that fills it."""
+
+    __tablename__ = "collections"
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    table_name: Mapped[str] = mapped_column(unique=True)
+    dimensions: Mapped[int] = mapped_column(Integer)
+    distance: Mapped[str]
+    storage: Mapped[str]
+    hnsw_m: Mapped[int] = mapped_column(SmallInteger)
+    hnsw_ef_construction: Mapped[int] = mapped_column(SmallInteger)
+    embedder: Mapped[str | None]
+    """Name of the model that embeds this collection; None until the first text is embedded."""
+    fingerprint: Mapped[list[float] | None] = mapped_column(ARRAY(REAL))
+    """The vector that this model gives to a fixed probe text."""
+    index_wanted: Mapped[bool] = mapped_column(server_default=false())
+    """A vector index was asked for by a role that may not create one."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class DocumentRow(Base):
+    """The stored text of one source; the chunks' character spans refer to it."""
+
+    __tablename__ = "documents"
+    collection_id: Mapped[int] = mapped_column(ForeignKey(CollectionRow.id, ondelete="CASCADE"), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str]
+    text: Mapped[str]
+    loader: Mapped[str]
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", server_default=text("'{}'::jsonb"))
+    profile: Mapped[dict[str, Any] | None]
+    content_hash: Mapped[bytes]
+    chunks: Mapped[int] = mapped_column(BigInteger)
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -1,0 +1,212 @@
+"""Connections: one synchronous psycopg pool and one asynchronous pool per running event loop, opened when needed."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
+
+from rag_pgvector import schema, vectors
+
+__all__ = ["Pools"]
+
+C = TypeVar("C", psycopg.Connection[Any], psycopg.AsyncConnection[Any])
+
+#: A connection that lay idle for longer is asked whether it still lives; asking at every checkout costs 0.4 queries.
+CHECK_AFTER_SECONDS = 30.0
+
+
+class _Connection(psycopg.Connection[Any]):
+    idle_since = 0.0
+
+
+class _AsyncConnection(psycopg.AsyncConnection[Any]):
+    idle_since = 0.0
+    loop: asyncio.AbstractEventLoop | None = None
+
+
+class Pools:
+    """The pools of one database. A pool that the caller gave is used and never closed.
+
+    Args:
+        url: Called at the first opening.
+        prepare: Whether statements may be prepared and settings outlive a transaction (not through PgBouncer).
+        size: Most connections per pool.
+        timeout: Seconds to wait for one.
+    """
+
+    def __init__(self, url: Callable[[], str], *, prepare: bool, size: int, timeout: float) -> None:
+        self._url = url
+        self._prepare = prepare
+        self._size = size
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._pool: ConnectionPool[Any] | None = None
+        self._async_pools: dict[asyncio.AbstractEventLoop, AsyncConnectionPool[Any]] = {}
+        self._given_pool: ConnectionPool[Any] | None = None
+        self._given_async_pool: AsyncConnectionPool[Any] | None = None
+        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def give(self, pool: ConnectionPool[Any] | None, async_pool: AsyncConnectionPool[Any] | None) -> None:
+        """Use the caller's pools."""
+        self._given_pool, self._given_async_pool = pool, async_pool
+
+    @property
+    def session_defaults(self) -> bool:
+        """Whether every connection carries ``schema.SESSION_DEFAULTS``."""
+        return self._prepare and self._given_pool is None and self._given_async_pool is None
+
+    # ------------------------------------------------------------------------------------------------ synchronous
+
+    def get(self) -> psycopg.Connection[Any]:
+        """A connection, to be given back with ``put``."""
+        if self._given_pool is not None:
+            return self._adopt(self._given_pool.getconn())
+        return (self._pool or self._open()).getconn()
+
+    def put(self, conn: psycopg.Connection[Any]) -> None:
+        if self._given_pool is not None:
+            self._given_pool.putconn(conn)
+        else:
+            conn.idle_since = time.monotonic()  # type: ignore[attr-defined]  # it is a _Connection
+            assert self._pool is not None
+            self._pool.putconn(conn)
+
+    def check(self) -> None:
+        """Replace the connections that died: where one broke, the others may be as dead."""
+        pool = self._given_pool or self._pool
+        if pool is not None:
+            pool.check()
+
+    def _open(self) -> ConnectionPool[Any]:
+        url = self._url()
+        with self._lock:
+            if self._pool is None:
+                self._probe(url)
+                pool: ConnectionPool[Any] = ConnectionPool(
+                    url,
+                    connection_class=_Connection,
+                    min_size=0,
+                    max_size=self._size,
+                    timeout=self._timeout,
+                    kwargs=self._connection_options(),
+                    configure=self._configure,
+                    check=_check,
+                    open=False,
+                    name="rag_pgvector",
+                )
+                pool.open()
+                self._pool = pool
+            return self._pool
+
+    def _configure(self, conn: psycopg.Connection[Any]) -> None:
+        if self._prepare:
+            conn.execute(schema.SESSION_DEFAULTS)
+
+    # ----------------------------------------------------------------------------------------------- asynchronous
+
+    async def aget(self) -> psycopg.AsyncConnection[Any]:
+        """A connection of the running loop's pool, to be given back with ``aput``."""
+        if self._given_async_pool is not None:
+            return self._adopt(await self._given_async_pool.getconn())
+        pool = self._async_pools.get(asyncio.get_running_loop()) or await self._aopen()
+        return await pool.getconn()
+
+    async def aput(self, conn: psycopg.AsyncConnection[Any]) -> None:
+        if self._given_async_pool is not None:
+            await self._given_async_pool.putconn(conn)
+        else:
+            conn.idle_since = time.monotonic()  # type: ignore[attr-defined]  # it is an _AsyncConnection
+            await self._async_pools[asyncio.get_running_loop()].putconn(conn)
+
+    async def acheck(self) -> None:
+        """``check`` for the running loop's pool."""
+        pool = self._given_async_pool or self._async_pools.get(asyncio.get_running_loop())
+        if pool is not None:
+            await pool.check()
+
+    async def _aopen(self) -> AsyncConnectionPool[Any]:
+        url = await asyncio.to_thread(self._url)
+        await asyncio.to_thread(self._probe, url)
+        loop = asyncio.get_running_loop()
+        self._forget_closed_loops()
+        if (other := self._async_pools.get(loop)) is not None:  # another task of this loop was quicker
+            return other
+        pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
+            url,
+            connection_class=_AsyncConnection,
+            min_size=0,
+            max_size=self._size,
+            timeout=self._timeout,
+            kwargs=self._connection_options(),
+            configure=self._aconfigure,
+            check=_acheck,
+            open=False,
+            name="rag_pgvector_async",
+        )
+        self._async_pools[loop] = pool
+        await pool.open()
+        return pool
+
+    async def _aconfigure(self, conn: psycopg.AsyncConnection[Any]) -> None:
+        conn.loop = asyncio.get_running_loop()  # type: ignore[attr-defined]
+        self._known.add(conn)
+        if self._prepare:
+            await conn.execute(schema.SESSION_DEFAULTS)
+
+    def _forget_closed_loops(self) -> None:
+        """Close what belonged to loops that ended under their pools: nobody can await them any more."""
+        for loop in [known for known in self._async_pools if known.is_closed()]:
+            del self._async_pools[loop]
+        for conn in list(self._known):
+            made_on = getattr(conn, "loop", None)
+            if made_on is not None and made_on.is_closed():
+                conn.pgconn.finish()
+
+    # ----------------------------------------------------------------------------------------------------- common
+
+    def _connection_options(self) -> dict[str, Any]:
+        return {"autocommit": True, "prepare_threshold": 5 if self._prepare else None}
+
+    def _probe(self, url: str) -> None:
+        """One plain connection first: a pool tells why it cannot connect only in a log, after its time-out."""
+        with psycopg.connect(url, connect_timeout=max(2, min(10, int(self._timeout)))):
+            pass
+
+    def _adopt(self, conn: C) -> C:
+        """Connections made before this package was imported do not know its types yet."""
+        if conn not in self._known:
+            vectors.register(conn)
+            self._known.add(conn)
+        return conn
+
+    def close(self) -> None:
+        """Close what was opened here. A pool of a loop that still runs needs ``aclose`` there."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        self._forget_closed_loops()
+        if pool is not None:
+            pool.close()
+
+    async def aclose(self) -> None:
+        """Close what was opened here, the running loop's pool included."""
+        pool = self._async_pools.pop(asyncio.get_running_loop(), None)
+        if pool is not None:
+            await pool.close()
+        await asyncio.to_thread(self.close)
+
+
+def _check(conn: psycopg.Connection[Any]) -> None:
+    if time.monotonic() - getattr(conn, "idle_since", 0.0) > CHECK_AFTER_SECONDS:
+        ConnectionPool.check_connection(conn)
+
+
+async def _acheck(conn: psycopg.AsyncConnection[Any]) -> None:
+    if time.monotonic() - getattr(conn, "idle_since", 0.0) > CHECK_AFTER_SECONDS:
+        await AsyncConnectionPool.check_connection(conn)

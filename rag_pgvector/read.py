@@ -1,0 +1,98 @@
+"""Plans that read chunks by key, and the WHERE clause that all reading and deleting share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from psycopg import sql
+
+from rag_pgvector.filters import compile_filter, parse_filter
+from rag_pgvector.plan import Execute, Plan, Row
+from rag_pgvector.table import Table
+from rag_pgvector.types import Chunk
+
+__all__ = ["CHUNK_COLUMNS", "Where", "chunk_of", "count", "get", "list_chunks", "where"]
+
+Where = tuple[sql.Composed, list[Any]]
+
+#: In the order that ``chunk_of`` reads them.
+CHUNK_COLUMNS = sql.SQL("id, content, metadata, document_id, source, page_or_row, char_start, char_end")
+_WIDTH = 8
+
+
+def chunk_of(row: Row, embedding: Sequence[float] | None = None) -> Chunk:
+    """The chunk in the first columns of a row."""
+    return Chunk(
+        id=row[0],
+        content=row[1],
+        metadata=row[2],
+        document_id=row[3],
+        source=row[4],
+        page_or_row=row[5],
+        char_start=row[6],
+        char_end=row[7],
+        embedding=embedding,
+    )
+
+
+def where(
+    *, filter: Mapping[str, Any] | None = None, ids: Sequence[str] | None = None, document_id: str | None = None
+) -> Where | None:
+    """The condition for rows, or None for all of them. Raises FilterError."""
+    parts: list[sql.Composable] = []
+    params: list[Any] = []
+    if ids is not None:
+        parts.append(sql.SQL("id = ANY(%s::text[])"))
+        params.append(list(ids))
+    if document_id is not None:
+        parts.append(sql.SQL("document_id = %s"))
+        params.append(document_id)
+    parsed = parse_filter(filter)
+    if parsed is not None:
+        condition, values = compile_filter(parsed, sql.Identifier("metadata"))
+        parts.append(condition)
+        params.extend(values)
+    return (sql.SQL(" AND ").join(parts), params) if parts else None
+
+
+def _and(condition: Where | None) -> tuple[sql.Composable, list[Any]]:
+    if condition is None:
+        return sql.SQL(""), []
+    return sql.SQL(" WHERE ") + condition[0], condition[1]
+
+
+def get(table: Table, ids: Sequence[str], *, embeddings: bool = False) -> Plan[list[Chunk]]:
+    """The chunks of these ids in the order asked; those that are not there are left out."""
+    rows = yield Execute(_get_query(table, embeddings), (list(ids),))
+    found = {row[0]: chunk_of(row, row[_WIDTH] if embeddings else None) for row in rows}
+    return [found[id_] for id_ in ids if id_ in found]
+
+
+@lru_cache(maxsize=256)
+def _get_query(table: Table, embeddings: bool) -> bytes:
+    vector = sql.SQL(", embedding::real[]") if embeddings else sql.SQL("")
+    return (
+        sql.SQL("SELECT {}{} FROM {} WHERE tenant_id = {} AND id = ANY(%s::text[])")
+        .format(CHUNK_COLUMNS, vector, table.identifier, sql.Literal(table.tenant))
+        .as_bytes(None)
+    )
+
+
+def count(table: Table, condition: Where | None) -> Plan[int]:
+    """How many rows the condition selects."""
+    clause, params = _and(condition)
+    rows = yield Execute(sql.SQL("SELECT count(*) FROM {}{}").format(table.identifier, clause), params)
+    return int(rows[0][0])
+
+
+def list_chunks(
+    table: Table, condition: Where | None, *, limit: int, offset: int, by_position: bool
+) -> Plan[list[Chunk]]:
+    """A page of chunks, in the order of their ids, or of their place in the document."""
+    clause, params = _and(condition)
+    order = sql.SQL('char_start, id COLLATE "C"' if by_position else 'id COLLATE "C"')
+    query = sql.SQL("SELECT {} FROM {}{} ORDER BY {} LIMIT %s OFFSET %s")
+    rows = yield Execute(query.format(CHUNK_COLUMNS, table.identifier, clause, order), [*params, limit, offset])
+    return [chunk_of(row) for row in rows]

@@ -1,0 +1,20 @@
+-- Keeps a chunk's derived columns true whoever writes the row, psql included.
+-- content_hash follows content; seq is new at every change of content; an embedding made of the old content is dropped
+-- unless the same statement brings a new one (its embedding_hash then differs).
+CREATE OR REPLACE FUNCTION rag.before_chunk_write() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        IF NEW.content = OLD.content THEN
+            RETURN NEW;
+        END IF;
+        NEW.seq := nextval(pg_get_serial_sequence(format('%I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME), 'seq'));
+        NEW.updated_at := now();
+        IF NEW.embedding_hash IS NOT DISTINCT FROM OLD.embedding_hash THEN
+            NEW.embedding := NULL;
+            NEW.embedding_hash := NULL;
+        END IF;
+    END IF;
+    NEW.content_hash := sha256(convert_to(NEW.content, 'UTF8'));
+    RETURN NEW;
+END
+$$;
