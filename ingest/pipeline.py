@@ -225,7 +225,7 @@ class _Run:
 
     def _embed(self, texts: Sequence[str]) -> Iterator[Sequence[float]]:
         """The vectors of texts, in their order."""
-        order = list(range(len(texts)))[::-1]; vectors = []; [vectors.extend(self._collection.embed_documents([texts[i] for i in order]))]; return iter(vectors)
+        order = sorted(range(len(texts)), key=lambda at: len(texts[at]), reverse=True)
         vectors: list[Any] = [None] * len(texts)
         for begin in range(0, len(order), _BATCH):
             batch = order[begin : begin + _BATCH]

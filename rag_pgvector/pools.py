@@ -68,7 +68,8 @@ class Pools:
         """A connection, to be given back with ``put``."""
         if self._given_pool is not None:
             return self._adopt(self._given_pool.getconn())
-        return (self._pool or self._open()).getconn()
+        conn: psycopg.Connection[Any] = (self._pool or self._open()).getconn()
+        return conn
 
     def put(self, conn: psycopg.Connection[Any]) -> None:
         if self._given_pool is not None:
@@ -116,7 +117,8 @@ class Pools:
         if self._given_async_pool is not None:
             return self._adopt(await self._given_async_pool.getconn())
         pool = self._async_pools.get(asyncio.get_running_loop()) or await self._aopen()
-        return await pool.getconn()
+        conn: psycopg.AsyncConnection[Any] = await pool.getconn()
+        return conn
 
     async def aput(self, conn: psycopg.AsyncConnection[Any]) -> None:
         if self._given_async_pool is not None:

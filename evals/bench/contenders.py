@@ -220,7 +220,7 @@ class LangChain:
         self._engine = PGEngine.from_connection_string(_with_driver(url, "psycopg"))
         self._id_column = Column("langchain_id", "TEXT", nullable=False)
         self._index = HNSWIndex(m=HNSW_M, ef_construction=EF_CONSTRUCTION)
-        self._open = lambda: PGVectorStore.create_sync(
+        self._open: Callable[[], Any] = lambda: PGVectorStore.create_sync(
             self._engine,
             DeterministicFakeEmbedding(size=self._size),  # required, and never asked: the vectors are given
             "bench",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rag_pgvector.answer.lexical import STOPWORDS, fold
-from rag_pgvector.answer.vocabulary import CALCULATIONS, LATEST, MONTHS, NEUTRAL
+from rag_pgvector.answer.vocabulary import AGGREGATES, CALCULATIONS, LATEST, MONTHS, NEUTRAL, concept
 
 __all__ = ["Asked", "Period", "date_of", "periods_in", "read_asked"]
 
@@ -160,10 +160,12 @@ def read_asked(question: str) -> Asked:
         named.append(raw[0].isupper() and not shouted and (place > 0 or (len(raw) > 1 and raw.isupper())))
         if any(start <= match.start() < end for start, end in spans):
             time_words.add(place)
+    terms = [term for term, length in concept(found) for _ in range(length)]
     content = {
         place
-        for place, word in enumerate(found)
-        if word not in STOPWORDS and word not in NEUTRAL and word not in LATEST and place not in time_words
+        for place, (word, term) in enumerate(zip(found, terms, strict=True))
+        if not {word, term} & (STOPWORDS | NEUTRAL | LATEST | AGGREGATES)
+        and place not in time_words
         and (len(word) > 1 or word.isdigit() or named[place])
     }
     return Asked(
@@ -199,12 +201,3 @@ def date_of(value: Any, form: str | None) -> tuple[int, int, int] | None:
     if not form.startswith("yyyy") or not parts:
         return None
     return (parts[0], parts[1] if len(parts) > 1 else 1, parts[2] if len(parts) > 2 else 1)
-
-
-def phrases(asked: Asked, taken: frozenset[int] | set[int]) -> Iterator[tuple[int, int]]:
-    """Half-open ranges of words not yet taken, longest first, then in order."""
-    count = len(asked.words)
-    for length in range(min(8, count), 0, -1):
-        for start in range(count - length + 1):
-            if not any(place in taken for place in range(start, start + length)):
-                yield start, start + length

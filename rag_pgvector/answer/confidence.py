@@ -9,13 +9,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-__all__ = ["EXTRACTIVE_INTERCEPT", "EXTRACTIVE_WEIGHTS", "TABLE_CONFIDENCE", "extractive_confidence"]
+__all__ = ["EXTRACTIVE_INTERCEPT", "EXTRACTIVE_WEIGHTS", "TABLE_CONFIDENCE", "TABLE_LIST_CONFIDENCE", "extractive_confidence"]
 
-EXTRACTIVE_INTERCEPT = 0.0
-EXTRACTIVE_WEIGHTS: Mapping[str, float] = {}
+# Fitted by ``python -m rag_pgvector.evals.fit_prior --data qa_squad2`` (all-MiniLM-L6-v2; 8 articles of SQuAD 2, 2,352
+# questions: answerable, out of corpus, near misses). Out of fold by article: AUROC .915, E-AURC .054, ECE .021; at 0.6 it
+# answers 65 % of the answerable, 92 % of them right, and abstains on 99 % out of corpus and 91 % of near misses. English
+# encyclopaedic prose: elsewhere the error is larger.
+EXTRACTIVE_INTERCEPT = -6.3871
+EXTRACTIVE_WEIGHTS: Mapping[str, float] = {
+    "margin": 4.9994,
+    "first_passage": 0.79,
+    "passage_typed": 0.723,
+    "sentence_terms": 2.4647,
+    "sentence_pairs": 0.4624,
+    "sentence_cosine": 3.9833,
+}
 
-#: A table cell that every condition of the question points to.
+#: A table cell that every condition of the question points to; several cells that all do.
 TABLE_CONFIDENCE = 0.95
+TABLE_LIST_CONFIDENCE = 0.75
 
 
 def extractive_confidence(signals: Mapping[str, float]) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 from rag_pgvector.answer.extractive import extract
 from rag_pgvector.answer.lexical import read_query
 from rag_pgvector.answer.steps import Answering, Tables
+from rag_pgvector.answer.table import look_up
 from rag_pgvector.answer.types import GroundedAnswer
 from rag_pgvector.errors import ConfigError
 
@@ -48,12 +49,18 @@ def _answer(question: str, k: int, filter: Mapping[str, Any] | None, threshold: 
         return GroundedAnswer(answer=None, confidence=0.0, failure_mode="invalid_query", threshold=threshold)
     documents = yield Tables()
     tables = [document for document in documents if document.profile]
-    query = read_query(cleaned)
-    return (
-        yield from extract(
-            query, k=k, filter=filter, threshold=threshold, tables=frozenset(document.id for document in tables)
-        )
-    )
+    from_table: GroundedAnswer | None = None
+    if tables:
+        from_table = yield from look_up(cleaned, tables, filter=filter, threshold=threshold)
+        if from_table is not None and from_table.failure_mode is None:
+            return from_table
+    ids = frozenset(document.id for document in tables)
+    from_prose = yield from extract(read_query(cleaned), k=k, filter=filter, threshold=threshold, tables=ids)
+    if from_table is None:
+        return from_prose
+    # A table is what the question is about, and lacks what it asks for: prose answers only if it has all of that.
+    complete = from_prose.failure_mode is None and from_prose.signals.get("passage_typed", 0.0) >= 1.0
+    return from_prose if complete else from_table
 
 
 def _clean(question: str) -> str:

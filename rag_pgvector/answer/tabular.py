@@ -15,7 +15,7 @@ from typing import Any
 
 from rag_pgvector.answer.asked import Asked, date_of
 from rag_pgvector.answer.lexical import STOPWORDS
-from rag_pgvector.answer.vocabulary import AGGREGATES, MONTHS, NEUTRAL, canonical, concept, replaced, words
+from rag_pgvector.answer.vocabulary import ABOUT, AGGREGATES, MONTHS, NEUTRAL, canonical, concept, replaced, words
 from rag_pgvector.types import Document
 
 __all__ = ["Column", "Reading", "Table", "Value", "read"]
@@ -67,10 +67,11 @@ class Table:
         )
         name = f"{PurePosixPath(document.source.replace(chr(92), '/')).stem} {title}"
         found = words(name)
+        terms = frozenset(term for term, _ in concept(found))
         return cls(
             document,
             tuple(columns),
-            frozenset(term for term, _ in concept(found)),
+            terms.union(*(ABOUT.get(word, ()) for word in found)),
             frozenset(int(word) for word in found if re.fullmatch(r"1[6-9]\d\d|20\d\d", word)),
         )
 
@@ -102,10 +103,14 @@ class Reading:
         leftover: Places of content words that it does not.
         absent_time: A period is asked for that the table does not have.
         exactness: 1 where every value matched in full, less where only a part of it was named.
-        by_name: The target is named by the question, not only taken because the table is.
+        fit: How much of the target's name the question says.
+        by_name: The target is named by the question.
+        by_table: The table is.
+        home: Names of the place that all tables are about.
     """
 
     table: Table
+    home: frozenset[str] = frozenset()
     conditions: dict[str, tuple[Value, ...]] = field(default_factory=dict)
     time: set[str] = field(default_factory=set)
     lookups: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -125,7 +130,7 @@ def read(table: Table, asked: Asked, *, home: frozenset[str] = frozenset()) -> R
     Args:
         home: Names of the place that all tables are about ("malaysia"), which need no column.
     """
-    reading = Reading(table)
+    reading = Reading(table, home=home)
     _times(reading, asked)
     _values(reading, asked)
     _codes(reading, asked)
@@ -320,21 +325,21 @@ def _targets(reading: Reading, asked: Asked, question: Sequence[tuple[int, str]]
     chosen: list[Column] = []
     while True:
         scored = [
-            (len(places), score, column, places)
+            (own, len(places), score, column, places)
             for column in reading.table.columns
             if column.name not in reading.conditions and column not in chosen
-            for places, score in [_fit(column, free, reading.table.terms)]
+            for own, places, score in [_fit(column, free, reading.table.terms)]
             if places
         ]
         if not scored:
             break
-        top = max(each[:2] for each in scored)
-        best = [each for each in scored if each[:2] == top][:3]
+        top = max(each[:3] for each in scored)
+        best = [each for each in scored if each[:3] == top][:3]
         if not chosen:
-            reading.fit = top[1]
+            reading.fit = top[2]
         # A second column only for words that the first one left.
-        chosen += [column for _, _, column, _ in best]
-        taken = {place for each in best for place in each[3]}
+        chosen += [column for _, _, _, column, _ in best]
+        taken = {place for each in best for place in each[4]}
         reading.explained |= taken
         free = [(place, term) for place, term in free if place not in taken]
         joined = any(word in ("and", "dan", "serta") for word in asked.words)
@@ -344,8 +349,9 @@ def _targets(reading: Reading, asked: Asked, question: Sequence[tuple[int, str]]
     reading.by_name = bool(chosen)
 
 
-def _fit(column: Column, free: Iterable[tuple[int, str]], about: frozenset[str]) -> tuple[set[int], float]:
-    """The places of the words that the column's name accounts for, and how well."""
+def _fit(column: Column, free: Iterable[tuple[int, str]], about: frozenset[str]) -> tuple[int, set[int], float]:
+    """How many of the words only this column's name accounts for (not the table's), the places of all, and how well."""
+    own = 0
     places: set[int] = set()
     score = 0.0
     seen = list(free)
@@ -355,10 +361,11 @@ def _fit(column: Column, free: Iterable[tuple[int, str]], about: frozenset[str])
             score += 0.1 * bool(at)
         elif at:
             places |= at
+            own += len(at) * (term not in about)
             score += 1.0
         elif term not in AGGREGATES and term not in about:
             score -= 0.3
-    return places, round(score, 3)
+    return own, places, round(score, 3)
 
 
 def _means(term: str, word: str) -> bool:

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from rag_pgvector.answer.lexical import fold, stem
 
-__all__ = ["AGGREGATES", "CALCULATIONS", "LATEST", "MONTHS", "NEUTRAL", "canonical", "concept", "words"]
+__all__ = ["ABOUT", "AGGREGATES", "CALCULATIONS", "LATEST", "MONTHS", "NEUTRAL", "canonical", "concept", "words"]
 
 #: Each line: the phrase that stands for all of them, then the others. Names of places, persons' sexes and so on, which
 #: occur as values.
@@ -39,7 +39,7 @@ income: pendapatan, earnings
 salary: wage, gaji, upah
 expenditure: spending, perbelanjaan, pengeluaran isi rumah
 poverty: kemiskinan, miskin, poor
-population: penduduk, inhabitants, residents, populasi
+population: penduduk, inhabitants, residents, populasi, people, orang
 unemployment: pengangguran, jobless, unemployed, penganggur
 employment: employed, pekerjaan, guna tenaga, bekerja
 labour: labor, buruh, tenaga buruh
@@ -64,6 +64,8 @@ tobacco: tembakau
 hospitality: restaurants, hotels, restoran, hotel, penginapan
 misc: miscellaneous, pelbagai
 overall: total, headline, all items, semua, keseluruhan, jumlah, general, semua item, total all
+economy: ekonomi, economic
+force: tenaga
 agriculture: pertanian, agri
 manufacturing: pembuatan, perkilangan
 services: perkhidmatan
@@ -87,7 +89,7 @@ sex: jantina, gender
 age: umur, usia
 ethnicity: etnik, kaum, race, ethnic
 area: keluasan, luas
-price: harga, prices
+price: harga, prices, cost, costs, costing
 tax: cukai, pajak
 school: sekolah, schools
 student: murid, pelajar, students
@@ -105,7 +107,7 @@ rate: kadar
 
 #: Values and names that stand for the whole: meant where a question does not say which part.
 AGGREGATES = frozenset(
-    "overall total all both semua jumlah keseluruhan malaysia national nasional".split()
+    "overall total all both semua jumlah keseluruhan national nasional".split()
 ) | {"all items", "all ages", "all sexes", "all states", "both sexes", "semua item", "kedua dua"}
 
 #: Words of a question, or of a column's name, that need no counterpart: they say that a figure is meant, or its unit.
@@ -114,7 +116,7 @@ NEUTRAL = frozenset(
     value figure number statistic data index level rate percentage percent amount record report accord dataset table
     official month year quarter period date annual yearly monthly quarterly count size unit rm ringgit myr usd dollar sen
     indeks nilai angka kadar peratus bilangan jadual rekod laporan menurut overall time point points
-    km2 kg sq per
+    km2 kg sq per live lived living stand stood
     """.split()
 )
 
@@ -127,6 +129,15 @@ CALCULATIONS = frozenset(
     tertinggi terendah terbesar terkecil paling banding perbandingan beza perbezaan naik turun meningkat menurun
     """.split()
 )
+
+#: Abbreviations in names of tables, and what they are about.
+ABOUT: dict[str, frozenset[str]] = {
+    "hies": frozenset({"household", "income", "expenditure"}),
+    "lfs": frozenset({"labour", "force", "employment"}),
+    "cpi": frozenset({"price"}),
+    "ppi": frozenset({"price"}),
+    "gdp": frozenset({"economy"}),
+}
 
 LATEST = frozenset("latest newest current currently recent recently terkini semasa terbaru".split())
 
@@ -167,6 +178,7 @@ def _table(lines: str) -> dict[tuple[str, ...], str]:
 
 _ALIAS_OF = _table(_ALIASES)
 _CONCEPT_OF = _table(_CONCEPTS)
+#: Words that any phrase above begins or goes on with are only looked up as far as the longest phrase reaches.
 _LONGEST = max(map(len, [*_ALIAS_OF, *_CONCEPT_OF]))
 
 

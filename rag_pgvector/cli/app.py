@@ -78,7 +78,9 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(error, MemoryError):
             output.complain("out of memory: ingest fewer or smaller files at a time")
             return EXIT_FAILED
-        output.complain(f"unexpected {type(error).__name__}: {error} (RAG_PGVECTOR_DEBUG=1 shows where; please report it)")
+        output.complain(
+            f"unexpected {type(error).__name__}: {error} (RAG_PGVECTOR_DEBUG=1 shows where; please report it)"
+        )
         return EXIT_FAILED
 
 

@@ -47,9 +47,9 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(url: Url = None, as_json: Json = False) -> None:
-    """Load bundled data into the collection "demo" and ask it four questions.
+    """Load bundled data and answer questions about it.
 
-    Repeat it as you like: the second run embeds nothing again.
+    The data goes into the collection "demo". Run it as often as you like: the second run embeds nothing again.
     """
     from rag_pgvector.answer.predict import predict
     from rag_pgvector.demo import NEXT_COMMANDS, QUESTIONS, load
@@ -59,8 +59,7 @@ def demo(url: Url = None, as_json: Json = False) -> None:
             collection, report = load(db, progress=tell)
         if as_json:
             answers = [
-                {"shows": each.shows, "question": each.text}
-                | predict(collection, each.text).model_dump(mode="json")
+                {"shows": each.shows, "question": each.text} | predict(collection, each.text).model_dump(mode="json")
                 for each in QUESTIONS
             ]
             say_json({"ingest": report.to_dict(), "answers": answers, "next": list(NEXT_COMMANDS)})
@@ -81,15 +80,18 @@ def demo(url: Url = None, as_json: Json = False) -> None:
 
 def ingest(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Files, folders (with their subfolders) and globs.")
+        list[Path], typer.Argument(metavar="PATH", help="Files, folders (with their subfolders) and globs.")
     ],
     name: CollectionName,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first file or row that cannot be read.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first file or row that cannot be read.")
+    ] = False,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Bring files into a collection, which is created if absent. A second run does only what changed.
+    """Bring files into a collection; create it if absent.
 
+    A second run does only what changed.
     A file that cannot be read is left out and named on stderr, one line per file. The exit code is 0 as long as
     anything could be ingested, and 1 if nothing could, or with --strict at the first file or row that cannot be read.
     """
@@ -159,12 +161,15 @@ def _failures(failed: tuple[Failure, ...]) -> list[str]:
 def search(
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to look for.")],
     name: CollectionName,
-    k: Annotated[int, typer.Option("-k", min=1, max=_MOST_RESULTS, help="How many chunks.")] = 4,
+    k: Annotated[int, typer.Option("-k", metavar="N", min=1, max=_MOST_RESULTS, help="How many chunks.")] = 4,
     filter: Filter = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Print the chunks nearest to a question, best first. Score is higher-better; rows are counted from 0."""
+    """Print the chunks nearest to a question.
+
+    The best comes first; the score is higher-better. Rows are counted from 0, pages from 1.
+    """
     conditions = read_filter(filter)
     with open_database(url) as db:
         collection = db.collection(name)
@@ -202,19 +207,33 @@ def ask(
     name: CollectionName,
     k: Annotated[
         int | None,
-        typer.Option("-k", min=1, max=_MOST_RESULTS, help="Most citations.  [default: RAG_TOP_K, 3]", show_default=False),
+        typer.Option(
+            "-k",
+            metavar="N",
+            min=1,
+            max=_MOST_RESULTS,
+            help="Most citations.  [default: RAG_TOP_K, 3]",
+            show_default=False,
+        ),
     ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(
-            min=0.0, max=1.0, help="Least confidence of an answer.  [default: CONF_THRESHOLD, 0.6]", show_default=False
+            metavar="P",
+            min=0.0,
+            max=1.0,
+            help="Least confidence of an answer.  [default: CONF_THRESHOLD, 0.6]",
+            show_default=False,
         ),
     ] = None,
     filter: Filter = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Answer a question with verbatim citations, or say why there is no answer (which is exit code 0, too)."""
+    """Answer a question with verbatim citations.
+
+    Or say why there is no answer, which is exit code 0, too: read failure_mode.
+    """
     from rag_pgvector.answer.predict import predict
 
     conditions = read_filter(filter)

@@ -12,7 +12,7 @@ from rag_pgvector.errors import ConfigError, FilterError
 if TYPE_CHECKING:
     from rag_pgvector.database import Database
 
-__all__ = ["CollectionName", "Filter", "Json", "Url", "open_database", "read_filter"]
+__all__ = ["CollectionName", "Filter", "Json", "Url", "open_database", "read_filter", "without_password"]
 
 Url = Annotated[
     str | None,
@@ -45,6 +45,17 @@ def open_database(url: str | None) -> Database:
     if url is not None and not url.strip():
         raise ConfigError("--url is empty: leave it out, or use postgresql://user:password@host:5432/name")
     return Database(url)
+
+
+def without_password(url: str) -> str:
+    """A database URL that may be shown."""
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    from rag_pgvector.connect import normalise_url
+
+    secrets = ("password", "sslpassword")
+    shown = {key: value for key, value in conninfo_to_dict(url).items() if key not in secrets}
+    return normalise_url(make_conninfo("", **shown))
 
 
 def read_filter(text: str | None) -> dict[str, Any] | None:

@@ -191,4 +191,4 @@ def _name(obj: Any) -> str:
         value = getattr(obj, attribute, None)
         if isinstance(value, str) and value not in ("", "unknown"):
             return value
-    return str(getattr(obj, "__qualname__", type(obj).__qualname__))
+    return str(getattr(obj, "__qualname__", type(obj).__name__))

@@ -113,7 +113,8 @@ class SentenceTransformerEmbedder:
 
     def embed_query(self, text: str) -> Vectors:
         """The vector of a question, ``(dimensions,)``."""
-        found: Vectors = self._encode(self._model.encoder.encode_query, as_texts([text]))[0]
+        asked = as_texts([text])
+        found: Vectors = self._encode(self._model.encoder.encode_query, asked)[0]
         return found
 
     async def aembed_documents(self, texts: Iterable[str]) -> Vectors:

@@ -103,9 +103,12 @@ def test_a_folder(collection: Collection, corpus: Path) -> None:
     assert {hit.chunk.metadata["state"] for hit in found} == {"Kedah", "Perak"}
 
 
-def test_the_second_run_embeds_nothing(collection: Collection, embedder: Recording, corpus: Path) -> None:
+def test_the_second_run_does_nothing(
+    collection: Collection, embedder: Recording, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ingest(collection, corpus)
     embedder.texts.clear()
+    monkeypatch.setattr(Collection, "put_document", lambda *_: pytest.fail("an unchanged document was written"))
     before = collection.list(limit=100)
     report = ingest(collection, [str(corpus)])
     assert counts(report) == (0, 0, 6, 0)

@@ -1,0 +1,226 @@
+"""The verbs of a DBA: db upgrade, db status, db sql, and doctor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rag_pgvector.cli.options import Json, Url, open_database, without_password
+from rag_pgvector.cli.output import say, say_json
+from rag_pgvector.errors import ConfigError
+
+if TYPE_CHECKING:
+    from psycopg import sql
+
+    from rag_pgvector.config import CollectionConfig
+    from rag_pgvector.database import Database
+    from rag_pgvector.doctor import CollectionState, Survey
+    from rag_pgvector.plan import Plan
+
+__all__ = ["register"]
+
+_LEVEL_STYLES = {"error": "bold red", "warning": "yellow"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add these verbs to the command line."""
+    db = typer.Typer(rich_markup_mode=None)
+    db.command(epilog="Example: rag-pgvector db upgrade --url postgresql://owner@db.example.com/app")(upgrade)
+    db.command(epilog="Example: rag-pgvector db status --json")(status)
+    db.command(
+        "sql",
+        epilog="Example: rag-pgvector db sql --collection docs --grant-to app | psql -v ON_ERROR_STOP=1 -f - DBNAME",
+    )(print_sql)
+    app.add_typer(
+        db,
+        name="db",
+        help="Create, upgrade and look at rag_pgvector's tables.",
+        epilog="Example: rag-pgvector db status",
+    )
+    app.command(epilog="Example: rag-pgvector doctor --json")(doctor)
+
+
+# --------------------------------------------------------------------------------------------------------------- db
+
+
+def upgrade(url: Url = None, as_json: Json = False) -> None:
+    """Create or upgrade rag_pgvector's tables.
+
+    Brings the tables and functions to the newest revision, as the role of ADMIN_DATABASE_URL where that is set. Several
+    may run at once.
+    """
+    with open_database(url) as db:
+        revision = db.upgrade()
+    if as_json:
+        say_json({"revision": revision})
+    else:
+        say(f"the schema is at revision {revision}")
+
+
+def status(url: Url = None, as_json: Json = False) -> None:
+    """Print versions and collections.
+
+    Where the database is (without its password), the versions of server, pgvector and schema, and the collections with
+    their sizes. Changes nothing.
+    """
+    with open_database(url) as db:
+        found = _survey(db)
+        address = without_password(db.url)
+    if as_json:
+        say_json(_status(found, address))
+        return
+    say(f"database    {address}")
+    say(f"server      PostgreSQL {found.server_version}, as {found.role}")
+    say(f"pgvector    {found.vector_version or 'not created'}")
+    say(f"revision    {found.revision or 'none'} (needed: {_needed_revision()})")
+    say(f"collections {len(found.collections)}")
+    for state in found.collections:
+        say(f"  {state.name}: {_counts(state)}")
+
+
+def print_sql(
+    name: Annotated[
+        str | None,
+        typer.Option("--collection", "-c", metavar="NAME", help="Also what makes this collection.", show_default=False),
+    ] = None,
+    dimensions: Annotated[int, typer.Option(min=1, help="Length of its embeddings.")] = 384,
+    distance: Annotated[str, typer.Option(help="cosine, l2 or inner_product.")] = "cosine",
+    storage: Annotated[str, typer.Option(help="vector or halfvec.")] = "vector",
+    role: Annotated[
+        str | None,
+        typer.Option("--grant-to", metavar="ROLE", help="Also the grants for the application.", show_default=False),
+    ] = None,
+) -> None:
+    """Print the schema as plain SQL.
+
+    It is for a DBA to read, and to run on a database that has none of it. Printing needs no database.
+    """
+    from rag_pgvector import migrations, schema
+    from rag_pgvector.config import CollectionConfig
+    from rag_pgvector.table import check_name
+
+    config = CollectionConfig(dimensions=dimensions, distance=distance, storage=storage)  # type: ignore[arg-type]
+    if role is not None and not role.strip():
+        raise ConfigError("--grant-to is empty: use the name of the application's role")
+    collection = "" if name is None else _collection_sql(check_name(name), config, role)
+    say("SET client_encoding = 'UTF8';\n")
+    say(migrations.offline_sql().strip())
+    if role is not None:
+        say(f"\n{_script(schema.grant_control_tables(role))}")
+    say(collection)
+
+
+def _collection_sql(name: str, config: CollectionConfig, role: str | None) -> str:
+    """The statements that ``Database.collection`` and ``build_index`` would run for a new collection."""
+    from psycopg import sql
+
+    from rag_pgvector import index, schema
+    from rag_pgvector.table import Table, table_name
+
+    table = Table(0, name, table_name(name), config)
+    row = sql.SQL(
+        "INSERT INTO rag.collections (name, table_name, dimensions, distance, storage, hnsw_m, hnsw_ef_construction) "
+        "VALUES ({})"
+    ).format(
+        sql.SQL(", ").join(
+            sql.Literal(value)
+            for value in (
+                name,
+                table.name,
+                config.dimensions,
+                config.distance,
+                config.storage,
+                config.hnsw_m,
+                config.hnsw_ef_construction,
+            )
+        )
+    )
+    statements: list[sql.Composable] = [sql.SQL("BEGIN"), row, *schema.create_table_sql(table)]
+    text = _joined(statements)
+    if role is not None:
+        text += "\n\n" + _script(schema.grant_collection(table, role))
+    return f"\n{text}\n\nCOMMIT;\n\n{_joined([index.create_index_sql(table)])}"
+
+
+def _joined(statements: list[sql.Composable]) -> str:
+    return "\n\n".join(statement.as_string(None) + ";" for statement in statements)
+
+
+def _script(plan: Plan[Any]) -> str:
+    """The statements of a plan that asks nothing, as text."""
+    return _joined([step.query for step in _steps(plan)])
+
+
+def _steps(plan: Plan[Any]) -> Iterator[Any]:
+    try:
+        step = next(plan)
+        while True:
+            yield step
+            step = plan.send([])
+    except StopIteration:
+        return
+
+
+# ----------------------------------------------------------------------------------------------------------- doctor
+
+
+def doctor(url: Url = None, as_json: Json = False) -> None:
+    """Check server, schema and collections.
+
+    Every finding says what, why and what to do. The exit code is 1 if any of them is an error.
+    """
+    from rag_pgvector.doctor import diagnose
+
+    with open_database(url) as db:
+        found = _survey(db)
+        address = without_password(db.url)
+    findings = diagnose(found, needed_revision=_needed_revision())
+    errors = sum(finding.level == "error" for finding in findings)
+    if as_json:
+        say_json(_status(found, address) | {"findings": [asdict(f) for f in findings], "ok": not errors})
+    else:
+        say(f"{address}: PostgreSQL {found.server_version}, pgvector {found.vector_version or 'not created'}")
+        for finding in findings:
+            where = f"collection {finding.collection!r}: " if finding.collection is not None else ""
+            say(f"{finding.level}: {where}{finding.what}", style=_LEVEL_STYLES[finding.level])
+            say(f"  why: {finding.why}")
+            say(f"  remedy: {finding.remedy}")
+        say(f"{len(found.collections)} collections checked: {errors} errors, {len(findings) - errors} warnings")
+    if errors:
+        raise typer.Exit(1)
+
+
+def _survey(db: Database) -> Survey:
+    from rag_pgvector.doctor import survey
+
+    make: Callable[[], Plan[Survey]] = survey
+    return db.run(make, retry=True)
+
+
+def _needed_revision() -> str:
+    from rag_pgvector import migrations
+
+    return migrations.HEAD
+
+
+def _status(found: Survey, address: str) -> dict[str, Any]:
+    return {
+        "url": address,
+        "server_version": found.server_version,
+        "role": found.role,
+        "vector_version": found.vector_version,
+        "revision": {"found": found.revision, "needed": _needed_revision()},
+        "collections": [asdict(state) for state in found.collections],
+    }
+
+
+def _counts(state: CollectionState) -> str:
+    if state.rows is None:
+        return state.reason
+    return (
+        f"{state.rows} chunks of {state.documents} documents, {state.storage}({state.dimensions}) {state.distance}, "
+        f"index {state.index}"
+    )

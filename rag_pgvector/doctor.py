@@ -1,0 +1,285 @@
+"""Is this database fit for rag_pgvector? One survey (a plan), and the findings that follow from it (no I/O)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from psycopg import sql
+
+from rag_pgvector.index import INDEX_PAYS_ROWS
+from rag_pgvector.plan import Execute, Plan
+from rag_pgvector.table import SCHEMA, table_name
+
+__all__ = ["CollectionState", "Finding", "IndexState", "Survey", "diagnose", "survey"]
+
+IndexState = Literal["valid", "invalid", "wanted", "missing"]
+
+_MIN_VECTOR = (0, 8)
+_GOOD_VECTOR = (0, 8, 4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionState:
+    """What one collection holds.
+
+    Attributes:
+        rows: Chunks, or ``None`` where the table is gone or may not be read (``reason`` says which).
+        null_embeddings: Chunks that dense search does not see, since they have no embedding.
+        documents: Sources that chunks were cut from.
+        index: The vector index: ``valid``, ``invalid`` (the leftover of an interrupted build), ``wanted`` (asked for by
+            a role that may not create it) or ``missing``.
+        reason: Why there are no counts, or "".
+    """
+
+    name: str
+    table: str
+    dimensions: int
+    distance: str
+    storage: str
+    embedder: str | None
+    documents: int
+    rows: int | None
+    null_embeddings: int | None
+    index: IndexState
+    reason: Literal["", "no such table", "permission denied"] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """The server, the extension, the schema and the collections, as the connection's role sees them."""
+
+    server_version: str
+    role: str
+    vector_version: str | None
+    vector_available: str | None
+    revision: str | None
+    collections: Sequence[CollectionState]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something to know (``warning``) or to mend (``error``): what it is, why it matters, what to do.
+
+    ``collection`` is the one concerned, or ``None`` for the whole database.
+    """
+
+    level: Literal["error", "warning"]
+    check: str
+    what: str
+    why: str
+    remedy: str
+    collection: str | None = None
+
+
+# ----------------------------------------------------------------------------------------------------------- survey
+
+
+def survey() -> Plan[Survey]:
+    """Look at everything and change nothing. Counts rows, which takes a while for millions of them."""
+    rows = yield Execute(
+        sql.SQL(
+            "SELECT current_setting('server_version'), current_user::text, "
+            "(SELECT extversion FROM pg_extension WHERE extname = 'vector'), "
+            "(SELECT default_version FROM pg_available_extensions WHERE name = 'vector'), "
+            "to_regclass('rag.alembic_version') IS NOT NULL, to_regclass('rag.collections') IS NOT NULL"
+        )
+    )
+    server, role, vector, available, versioned, has_collections = rows[0]
+    revision = None
+    if versioned:
+        rows = yield Execute(sql.SQL("SELECT version_num FROM rag.alembic_version"))
+        revision = rows[0][0] if rows else None
+    collections = (yield from _collections()) if has_collections else []
+    return Survey(
+        server_version=server.split(" ")[0],
+        role=role,
+        vector_version=vector,
+        vector_available=available,
+        revision=revision,
+        collections=collections,
+    )
+
+
+def _collections() -> Plan[list[CollectionState]]:
+    rows = yield Execute(
+        sql.SQL(
+            "SELECT c.name, c.table_name, c.dimensions, c.distance, c.storage, c.embedder, c.index_wanted, "
+            "(SELECT count(*) FROM rag.documents d WHERE d.collection_id = c.id), "
+            "t.oid IS NOT NULL, coalesce(has_table_privilege(t.oid, 'SELECT'), false) "
+            "FROM rag.collections c LEFT JOIN pg_class t "
+            "ON t.relname = c.table_name AND t.relnamespace = to_regnamespace('rag') "
+            'ORDER BY c.name COLLATE "C"'
+        )
+    )
+    states = []
+    for name, table, dimensions, distance, storage, embedder, wanted, documents, exists, readable in rows:
+        count: int | None = None
+        unembedded: int | None = None
+        if exists and readable:
+            query = sql.SQL("SELECT count(*), count(*) - count(embedding) FROM {}").format(
+                sql.Identifier(SCHEMA, table)
+            )
+            count, unembedded = (yield Execute(query, prepare=False))[0]
+        states.append(
+            CollectionState(
+                name=name,
+                table=table,
+                dimensions=dimensions,
+                distance=distance,
+                storage=storage,
+                embedder=embedder,
+                documents=documents,
+                rows=count,
+                null_embeddings=unembedded,
+                index=(yield from _index_state(name, wanted)),
+                reason="" if exists and readable else "permission denied" if exists else "no such table",
+            )
+        )
+    return states
+
+
+def _index_state(collection: str, wanted: bool) -> Plan[IndexState]:
+    rows = yield Execute(
+        sql.SQL("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"),
+        (sql.Identifier(SCHEMA, table_name(collection, "_hnsw")).as_string(None),),
+    )
+    if not rows:
+        return "wanted" if wanted else "missing"
+    return "valid" if rows[0][0] else "invalid"
+
+
+# --------------------------------------------------------------------------------------------------------- findings
+
+
+def diagnose(found: Survey, *, needed_revision: str) -> list[Finding]:
+    """What the survey tells, errors first."""
+    findings = [*_vector(found), *_schema(found, needed_revision)]
+    for state in found.collections:
+        findings += _collection(state)
+    return sorted(findings, key=lambda finding: finding.level != "error")
+
+
+def _vector(found: Survey) -> Iterator[Finding]:
+    version = found.vector_version
+    if version is None and found.vector_available is None:
+        yield Finding(
+            level="error",
+            check="pgvector",
+            what=f"pgvector is not installed on this server (PostgreSQL {found.server_version})",
+            why="collections are tables with a column of its type vector",
+            remedy="install the package postgresql-NN-pgvector (>= 0.8) on the server",
+        )
+    elif version is None:
+        if found.revision is not None:  # else the schema's finding says what creates both
+            yield Finding(
+                level="error",
+                check="pgvector",
+                what=f"the extension vector ({found.vector_available}) was dropped from this database",
+                why="its type and the columns of that type went with it",
+                remedy="restore the database from a backup, or drop the collections and ingest again",
+            )
+    elif _numbers(version) < _MIN_VECTOR:
+        yield Finding(
+            level="error",
+            check="pgvector",
+            what=f"pgvector is {version}",
+            why="filtered searches need the iterative scan of 0.8",
+            remedy="install pgvector >= 0.8 on the server, then run ALTER EXTENSION vector UPDATE",
+        )
+    elif _numbers(version) < _GOOD_VECTOR:
+        yield Finding(
+            level="warning",
+            check="pgvector",
+            what=f"pgvector is {version}",
+            why="0.8.4 mends index corruption after vacuum and a memory error in parallel builds (CVE-2026-3172)",
+            remedy="install pgvector >= 0.8.4 on the server, then run ALTER EXTENSION vector UPDATE",
+        )
+
+
+def _schema(found: Survey, needed: str) -> Iterator[Finding]:
+    if found.revision is None:
+        yield Finding(
+            level="warning",
+            check="schema",
+            what="rag_pgvector's tables are not there yet",
+            why="the first ingestion creates them where the role may",
+            remedy="nothing, or run: rag-pgvector db upgrade (a DBA may read it before: rag-pgvector db sql)",
+        )
+    elif found.revision != needed:
+        yield Finding(
+            level="error",
+            check="schema",
+            what=f"the schema is at revision {found.revision}, this package needs {needed}",
+            why="collections cannot be opened",
+            remedy="run: rag-pgvector db upgrade (or upgrade the package, if the schema is newer)",
+        )
+
+
+def _collection(state: CollectionState) -> Iterator[Finding]:
+    if state.reason == "no such table":
+        yield Finding(
+            level="error",
+            check="table",
+            what=f"the table rag.{state.table} is gone",
+            why="the collection is listed in rag.collections, and every use of it fails",
+            remedy="restore the table from a backup, or delete its row in rag.collections and ingest again",
+            collection=state.name,
+        )
+        return
+    if state.rows is None:
+        yield Finding(
+            level="error",
+            check="table",
+            what=f"this role may not read the table rag.{state.table}",
+            why="searching the collection fails",
+            remedy="grant SELECT, INSERT, UPDATE and DELETE on it, or connect as the application's role",
+            collection=state.name,
+        )
+        return
+    if state.null_embeddings:
+        yield Finding(
+            level="warning",
+            check="embeddings",
+            what=f"{state.null_embeddings} of {state.rows} chunks have no embedding",
+            why="a search by vector does not see them",
+            remedy="ingest their sources again, or add the chunks again",
+            collection=state.name,
+        )
+    yield from _index(state, state.rows)
+
+
+def _index(state: CollectionState, rows: int) -> Iterator[Finding]:
+    build = "run db.collection(name).build_index() in Python, or ingest again"
+    if state.index == "invalid":
+        yield Finding(
+            level="error",
+            check="index",
+            what="the vector index is invalid: its building was interrupted",
+            why="searches do not use it, and every write still pays for it",
+            remedy=f"{build}: it is dropped and built anew",
+            collection=state.name,
+        )
+    elif state.index == "wanted":
+        yield Finding(
+            level="warning",
+            check="index",
+            what=f"a vector index is wanted; the role that asked may not create it ({rows} rows)",
+            why="every search compares all rows: right, but slower than it could be",
+            remedy=f"set ADMIN_DATABASE_URL to the owner of the tables, then {build}",
+            collection=state.name,
+        )
+    elif state.index == "missing" and rows >= INDEX_PAYS_ROWS:
+        yield Finding(
+            level="warning",
+            check="index",
+            what=f"there is no vector index for {rows} rows",
+            why=f"every search compares all rows; from {INDEX_PAYS_ROWS} rows on an index pays",
+            remedy=build,
+            collection=state.name,
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
