@@ -6,8 +6,7 @@ Four kinds of questions are asked of the paragraphs, through ``rag_pgvector.answ
 out of corpus (their whole article is taken away); near misses (only their own paragraph is); and SQuAD's adversarial
 ones, which are reported apart and take no part in the fit. An answer is right if it is cut from the right paragraph and
 holds the reference answer. Every figure is out of fold: each article's questions are judged by weights fitted on the
-others. The mix is that of the published baselines: every answerable question, 28 % of them as out of corpus, 40 % as near
-misses.
+others. The mix: every answerable question, 28 % of them also as out of corpus, 40 % as near misses.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -99,7 +99,7 @@ class _Corpus:
             if isinstance(step, Find):
                 scores = self.vectors @ self.embed([question])[0]
                 best = (int(at) for at in np.argsort(-scores, kind="stable") if int(at) not in without)
-                hits = [ScoredChunk(self.chunks[at], float(scores[at])) for at, _ in zip(best, range(step.k), strict=False)]
+                hits = [ScoredChunk(self.chunks[at], float(scores[at])) for at in islice(best, step.k)]
                 reply = SearchResult(hits, SearchPlan("exact", "in memory"))
             elif isinstance(step, Texts):
                 reply = {id_: self.chunks[self.place[id_]].content for id_ in step.document_ids}
@@ -214,15 +214,16 @@ def measure(confidence: Floats, right: NDArray[np.bool_]) -> dict[str, float | N
     risk = 1.0 - np.cumsum(sorted_right) / count
     error = 1.0 - right.mean()
     best = error + (1.0 - error) * float(np.log(1.0 - error)) if error < 1.0 else 1.0
-    ranks = _ranks(confidence)
     positive, negative = int(right.sum()), int((~right).sum())
-    auroc = (ranks[right].sum() - positive * (positive + 1) / 2) / (positive * negative) if positive and negative else None
+    auroc = None
+    if positive and negative:
+        auroc = float((_ranks(confidence)[right].sum() - positive * (positive + 1) / 2) / (positive * negative))
     bins = np.array_split(order, BINS)
     ece = sum(abs(confidence[part].mean() - right[part].mean()) * len(part) for part in bins if len(part)) / len(right)
     found: dict[str, float | None] = {
         "n": len(right),
         "base_rate": float(right.mean()),
-        "auroc": None if auroc is None else float(auroc),
+        "auroc": auroc,
         "aurc": float(risk.mean()),
         "e_aurc": float(risk.mean() - best),
         "brier": float(np.mean((confidence - right) ** 2)),

@@ -94,6 +94,7 @@ _RANGE = re.compile(
     r"(?P<b>1[6-9]\d\d|20\d\d)(?![\w.,]\d|\w)",
     re.IGNORECASE,
 )
+_BETWEEN = re.compile(r"\b(?:between|antara)\s+(?:the years?\s+|tahun\s+)?$", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -105,13 +106,13 @@ def periods_in(text: str) -> tuple[list[Period], list[tuple[int, int]]]:
         return all(end <= taken or start >= upto for taken, upto, _ in found)
 
     for form in _FORMS:
+        # One at a time: what a form took is not free for its next match.
         for match in form.finditer(text):
-            if free(*match.span()):
-                found.append((*match.span(), [_period(match.groupdict())]))
+            found += [(*match.span(), [_period(match.groupdict())])] * free(*match.span())
     for match in _RANGE.finditer(text):
         first, last = int(match["a"]), int(match["b"])
         joined = re.search(r"and|dan", match.group(), re.IGNORECASE)
-        between = re.search(r"\b(?:between|antara)\s+(?:the years?\s+|tahun\s+)?$", text[: match.start()], re.IGNORECASE)
+        between = _BETWEEN.search(text[: match.start()])
         if free(*match.span()) and first < last <= first + 60:
             years = [first, last] if joined and not between else range(first, last + 1)
             found.append((*match.span(), [Period(year) for year in years]))
@@ -120,8 +121,9 @@ def periods_in(text: str) -> tuple[list[Period], list[tuple[int, int]]]:
     years = sorted({int(match["y"]) for match in years_at} | {each.year for _, _, many in found for each in many})
     if months_at and len(years) == 1:
         # "in 2015, from January": the only year is meant.
-        for match in months_at:
-            found.append((*match.span(), [Period(years[0], month=MONTHS[fold(match["mon"]).strip(".")])]))
+        found += [
+            (*match.span(), [Period(years[0], month=MONTHS[fold(match["mon"]).strip(".")])]) for match in months_at
+        ]
         found += [(*match.span(), []) for match in years_at]
     else:
         found += [(*match.span(), [Period(int(match["y"]))]) for match in years_at]

@@ -9,12 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-__all__ = ["EXTRACTIVE_INTERCEPT", "EXTRACTIVE_WEIGHTS", "TABLE_CONFIDENCE", "TABLE_LIST_CONFIDENCE", "extractive_confidence"]
+__all__ = [
+    "EXTRACTIVE_INTERCEPT",
+    "EXTRACTIVE_WEIGHTS",
+    "TABLE_CONFIDENCE",
+    "TABLE_LIST_CONFIDENCE",
+    "extractive_confidence",
+]
 
 # Fitted by ``python -m rag_pgvector.evals.fit_prior --data qa_squad2`` (all-MiniLM-L6-v2; 8 articles of SQuAD 2, 2,352
-# questions: answerable, out of corpus, near misses). Out of fold by article: AUROC .915, E-AURC .054, ECE .021; at 0.6 it
-# answers 65 % of the answerable, 92 % of them right, and abstains on 99 % out of corpus and 91 % of near misses. English
-# encyclopaedic prose: elsewhere the error is larger.
+# questions: answerable, out of corpus, near misses). Out of fold by article: AUROC .915, E-AURC .054, ECE .021; at 0.6
+# it answers 65 % of the answerable, 92 % of them right, and abstains on 99 % out of corpus and 91 % of near misses.
+# That is English encyclopaedic prose: elsewhere the error is larger.
 EXTRACTIVE_INTERCEPT = -6.3871
 EXTRACTIVE_WEIGHTS: Mapping[str, float] = {
     "margin": 4.9994,
@@ -32,7 +38,5 @@ TABLE_LIST_CONFIDENCE = 0.75
 
 def extractive_confidence(signals: Mapping[str, float]) -> float:
     """The prior's estimate for an extractive answer, 0 to 1."""
-    logit = EXTRACTIVE_INTERCEPT + sum(
-        weight * signals.get(name, 0.0) for name, weight in EXTRACTIVE_WEIGHTS.items()
-    )
+    logit = EXTRACTIVE_INTERCEPT + sum(weight * signals.get(name, 0.0) for name, weight in EXTRACTIVE_WEIGHTS.items())
     return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, logit))))

@@ -43,9 +43,9 @@ class Source:
 def source_of(chunk: Chunk, texts: Mapping[str, str]) -> Source:
     """The stored text of the chunk's document if the chunk stands in it where it says, else the chunk itself."""
     text = texts.get(chunk.document_id) if chunk.document_id is not None else None
-    if text and chunk.char_start is not None and chunk.char_end is not None:
-        if text[chunk.char_start : chunk.char_end] == chunk.content:
-            return Source(text, chunk.document_id, chunk.char_start, chunk.char_end)
+    start, end = chunk.char_start, chunk.char_end
+    if text and start is not None and end is not None and text[start:end] == chunk.content:
+        return Source(text, chunk.document_id, start, end)
     return Source(chunk.content, None, 0, len(chunk.content), stale=bool(text))
 
 
@@ -70,9 +70,7 @@ def units(source: Source) -> list[Unit]:
     if low:  # begin at a paragraph, so that the first sentence is one
         paragraph = source.text.find("\n\n", low, source.start)
         low = paragraph + 2 if paragraph >= 0 else source.start
-    spans = [
-        Span(span.start + low, span.end + low, span.kind, span.block) for span in split(source.text[low:high])
-    ]
+    spans = [Span(span.start + low, span.end + low, span.kind, span.block) for span in split(source.text[low:high])]
     found: list[Unit] = []
     heading = ""
     at = 0

@@ -19,9 +19,7 @@ __all__ = ["LONGEST_QUESTION", "answer"]
 LONGEST_QUESTION = 4_000
 
 
-def answer(
-    question: str, *, k: int = 3, filter: Mapping[str, Any] | None = None, threshold: float = 0.6
-) -> Answering:
+def answer(question: str, *, k: int = 3, filter: Mapping[str, Any] | None = None, threshold: float = 0.6) -> Answering:
     """Answers a question from what the steps find.
 
     Args:

@@ -75,6 +75,10 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(error, RagPgvectorError):
             output.complain(str(error))
             return EXIT_USAGE if isinstance(error, (ConfigError, FilterError)) else EXIT_FAILED
+        if isinstance(error, OSError):  # stdout on a full disk, a temporary folder that is not there
+            output.complain(f"{error}: make room, or check the path")
+            output.abandon_stdout()
+            return EXIT_FAILED
         if isinstance(error, MemoryError):
             output.complain("out of memory: ingest fewer or smaller files at a time")
             return EXIT_FAILED

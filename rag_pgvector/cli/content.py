@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rag_pgvector.cli.options import CollectionName, Filter, Json, Url, open_database, read_filter
+from rag_pgvector.cli.options import (
+    CollectionName,
+    Filter,
+    Json,
+    Url,
+    open_database,
+    probability,
+    read_filter,
+    whole_number,
+)
 from rag_pgvector.cli.output import complain, place, printable, progress, say, say_json, working
 
 if TYPE_CHECKING:
@@ -19,9 +28,6 @@ if TYPE_CHECKING:
     from rag_pgvector.ingest import Failure, IngestReport
 
 __all__ = ["register"]
-
-#: Above it, a search is an export.
-_MOST_RESULTS = 10_000
 
 _WHY_NO_ANSWER = {
     "no_results": "nothing was found to read",
@@ -161,7 +167,7 @@ def _failures(failed: tuple[Failure, ...]) -> list[str]:
 def search(
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to look for.")],
     name: CollectionName,
-    k: Annotated[int, typer.Option("-k", metavar="N", min=1, max=_MOST_RESULTS, help="How many chunks.")] = 4,
+    k: Annotated[int, typer.Option("-k", metavar="N", parser=whole_number, help="How many chunks.")] = 4,
     filter: Filter = None,
     url: Url = None,
     as_json: Json = False,
@@ -210,8 +216,7 @@ def ask(
         typer.Option(
             "-k",
             metavar="N",
-            min=1,
-            max=_MOST_RESULTS,
+            parser=whole_number,
             help="Most citations.  [default: RAG_TOP_K, 3]",
             show_default=False,
         ),
@@ -220,8 +225,7 @@ def ask(
         float | None,
         typer.Option(
             metavar="P",
-            min=0.0,
-            max=1.0,
+            parser=probability,
             help="Least confidence of an answer.  [default: CONF_THRESHOLD, 0.6]",
             show_default=False,
         ),

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 _LEVEL_STYLES = {"error": "bold red", "warning": "yellow"}
+_INDEX_WORDS = {
+    "valid": "vector index",
+    "invalid": "vector index invalid",
+    "wanted": "vector index wanted",
+    "missing": "searched exactly",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -220,7 +226,5 @@ def _status(found: Survey, address: str) -> dict[str, Any]:
 def _counts(state: CollectionState) -> str:
     if state.rows is None:
         return state.reason
-    return (
-        f"{state.rows} chunks of {state.documents} documents, {state.storage}({state.dimensions}) {state.distance}, "
-        f"index {state.index}"
-    )
+    index = _INDEX_WORDS[state.index]
+    return f"{state.rows} chunks of {state.documents} documents, {state.storage}({state.dimensions}) {state.distance}, {index}"

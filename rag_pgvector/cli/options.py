@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -12,7 +13,20 @@ from rag_pgvector.errors import ConfigError, FilterError
 if TYPE_CHECKING:
     from rag_pgvector.database import Database
 
-__all__ = ["CollectionName", "Filter", "Json", "Url", "open_database", "read_filter", "without_password"]
+__all__ = [
+    "CollectionName",
+    "Filter",
+    "Json",
+    "Url",
+    "open_database",
+    "probability",
+    "read_filter",
+    "whole_number",
+    "without_password",
+]
+
+#: Above it, a search is an export.
+MOST_RESULTS = 10_000
 
 Url = Annotated[
     str | None,
@@ -36,6 +50,21 @@ Filter = Annotated[
         show_default=False,
     ),
 ]
+
+
+def whole_number(text: str) -> int:
+    """The value of ``-k``."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_RESULTS):
+        raise typer.BadParameter(f"{text!r}: use a whole number from 1 to {MOST_RESULTS}")
+    return int(text)
+
+
+def probability(text: str) -> float:
+    """The value of ``--threshold``."""
+    with contextlib.suppress(ValueError):
+        if 0.0 <= float(text) <= 1.0:
+            return float(text)
+    raise typer.BadParameter(f"{text!r}: use a number from 0 to 1")
 
 
 def open_database(url: str | None) -> Database:

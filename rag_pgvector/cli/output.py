@@ -31,7 +31,9 @@ __all__ = [
 ]
 
 #: Passwords in a URL and in a key=value conninfo. Messages are made without them; this is the second fence.
-_PASSWORDS = re.compile(r"(://[^\s:/@]*:)[^\s@]+(?=@)|(\b(?:ssl)?password=)('[^']*'|[^\s&]+)", re.IGNORECASE)
+_PASSWORDS = re.compile(
+    r"(://[^\s:/@]*:)(?!password@)[^\s@]+(?=@)|(\b(?:ssl)?password=)('[^']*'|[^\s&]+)", re.IGNORECASE
+)
 
 _STEERING = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069]")
 
@@ -46,6 +48,9 @@ def version() -> str:
 
 def prepare_streams() -> None:
     """Any character can be written, our warnings become single lines, and third-party chatter is silenced."""
+    # Python sets a stream that the shell closed (>&-) to None.
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # What the terminal's encoding lacks becomes \uXXXX, which is what JSON calls it, too.

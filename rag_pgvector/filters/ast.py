@@ -15,7 +15,8 @@ Operator: TypeAlias = Literal["eq", "gt", "gte", "lt", "lte"]
 class Compare:
     """Equality with any JSON value, or order against a number or a text.
 
-    ``json`` is the value as JSON; ``text`` the bare text where it is one. ``eq`` with ``null`` is also true for a missing key.
+    ``json`` is the value as JSON; ``text`` the bare text where it is one. ``eq`` with ``null`` is also true for a
+    missing key.
     """
 
     path: Path

@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg import sql
 
-from rag_pgvector.filters.ast import And, Compare, Contains, Exists, Filter, In, IsEmpty, Like, Not, Or, Path
+from rag_pgvector.filters.ast import And, Compare, Exists, Filter, In, IsEmpty, Like, Not, Or, Path
 
 __all__ = ["compile_filter"]
 
@@ -58,9 +58,9 @@ def _compare(node: Compare, column: sql.Composable, params: list[Any]) -> sql.Co
     again = _value(column, node.path, params)
     if node.text is not None:
         params.append(node.text)
-        return sql.SQL("""CASE WHEN jsonb_typeof({}) = 'string' THEN ({} #>> '{{}}') COLLATE "C" {} %s ELSE false END""").format(
-            value, again, _ORDER[node.op]
-        )
+        return sql.SQL(
+            """CASE WHEN jsonb_typeof({}) = 'string' THEN ({} #>> '{{}}') COLLATE "C" {} %s ELSE false END"""
+        ).format(value, again, _ORDER[node.op])
     params.append(node.json)
     return sql.SQL("CASE WHEN jsonb_typeof({}) = 'number' THEN {} {} %s::jsonb ELSE false END").format(
         value, again, _ORDER[node.op]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from alembic import context
 
 from rag_pgvector.models import Base
 from rag_pgvector.table import SCHEMA
 
-_OPTIONS = {
+_OPTIONS: dict[str, Any] = {
     "target_metadata": Base.metadata,
     "version_table": "alembic_version",
     "version_table_schema": SCHEMA,
@@ -20,7 +22,7 @@ def run() -> None:
     if context.is_offline_mode():
         context.configure(dialect_name="postgresql", output_buffer=attributes["output_buffer"], **_OPTIONS)
         with context.begin_transaction():
-            context.get_context().static_output("CREATE SCHEMA IF NOT EXISTS rag;")
+            context.get_context().impl.static_output("CREATE SCHEMA IF NOT EXISTS rag;")
             context.run_migrations()
     else:
         context.configure(connection=attributes["connection"], **_OPTIONS)

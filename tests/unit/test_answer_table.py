@@ -290,7 +290,10 @@ def test_two_columns_joined_by_and(world: World) -> None:
 
 @pytest.mark.parametrize(
     "question",
-    ["Which state had the highest poverty rate in 2022?", "By how much did the poverty rate in Kedah change from 2019 to 2022?"],
+    [
+        "Which state had the highest poverty rate in 2022?",
+        "By how much did the poverty rate in Kedah change from 2019 to 2022?",
+    ],
 )
 def test_calculations_are_not_looked_up(world: World, question: str) -> None:
     assert world.ask(question).answer is None
@@ -327,7 +330,13 @@ def test_columns_too_large_to_list(world: World) -> None:
 
 @pytest.mark.parametrize(
     "question",
-    ["What does ef_search do?", "Who founded Johor?", "education", "Why is the sky blue in 2015?", "How do I write COPY?"],
+    [
+        "What does ef_search do?",
+        "Who founded Johor?",
+        "education",
+        "Why is the sky blue in 2015?",
+        "How do I write COPY?",
+    ],
 )
 def test_other_questions_are_left_to_prose(world: World, question: str) -> None:
     given = world.ask(question)
