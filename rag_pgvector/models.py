@@ -17,8 +17,8 @@ from sqlalchemy import (
     Text,
     false,
     func,
-    text,
 )
+from sqlalchemy import text as sql_text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -76,7 +76,7 @@ class DocumentRow(Base):
     source: Mapped[str]
     text: Mapped[str]
     loader: Mapped[str]
-    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", server_default=text("'{}'::jsonb"))
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", server_default=sql_text("'{}'::jsonb"))
     profile: Mapped[dict[str, Any] | None]
     content_hash: Mapped[bytes]
     chunks: Mapped[int] = mapped_column(BigInteger)

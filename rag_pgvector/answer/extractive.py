@@ -156,7 +156,7 @@ def _order(query: Query, hits: Sequence[ScoredChunk]) -> list[_Passage]:
     for passage in passages:
         passage.covered = coverage(weights, passage.known)
         # Inner products have no scale of their own; cosines do.
-        near = passage.score if -1.0 <= low and high <= 1.0 else (passage.score - low) / ((high - low) or 1.0)
+        near = passage.score if low >= -1.0 and high <= 1.0 else (passage.score - low) / ((high - low) or 1.0)
         passage.rank = near + 0.6 * passage.covered
     return sorted(passages, key=lambda passage: (-passage.rank, passage.chunk.id or ""))
 

@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 __all__ = ["Query", "fold", "idf", "read_query", "stem", "terms", "tokens"]
 
@@ -20,27 +21,26 @@ __all__ = ["Query", "fold", "idf", "read_query", "stem", "terms", "tokens"]
 STOPWORDS = frozenset(
     """
     a about after all also am an and any are as at be because been before being between both but by can could did do
-    does doing done during each for from get give had has have having he her here hers him his how i if in into is it
-    its itself just let may me might mine more most much must my of off on one only onto or other our ours out over own
-    per please shall she should so some such tell than that the their theirs them then there these they this those
-    through to too under until up upon us very was we were what whats when where whether which while who whom whose why
-    will with within without would you your yours
-    show find list many kind type called name named exactly actually
-    ada adakah adalah agar akan aku anda antara apa apabila apakah atas atau awak bagai bagaimana bagaimanakah bagi bahawa
-    bahwa banyak beberapa berapa berapakah berikan bila bilakah boleh bukan dalam dan dapat dari daripada dengan di dia
-    dimana dimanakah hanya hingga ia ialah ini itu jika juga kah kami kamu kapan kapankah karena ke kepada kerana ketika
-    kita lagi lah lebih mana manakah mengapa mereka nama namanya namun nya oleh pada para pun pula saat saja sahaja saya
-    sebagai sebuah secara seorang seperti serta setiap siapa siapakah sudah suatu tahukah telah tentang terhadap tersebut
-    tunjukkan untuk yaitu yakni yang
+    does doing done during each for from get give had has have having he her here hers him his how i if in into is
+    it its itself just let may me might mine more most much must my of off on one only onto or other our ours out
+    over own per please shall she should so some such tell than that the their theirs them then there these they
+    this those through to too under until up upon us very was we were what whats when where whether which while who
+    whom whose why will with within without would you your yours show find list many kind type called name named
+    exactly actually ada adakah adalah agar akan aku anda antara apa apabila apakah atas atau awak bagai bagaimana
+    bagaimanakah bagi bahawa bahwa banyak beberapa berapa berapakah berikan bila bilakah boleh bukan dalam dan dapat
+    dari daripada dengan di dia dimana dimanakah hanya hingga ia ialah ini itu jika juga kah kami kamu kapan
+    kapankah karena ke kepada kerana ketika kita lagi lah lebih mana manakah mengapa mereka nama namanya namun nya
+    oleh pada para pun pula saat saja sahaja saya sebagai sebuah secara seorang seperti serta setiap siapa siapakah
+    sudah suatu tahukah telah tentang terhadap tersebut tunjukkan untuk yaitu yakni yang
     """.split()
 )
 
 #: Words that a question's frame brings along and an answer seldom repeats: they weigh half.
 FRAME_WORDS = frozenset(
     """
-    amount around call consider describe different example explain happen know known kind like main mean number occur
-    people place purpose reason refer see term thing time two use used using usually way work year
-    tahun orang jumlah tempat masa waktu terjadi digunakan disebut dikenal merupakan terletak
+    amount around call consider describe different example explain happen know known kind like main mean number
+    occur people place purpose reason refer see term thing time two use used using usually way work year tahun orang
+    jumlah tempat masa waktu terjadi digunakan disebut dikenal merupakan terletak
     """.split()
 )
 
@@ -129,7 +129,7 @@ def stem(word: str) -> str:
 
 
 def tokens(text: str) -> list[str]:
-    """The surface words, numbers and identifiers of a text, in order. Scripts without spaces give pairs of characters."""
+    """The words, numbers and identifiers of a text, in order. Scripts without spaces give pairs of characters."""
     found: list[str] = []
     for match in _WORD.finditer(text):
         word = match.group()
@@ -187,7 +187,10 @@ class Query:
 _QUOTED = re.compile("\"([^\"\n]{2,80})\"|“([^”\n]{2,80})”|`([^`\n]{1,80})`|(?<!\\w)'([^'\n]{2,80})'(?!\\w)")
 _IDENTIFIER = re.compile(r"(?<![\w.])(?:\w*[^\W\d_]\w*(?:_\w+)+|\w+(?:::\w+)+|\w+\(\)|[a-z]+[A-Z]\w*)")
 _WANTS = (
-    ("code", r"\b(?:how (?:do|does|can|to|is|are)\b.*\b(?:code|write|written|call|invoke|syntax|install)|syntax|command)\b"),
+    (
+        "code",
+        r"\bhow (?:do|does|can|to|is|are)\b.*\b(?:code|write|written|call|invoke|install)\b|\b(?:syntax|command)\b",
+    ),
     ("year", r"\b(?:what|which|in what|in which) year\b|\btahun (?:berapa|apa)\b|\bpada tahun berapa"),
     ("date", r"\bwhen\b|\bwhat (?:date|day)\b|\b(?:bila|bilakah|kapan|kapankah)\b"),
     ("number", r"\bhow (?:many|much|long|far|tall|old|large|big|high)\b|\bwhat (?:percent|number|fraction)|\bberapa"),
@@ -227,7 +230,7 @@ def read_query(question: str) -> Query:
     return Query(
         text=question,
         weights=weights,
-        pairs=tuple(dict.fromkeys(zip(order, order[1:], strict=False))),
+        pairs=tuple(dict.fromkeys(pairwise(order))),
         names=frozenset(names),
         numbers=frozenset(numbers),
         literals=frozenset(literal for literal in literals if literal),

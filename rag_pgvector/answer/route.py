@@ -1,4 +1,4 @@
-"""Which way a question is answered: from the cells of a table where it reads like one of its columns, else from prose."""
+"""Which way a question is answered: from the cells of a table where it reads like one's, else from prose."""
 
 from __future__ import annotations
 

@@ -28,13 +28,15 @@ class Span:
 
 _ABBREVIATIONS = frozenset(
     """
-    adj al approx art assoc ave capt cf ch chap co col corp dept dr ed eds eq eqs esp est etc ex fig figs gen gov hon inc
-    jan feb mar apr jun jul aug sep sept oct nov dec jr lt ltd maj messrs mr mrs ms mt no nos op ph pp prof pt rep rev sec
-    sen sgt sr st tab univ viz vol vols vs dll dsb dst hlm jl no tn ny sdn bhd
+    adj al approx art assoc ave capt cf ch chap co col corp dept dr ed eds eq eqs esp est etc ex fig figs gen gov
+    hon inc jan feb mar apr jun jul aug sep sept oct nov dec jr lt ltd maj messrs mr mrs ms mt no nos op ph pp prof
+    pt rep rev sec sen sgt sr st tab univ viz vol vols vs dll dsb dst hlm jl no tn ny sdn bhd
     """.split()
 )
+_FINAL_ABBREVIATIONS = frozenset({"etc", "inc", "ltd", "co", "corp", "al", "dll", "bhd", "dsb", "est"})
 _END = re.compile(r"[.!?…]+[\"'”’»)\]*_`]*(?=\s)|[。！？｡]+[」』）”]*")
 _OPENER = re.compile(r"[\"'“‘«(\[*_`:<~!¿¡]*([^\W_]|\d|[$€£¥%#@/\\{|\-–—])")
+_BEGINNER = re.compile(r"(?:The|In|It|This|These|A|An|On|He|She|They|For|At|But|However)\b")
 _FENCE = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})")
 _HEADING = re.compile(r"[ \t]{0,3}#{1,6}[ \t]+\S")
 _UNDERLINE = re.compile(r"[ \t]{0,3}([=\-~^\"'`#*+.:_])\1{2,}[ \t]*$")
@@ -120,9 +122,8 @@ def _block(lines: list[_Line], at: int) -> tuple[Kind, int]:
         ):
             return "heading", at + 3  # over- and underlined
         return "markup", at + 1
-    if following and _UNDERLINE.match(following.text) and len(following.text.strip()) >= min(3, len(line.text.strip())):
-        if not _ROW.match(following.text) and len(line.text.strip()) <= 120:
-            return "heading", at + 2
+    if following and _UNDERLINE.match(following.text) and not _ROW.match(following.text) and len(line.text) <= 120:
+        return "heading", at + 2
     if _literal(lines, at):
         return "code", _indented(lines, at, line.indent)
     if _CODE_DIRECTIVE.match(line.text):
@@ -230,12 +231,8 @@ def _ends(text: str, begin: int, dot: int, stop: int, end: int) -> bool:
         return False  # "1. First"
     if last.casefold() in _ABBREVIATIONS:
         # "etc." and "Inc." end sentences too; a title or "No." does not.
-        return last.casefold() in {"etc", "inc", "ltd", "co", "corp", "al", "dll", "bhd", "dsb", "est"} and bool(
-            re.match(r"(?:The|In|It|This|A|An|On|He|She|They|For|At)\b", text[following:end])
-        )
+        return last.casefold() in _FINAL_ABBREVIATIONS and bool(_BEGINNER.match(text, following, end))
     if re.fullmatch(r"(?:[^\W\d_]\.)*[^\W\d_]", last) and (last[-1].isupper() or "." in last):
         # Initials ("J. Smith", "U.S. Army"), unless a word follows that begins sentences.
-        return bool(re.match(r"(?:The|In|It|This|These|On|He|She|They|For|At|But|However)\b", text[following:end])) and (
-            len(last) > 1
-        )
+        return len(last) > 1 and bool(_BEGINNER.match(text, following, end))
     return True

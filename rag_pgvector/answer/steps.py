@@ -1,7 +1,7 @@
 """What an answer asks of the world.
 
-``rag_pgvector.answer.answer`` is a generator that yields these steps and is sent their replies, so that it runs the same
-under ``Collection.ask`` and ``Collection.aask``, and a test can drive it with no database.
+``rag_pgvector.answer.answer`` is a generator that yields these steps and is sent their replies, so that it runs the
+same under ``Collection.ask`` and ``Collection.aask``, and a test can drive it with no database.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Answers from the cells of tables. No language model, and no nearest row: a row answers only if it is the one asked for.
+"""Answers from the cells of tables. No language model, and never the nearest row: the one asked for, or none.
 
-The column profiles of all tables are read against the question (``tabular``); of the tables that account for every word of
-it, the rows are fetched by exact conditions and the cells are quoted with their rows. What is asked for and absent (a
-year, a place, an indicator) is a reason to abstain.
+The column profiles of all tables are read against the question (``tabular``); of the tables that account for every
+word of it, the rows are fetched by exact conditions and the cells are quoted with their rows. What is asked for and
+absent (a year, a place, an indicator) is a reason to abstain.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from rag_pgvector.answer.asked import Asked, Period, date_of, read_asked
+from rag_pgvector.answer.columns import Column, Table
 from rag_pgvector.answer.confidence import TABLE_CONFIDENCE, TABLE_LIST_CONFIDENCE
 from rag_pgvector.answer.evidence import Source, cite, source_of
 from rag_pgvector.answer.steps import Rows, Step, Texts
-from rag_pgvector.answer.tabular import Column, Reading, Table, read
+from rag_pgvector.answer.tabular import Reading, read
 from rag_pgvector.answer.types import Citation, FailureMode, GroundedAnswer
 from rag_pgvector.answer.vocabulary import AGGREGATES, canonical, words
 from rag_pgvector.types import Chunk, Document
@@ -114,9 +115,7 @@ def _names(cell: _Cell) -> set[int]:
     return cell.reading.explained
 
 
-def _rows(
-    reading: Reading, asked: Asked, filter: Mapping[str, Any] | None
-) -> Generator[Step, Any, list[Chunk] | None]:
+def _rows(reading: Reading, asked: Asked, filter: Mapping[str, Any] | None) -> Generator[Step, Any, list[Chunk] | None]:
     """The rows that meet every condition; ``None`` where there are too many to tell."""
     clauses: list[Mapping[str, Any]] = [] if filter is None else [filter]
     for name, values in reading.conditions.items():
@@ -181,7 +180,7 @@ def _meets(row: Chunk, reading: Reading, asked: Asked) -> bool:
 
 
 def _of_the_whole(rows: list[Chunk], reading: Reading) -> list[Chunk]:
-    """Of several rows, those of the whole ("overall", "both", "total") in columns that the question says nothing about."""
+    """Of several rows, those of the whole ("overall", "both") in columns that the question says nothing about."""
     targets = {column.name for column in reading.targets}
     for column in reading.table.columns:
         if len(rows) < 2 or column.name in reading.conditions or column.name in targets or column.type != "text":
@@ -313,8 +312,10 @@ def _worded(cell: _Cell, cells: Sequence[_Cell], several_tables: bool) -> str:
         if value is None or column.name == cell.column.name:
             continue
         condition = column.name in cell.reading.conditions
-        varies = len(cells) > 1 and column.type == "text" and (
-            len({str(other.chunk.metadata.get(column.name)) for other in cells}) > 1
+        varies = (
+            len(cells) > 1
+            and column.type == "text"
+            and (len({str(other.chunk.metadata.get(column.name)) for other in cells}) > 1)
         )
         if condition or varies or column.is_time:
             told.append(_written(cell, column))

@@ -1,4 +1,4 @@
-"""A table as its profile tells it, and how far it accounts for a question: the reading.
+"""How far a table accounts for a question: the reading.
 
 Nothing is fetched here. A reading says which rows (conditions), which columns (targets), and which of the question's
 words nothing in the table accounts for (leftover). A word that is left over means that the question is about something
@@ -8,86 +8,15 @@ else: no figure is given for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
-from typing import Any
 
 from rag_pgvector.answer.asked import Asked, date_of
+from rag_pgvector.answer.columns import Column, Table, Value
 from rag_pgvector.answer.lexical import STOPWORDS
-from rag_pgvector.answer.vocabulary import ABOUT, AGGREGATES, MONTHS, NEUTRAL, canonical, concept, replaced, words
-from rag_pgvector.types import Document
+from rag_pgvector.answer.vocabulary import AGGREGATES, MONTHS, NEUTRAL, canonical, concept, replaced, words
 
-__all__ = ["Column", "Reading", "Table", "Value", "read"]
-
-Value = bool | int | float | str
-_CODE_NAME = {"code", "id", "kod", "no", "lat", "lon", "latitude", "longitude", "zip", "postcode", "poskod", "rank"}
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of a profile."""
-
-    name: str
-    type: str
-    distinct: tuple[Value, ...] | None
-    distinct_count: int | None
-    form: str | None = None
-    granularity: str = "day"
-    terms: tuple[str, ...] = ()
-
-    @property
-    def is_time(self) -> bool:
-        return self.type in ("date", "year")
-
-    @property
-    def is_measure(self) -> bool:
-        return self.type in ("number", "integer") and not _CODE_NAME & set(words(self.name))
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table document, its columns, and the terms of its name and title."""
-
-    document: Document
-    columns: tuple[Column, ...]
-    terms: frozenset[str]
-    years: frozenset[int]
-
-    @classmethod
-    def of(cls, document: Document) -> Table | None:
-        """The table, or ``None`` for a profile that is none."""
-        profile = document.profile
-        listed = profile.get("columns") if isinstance(profile, Mapping) else None
-        if not isinstance(listed, Sequence):
-            return None
-        columns = [_column(each) for each in listed if isinstance(each, Mapping) and each.get("name")]
-        title = " ".join(
-            str(document.metadata[key]) for key in ("title", "preamble", "description", "name") if document.metadata.get(key)
-        )
-        name = f"{PurePosixPath(document.source.replace(chr(92), '/')).stem} {title}"
-        found = words(name)
-        terms = frozenset(term for term, _ in concept(found))
-        return cls(
-            document,
-            tuple(columns),
-            terms.union(*(ABOUT.get(word, ()) for word in found)),
-            frozenset(int(word) for word in found if re.fullmatch(r"1[6-9]\d\d|20\d\d", word)),
-        )
-
-
-def _column(profile: Mapping[str, Any]) -> Column:
-    name = str(profile["name"])
-    distinct = profile.get("distinct")
-    return Column(
-        name=name,
-        type=str(profile.get("type", "text")),
-        distinct=tuple(distinct) if isinstance(distinct, Sequence) and not isinstance(distinct, str) else None,
-        distinct_count=profile.get("distinct_count"),
-        form=profile.get("format"),
-        granularity=str(profile.get("granularity", "day")),
-        terms=tuple(dict.fromkeys(term for term, _ in concept(words(name)))),
-    )
+__all__ = ["Reading", "read"]
 
 
 @dataclass(slots=True)
@@ -146,7 +75,7 @@ def read(table: Table, asked: Asked, *, home: frozenset[str] = frozenset()) -> R
         reading.targets = _default_targets(reading)
     if not reading.targets or not (reading.by_name or reading.by_table or len(reading.conditions) >= 2):
         return None
-    names = {term for name in reading.conditions for column in table.columns if column.name == name for term in column.terms}
+    names = {term for column in table.columns if column.name in reading.conditions for term in column.terms}
     reading.explained |= {place for place, term in question if term in names}
     reading.explained |= {place for place, word in enumerate(asked.words) if word in home}
     reading.leftover = frozenset(asked.content - reading.explained)
@@ -191,7 +120,8 @@ def _times(reading: Reading, asked: Asked) -> None:
             return
         dates = [(value, date_of(value, column.form)) for value in column.distinct]
         wanted = [
-            tuple(value for value, date in dates if date and period.holds(date, granularity)) for period in asked.periods
+            tuple(value for value, date in dates if date and period.holds(date, granularity))
+            for period in asked.periods
         ]
         if all(wanted):
             reading.conditions[column.name] = tuple(dict.fromkeys(value for values in wanted for value in values))
@@ -209,12 +139,10 @@ def _times(reading: Reading, asked: Asked) -> None:
 
 def _split_time(reading: Reading, asked: Asked, columns: Sequence[Column]) -> bool:
     """Year in one column, month or quarter in another."""
-    part = {"month": "month", "quarter": "quarter"}
     years = next((column for column in columns if column.type == "year" and column.distinct is not None), None)
-    for kind in part:
-        column = next(
-            (column for column in reading.table.columns if kind in column.terms and column.type in ("text", "integer")), None
-        )
+    parts = [column for column in reading.table.columns if column.type in ("text", "integer")]
+    for kind in ("month", "quarter"):
+        column = next((column for column in parts if kind in column.terms), None)
         wanted = {getattr(period, kind) for period in asked.periods}
         if years is None or column is None or column.distinct is None or None in wanted:
             continue
@@ -278,7 +206,7 @@ def _values(reading: Reading, asked: Asked) -> None:
 def _spellings(value: str) -> list[tuple[tuple[str, ...], float]]:
     """The phrases that name a value: all its words, or those after a leading code ("P.001 Padang Besar")."""
     phrase = canonical(value)
-    if not phrase or (len(phrase) == 1 and len(phrase[0]) < 2) or phrase[0].isdigit() and len(phrase) == 1:
+    if not phrase or (len(phrase) == 1 and (len(phrase[0]) < 2 or phrase[0].isdigit())):
         return []
     found = [(phrase, 1.0)]
     bare = list(phrase)
@@ -387,7 +315,9 @@ def _partial_values(reading: Reading, asked: Asked) -> None:
         if column.type != "text" or column.distinct is None or column.name in reading.conditions:
             continue
         for value in column.distinct:
-            content = [word for word in canonical(str(value)) if word not in STOPWORDS and not word.isdigit() and len(word) > 1]
+            content = [
+                word for word in canonical(str(value)) if word not in STOPWORDS and not word.isdigit() and len(word) > 1
+            ]
             matched = {left[each] for word in content for each in left if _same_word(word, each)}
             if content and len(matched) / len(content) >= 0.5:
                 best.append((len(matched) / len(content), column, value, matched))
@@ -403,7 +333,8 @@ def _partial_values(reading: Reading, asked: Asked) -> None:
 
 def _default_targets(reading: Reading) -> tuple[Column, ...]:
     """What is meant where only the table is named: its total, its index, or its only measure."""
-    measures = [column for column in reading.table.columns if column.is_measure and column.name not in reading.conditions]
+    columns = [column for column in reading.table.columns if column.name not in reading.conditions]
+    measures = [column for column in columns if column.is_measure]
     totals = [column for column in measures if set(column.terms) & AGGREGATES]
     named = [column for column in measures if set(column.terms) <= NEUTRAL | reading.table.terms]
     for group in (totals, named, measures):

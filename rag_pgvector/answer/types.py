@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 __all__ = ["AnswerMode", "Citation", "ConfidenceKind", "FailureMode", "GroundedAnswer", "PredictResponse"]
 
 #: Why there is no answer. ``no_results``: nothing was found to read. ``low_confidence``: the best answer stays below
-#: the threshold. ``insufficient_evidence``: what the question names (a year, a number, a quotation, the row or column of
-#: a table) is absent from the evidence.
+#: the threshold. ``insufficient_evidence``: what the question names (a year, a number, a quotation, a row or column) is
+#: absent from the evidence.
 FailureMode = Literal[
     "no_results",
     "low_confidence",

@@ -15,7 +15,7 @@ __all__ = ["ABOUT", "AGGREGATES", "CALCULATIONS", "LATEST", "MONTHS", "NEUTRAL",
 #: Each line: the phrase that stands for all of them, then the others. Names of places, persons' sexes and so on, which
 #: occur as values.
 _ALIASES = """
-kuala lumpur: kl, w p kuala lumpur, wp kuala lumpur, wilayah persekutuan kuala lumpur, wpkl, federal territory of kuala lumpur
+kuala lumpur: kl, wpkl, w p kuala lumpur, wp kuala lumpur, wilayah persekutuan kuala lumpur
 putrajaya: w p putrajaya, wp putrajaya, wilayah persekutuan putrajaya, federal territory of putrajaya
 labuan: w p labuan, wp labuan, wilayah persekutuan labuan, federal territory of labuan
 negeri sembilan: n sembilan, n9, negri sembilan, nsembilan
@@ -106,27 +106,33 @@ rate: kadar
 """
 
 #: Values and names that stand for the whole: meant where a question does not say which part.
-AGGREGATES = frozenset(
-    "overall total all both semua jumlah keseluruhan national nasional".split()
-) | {"all items", "all ages", "all sexes", "all states", "both sexes", "semua item", "kedua dua"}
+AGGREGATES = frozenset("overall total all both semua jumlah keseluruhan national nasional".split()) | {
+    "all items",
+    "all ages",
+    "all sexes",
+    "all states",
+    "both sexes",
+    "semua item",
+    "kedua dua",
+}
 
 #: Words of a question, or of a column's name, that need no counterpart: they say that a figure is meant, or its unit.
 NEUTRAL = frozenset(
     """
     value figure number statistic data index level rate percentage percent amount record report accord dataset table
-    official month year quarter period date annual yearly monthly quarterly count size unit rm ringgit myr usd dollar sen
-    indeks nilai angka kadar peratus bilangan jadual rekod laporan menurut overall time point points
-    km2 kg sq per live lived living stand stood
+    official month year quarter period date annual yearly monthly quarterly count size unit rm ringgit myr usd
+    dollar sen indeks nilai angka kadar peratus bilangan jadual rekod laporan menurut overall time point points km2
+    kg sq per live lived living stand stood
     """.split()
 )
 
 #: Words that ask for a calculation over rows, which a look-up is not.
 CALCULATIONS = frozenset(
     """
-    highest lowest largest smallest biggest maximum minimum max most least top bottom best worst sum rank ranking compare
-    comparison compared difference increase increased decrease decreased change changed trend ratio higher lower
-    greater fewer rise rose fall fell grew double times correlation
-    tertinggi terendah terbesar terkecil paling banding perbandingan beza perbezaan naik turun meningkat menurun
+    highest lowest largest smallest biggest maximum minimum max most least top bottom best worst sum rank ranking
+    compare comparison compared difference increase increased decrease decreased change changed trend ratio higher
+    lower greater fewer rise rose fall fell grew double times correlation tertinggi terendah terbesar terkecil
+    paling banding perbandingan beza perbezaan naik turun meningkat menurun
     """.split()
 )
 
@@ -194,7 +200,7 @@ def canonical(text: str) -> tuple[str, ...]:
 
 
 def replaced(sequence: list[str], table: dict[tuple[str, ...], str] | None = None) -> list[tuple[str, int]]:
-    """The words with every known phrase replaced by what stands for it, longest first; with how many words each took."""
+    """The words with every known phrase replaced by what stands for it; with how many words each took."""
     known = _ALIAS_OF if table is None else table
     found: list[tuple[str, int]] = []
     at = 0

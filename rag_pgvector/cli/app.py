@@ -28,6 +28,7 @@ app = typer.Typer(
     help="Cited answers from your CSV files and documents, on Postgres with pgvector.",
     epilog="Start with: rag-pgvector demo. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. The database "
     "is --url, else DATABASE_URL, else an embedded Postgres.",
+    context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

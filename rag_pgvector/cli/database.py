@@ -226,5 +226,5 @@ def _status(found: Survey, address: str) -> dict[str, Any]:
 def _counts(state: CollectionState) -> str:
     if state.rows is None:
         return state.reason
-    index = _INDEX_WORDS[state.index]
-    return f"{state.rows} chunks of {state.documents} documents, {state.storage}({state.dimensions}) {state.distance}, {index}"
+    stored = f"{state.storage}({state.dimensions}) {state.distance}"
+    return f"{state.rows} chunks of {state.documents} documents, {stored}, {_INDEX_WORDS[state.index]}"

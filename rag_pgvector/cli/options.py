@@ -52,19 +52,20 @@ Filter = Annotated[
 ]
 
 
-def whole_number(text: str) -> int:
-    """The value of ``-k``."""
+def whole_number(value: str | int) -> int:
+    """The value of ``-k``, or its default."""
+    text = str(value)
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_RESULTS):
         raise typer.BadParameter(f"{text!r}: use a whole number from 1 to {MOST_RESULTS}")
     return int(text)
 
 
-def probability(text: str) -> float:
+def probability(value: str | float) -> float:
     """The value of ``--threshold``."""
     with contextlib.suppress(ValueError):
-        if 0.0 <= float(text) <= 1.0:
-            return float(text)
-    raise typer.BadParameter(f"{text!r}: use a number from 0 to 1")
+        if 0.0 <= float(value) <= 1.0:
+            return float(value)
+    raise typer.BadParameter(f"{value!r}: use a number from 0 to 1")
 
 
 def open_database(url: str | None) -> Database:

@@ -49,8 +49,8 @@ def version() -> str:
 def prepare_streams() -> None:
     """Any character can be written, our warnings become single lines, and third-party chatter is silenced."""
     # Python sets a stream that the shell closed (>&-) to None.
-    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")
-    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # What the terminal's encoding lacks becomes \uXXXX, which is what JSON calls it, too.

@@ -1,11 +1,16 @@
-"""The filter AST. ``path`` leads through JSON objects; scalars are already JSON text, checked and typed."""
+"""The filter AST: what a dialect is read into and the SQL is made from.
+
+``path`` leads through JSON objects. Values are JSON text, made and checked by ``values.to_json``: nodes are hashable, and
+``true`` never equals ``1``. What is not here is composed: not equal is ``Not(Compare(...))``, between is an ``And``, and
+empty is ``In(path, ("null", '""', "[]"))``.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["And", "Compare", "Contains", "Exists", "Filter", "In", "IsEmpty", "Like", "Not", "Operator", "Or", "Path"]
+__all__ = ["And", "Compare", "Contains", "Exists", "Filter", "In", "Like", "Not", "Operator", "Or", "Path"]
 
 Path: TypeAlias = tuple[str, ...]
 Operator: TypeAlias = Literal["eq", "gt", "gte", "lt", "lte"]
@@ -13,21 +18,16 @@ Operator: TypeAlias = Literal["eq", "gt", "gte", "lt", "lte"]
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """Equality with any JSON value, or order against a number or a text.
-
-    ``json`` is the value as JSON; ``text`` the bare text where it is one. ``eq`` with ``null`` is also true for a
-    missing key.
-    """
+    """Equality with any JSON value (``null``: null or missing), or order against a number or a text."""
 
     path: Path
     op: Operator
     json: str
-    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class In:
-    """The value equals one of ``json`` (none: always false)."""
+    """The value equals one of ``json`` (none: always false; ``null``: null or missing)."""
 
     path: Path
     json: tuple[str, ...]
@@ -36,13 +36,6 @@ class In:
 @dataclass(frozen=True, slots=True)
 class Exists:
     """The key is there, be it null."""
-
-    path: Path
-
-
-@dataclass(frozen=True, slots=True)
-class IsEmpty:
-    """The key is missing, null, an empty text or an empty list."""
 
     path: Path
 
@@ -58,7 +51,7 @@ class Like:
 
 @dataclass(frozen=True, slots=True)
 class Contains:
-    """A list that holds any (or all) of the scalars ``json``."""
+    """A list that holds any (or every one) of the scalars ``json``."""
 
     path: Path
     json: tuple[str, ...]
@@ -67,17 +60,23 @@ class Contains:
 
 @dataclass(frozen=True, slots=True)
 class And:
+    """All of ``parts``, of which there is at least one."""
+
     parts: tuple[Filter, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Or:
+    """At least one of ``parts``, of which there is at least one."""
+
     parts: tuple[Filter, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
+    """The exact complement of ``part``."""
+
     part: Filter
 
 
-Filter: TypeAlias = Compare | In | Exists | IsEmpty | Like | Contains | And | Or | Not
+Filter: TypeAlias = Compare | In | Exists | Like | Contains | And | Or | Not

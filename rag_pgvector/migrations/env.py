@@ -20,7 +20,13 @@ _OPTIONS: dict[str, Any] = {
 def run() -> None:
     attributes = context.config.attributes
     if context.is_offline_mode():
-        context.configure(dialect_name="postgresql", output_buffer=attributes["output_buffer"], **_OPTIONS)
+        # The default paramstyle doubles every % of the functions' bodies, for a driver that is not there.
+        context.configure(
+            dialect_name="postgresql",
+            dialect_opts={"paramstyle": "named"},
+            output_buffer=attributes["output_buffer"],
+            **_OPTIONS,
+        )
         with context.begin_transaction():
             context.get_context().impl.static_output("CREATE SCHEMA IF NOT EXISTS rag;")
             context.run_migrations()
