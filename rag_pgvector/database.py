@@ -346,11 +346,12 @@ def _drive(conn: psycopg.Connection[Any], plan: Plan[T]) -> T:
 def _perform(conn: psycopg.Connection[Any], step: Step) -> list[Row]:
     if isinstance(step, Execute):
         cursor = conn.execute(step.query, step.params or None, prepare=step.prepare, binary=True)
-        return cursor.fetchall() if cursor.description else []
+        # rownumber is None where there are no rows to fetch; description would build an object per column.
+        return cursor.fetchall() if cursor.rownumber is not None else []
     if isinstance(step, Batch):
         with conn.pipeline():
             cursors = [conn.execute(s.query, s.params or None, prepare=s.prepare, binary=True) for s in step.steps]
-        return cursors[-1].fetchall() if cursors[-1].description else []
+        return cursors[-1].fetchall() if cursors[-1].rownumber is not None else []
     with conn.cursor() as cursor, cursor.copy(step.query) as copy:
         for block in step.blocks:
             copy.write(block)
@@ -370,13 +371,13 @@ async def _adrive(conn: psycopg.AsyncConnection[Any], plan: Plan[T]) -> T:
 async def _aperform(conn: psycopg.AsyncConnection[Any], step: Step) -> list[Row]:
     if isinstance(step, Execute):
         cursor = await conn.execute(step.query, step.params or None, prepare=step.prepare, binary=True)
-        return await cursor.fetchall() if cursor.description else []
+        return await cursor.fetchall() if cursor.rownumber is not None else []
     if isinstance(step, Batch):
         async with conn.pipeline():
             cursors = [
                 await conn.execute(s.query, s.params or None, prepare=s.prepare, binary=True) for s in step.steps
             ]
-        return await cursors[-1].fetchall() if cursors[-1].description else []
+        return await cursors[-1].fetchall() if cursors[-1].rownumber is not None else []
     async with conn.cursor() as cursor, cursor.copy(step.query) as copy:
         for block in step.blocks:
             await copy.write(block)

@@ -18,7 +18,7 @@ from sqlalchemy import make_url
 
 from rag_pgvector import Chunk, CollectionConfig, Database
 
-__all__ = ["CONTENDERS", "EF_CONSTRUCTION", "EF_SEARCH", "HNSW_M", "Contender", "Rows", "make_rows"]
+__all__ = ["CONTENDERS", "EF_CONSTRUCTION", "EF_SEARCH", "HNSW_M", "Contender", "Rows", "database", "make_rows"]
 
 HNSW_M = 16
 EF_CONSTRUCTION = 64

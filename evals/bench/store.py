@@ -3,8 +3,8 @@
 The same rows and queries for all, each in a database of its own, calls interleaved in random order, so that the ratios
 hold although absolute times differ from machine to machine. Three stages:
 
-- ``add``: all rows in one call into an empty table without a vector index, median of rounds.
-- ``query``: k = 10 through an HNSW index built over all rows, with recall against exact search.
+- ``add``: all rows in one call into an empty table without a vector index, median of the rounds.
+- ``query``: k = 10 through an HNSW index built over these rows in every round, with recall against exact search.
 - ``add_live_hnsw``: the last three tenths of the rows, in calls of a twentieth, into a table whose HNSW index is built.
 """
 
@@ -18,6 +18,7 @@ import uuid
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -42,11 +43,10 @@ from rag_pgvector.evals.bench.measure import latency, machine, seconds, target, 
 __all__ = ["main", "measure"]
 
 K = 10
-ADD_ROUNDS = 3
-QUERY_PASSES = 5
+ROUNDS = 3
+QUERY_PASSES = 2
 WARM_UP_ROWS = 200
 LIVE_CALLS = 6
-_ADD = ("ours", "raw", "langchain-postgres")
 _LIVE = ("ours", "raw", "llama-index")
 
 
@@ -68,8 +68,7 @@ def measure(server: str, *, rows: int, queries: int) -> dict[str, Any]:
                 left_out[name] = f"not installed ({error})"
                 continue
             stack.callback(contenders[name].close)
-        add = _add(server, {name: contenders[name] for name in _ADD if name in contenders}, data)
-        query = _query(contenders, data, loaded=_ADD)
+        add, query = _load_and_query(server, contenders, data)
         live = _live(server, {name: contenders[name] for name in _LIVE if name in contenders}, data)
     bulk = rows / (rows / add["rows_per_s"]["ours"] + query["contenders"]["ours"]["index_build_s"])
     peer = live["rows_per_s"].get("llama-index")
@@ -92,22 +91,58 @@ def measure(server: str, *, rows: int, queries: int) -> dict[str, Any]:
     }
 
 
-def _add(server: str, contenders: dict[str, Contender], data: Rows) -> dict[str, Any]:
+def _load_and_query(server: str, contenders: dict[str, Contender], data: Rows) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The stages ``add`` and ``query``: every round loads, indexes and asks anew.
+
+    No two HNSW graphs of the same rows are alike, and their speed differs by a tenth: hence queries in every round.
+    """
+    size, count = len(data.ids), len(data.queries)
+    adding: dict[str, list[float]] = {name: [] for name in contenders}
+    building: dict[str, list[float]] = {name: [] for name in contenders}
+    asking: dict[str, list[float]] = {name: [] for name in contenders}
+    hits = dict.fromkeys(contenders, 0)
     for contender in contenders.values():
-        contender.add(0, min(WARM_UP_ROWS, len(data.ids)))
-    took: dict[str, list[float]] = {name: [] for name in contenders}
-    for round_, name in turns(list(contenders), ADD_ROUNDS):
-        _say(f"add, round {round_ + 1} of {ADD_ROUNDS}: {name}")
-        contenders[name].fresh()
-        _checkpoint(server)
-        took[name].append(seconds(lambda c=contenders[name]: c.add(0, len(data.ids))))  # type: ignore[misc]
-    rates = {name: len(data.ids) / median(times) for name, times in took.items()}
-    return {
-        "rows_per_call": len(data.ids),
-        "rounds": ADD_ROUNDS,
-        "rows_per_s": {name: round(rate) for name, rate in rates.items()},
+        contender.add(0, min(WARM_UP_ROWS, size))
+    for round_ in range(ROUNDS):
+        for _, name in turns(list(contenders), 1, seed=round_):
+            _say(f"round {round_ + 1} of {ROUNDS}: add and index, {name}")
+            contender = contenders[name]
+            contender.fresh()
+            _checkpoint(server)
+            adding[name].append(seconds(partial(contender.add, 0, size)))
+            building[name].append(seconds(contender.build_index))
+        for name, contender in contenders.items():  # this is the warm-up, too
+            for i, near in enumerate(data.nearest):
+                hits[name] += len(near.intersection(contender.ids(contender.search(i, K))))
+        for turn, name in turns(list(contenders), count * QUERY_PASSES, seed=round_):
+            asking[name].append(seconds(partial(contenders[name].search, turn % count, K)))
+    rates = {name: size / median(times) for name, times in adding.items()}
+    nearest = ROUNDS * sum(map(len, data.nearest))
+    found = {
+        name: {
+            **latency(asking[name]),
+            "recall_at_10": round(hits[name] / nearest, 4),
+            "index_build_s": round(median(building[name]), 3),
+        }
+        for name in contenders
+    }
+    ours = contenders["ours"]
+    assert isinstance(ours, Ours)
+    add = {
+        "rows_per_call": size,
+        "rounds": ROUNDS,
+        "rows_per_s": _rounded(rates),
         "ratios": _ratios(rates),
     }
+    query = {
+        "k": K,
+        "ef_search": EF_SEARCH,
+        "samples": len(asking["ours"]),
+        "plan": ours.plan(),
+        "contenders": found,
+        "ratios": _ratios({name: numbers["p50_ms"] for name, numbers in found.items()}),
+    }
+    return add, query
 
 
 def _live(server: str, contenders: dict[str, Contender], data: Rows) -> dict[str, Any]:
@@ -122,49 +157,20 @@ def _live(server: str, contenders: dict[str, Contender], data: Rows) -> dict[str
     took: dict[str, list[float]] = {name: [] for name in contenders}
     for round_, name in turns(list(contenders), LIVE_CALLS):
         start = base + round_ * call
-        took[name].append(seconds(lambda c=contenders[name], at=start: c.add(at, at + call)))  # type: ignore[misc]
+        took[name].append(seconds(partial(contenders[name].add, start, start + call)))
     rates = {name: call / median(times) for name, times in took.items()}
     return {
         "base_rows": base,
         "rows_per_call": call,
         "calls": LIVE_CALLS,
         "hnsw": {"m": HNSW_M, "ef_construction": EF_CONSTRUCTION},
-        "rows_per_s": {name: round(rate) for name, rate in rates.items()},
+        "rows_per_s": _rounded(rates),
         "ratios": _ratios(rates),
     }
 
 
-def _query(contenders: dict[str, Contender], data: Rows, *, loaded: Sequence[str]) -> dict[str, Any]:
-    """``loaded`` hold all rows already."""
-    report: dict[str, dict[str, Any]] = {}
-    for name, contender in contenders.items():
-        _say(f"index: {name}")
-        if name not in loaded:
-            contender.fresh()
-            contender.add(0, len(data.ids))
-        report[name] = {"index_build_s": round(seconds(contender.build_index), 3)}
-    count = len(data.queries)
-    for name, contender in contenders.items():  # this is the warm-up, too
-        found = [set(contender.ids(contender.search(i, K))) for i in range(count)]
-        hits = sum(len(ids & near) for ids, near in zip(found, data.nearest, strict=True))
-        report[name]["recall_at_10"] = round(hits / sum(map(len, data.nearest)), 4)
-    _say("query")
-    took: dict[str, list[float]] = {name: [] for name in contenders}
-    for turn, name in turns(list(contenders), count * QUERY_PASSES):
-        took[name].append(seconds(lambda c=contenders[name], i=turn % count: c.search(i, K)))  # type: ignore[misc]
-    for name, times in took.items():
-        report[name].update(latency(times))
-    ours = contenders["ours"]
-    assert isinstance(ours, Ours)
-    p50s = {name: numbers["p50_ms"] for name, numbers in report.items()}
-    return {
-        "k": K,
-        "ef_search": EF_SEARCH,
-        "passes": QUERY_PASSES,
-        "plan": ours.plan(),
-        "contenders": report,
-        "ratios": _ratios(p50s),
-    }
+def _rounded(rates: dict[str, float]) -> dict[str, int]:
+    return {name: round(rate) for name, rate in rates.items()}
 
 
 def _ratios(values: dict[str, float]) -> dict[str, float]:
@@ -189,7 +195,7 @@ def _checkpoint(server: str) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(text, file=sys.stderr)
 
 
 @contextmanager
@@ -199,13 +205,16 @@ def _embedded_server() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="rag_pgvector_bench_") as folder:
         home = Path(folder)
         home.chmod(0o755)  # as root the server runs as another user
-        yield embedded.start(home=home).url
-        embedded.stop(home=home)
+        server = embedded.start(home=home)
+        try:
+            yield server.url
+        finally:
+            embedded.stop(home=home)
 
 
 def _print(report: dict[str, Any]) -> None:
     table = Table(title=f"{report['data']['rows']} rows of {report['data']['dimensions']} dimensions")
-    for heading in ("", "add, rows/s", "add with live HNSW, rows/s", "query p50, ms", "p95, ms", "recall@10"):
+    for heading in ("", "add, rows/s", "live add, rows/s", "query p50, ms", "p95, ms", "recall@10"):
         table.add_column(heading, justify="right" if heading else "left")
     for name, query in report["query"]["contenders"].items():
         add, live = (report[stage]["rows_per_s"].get(name) for stage in ("add", "add_live_hnsw"))

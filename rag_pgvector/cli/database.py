@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from psycopg import sql
 
 from rag_pgvector.cli.options import Json, Url, open_database, without_password
 from rag_pgvector.cli.output import say, say_json
 from rag_pgvector.errors import ConfigError
+from rag_pgvector.plan import Execute, Plan
 
 if TYPE_CHECKING:
-    from psycopg import sql
-
     from rag_pgvector.config import CollectionConfig
     from rag_pgvector.database import Database
     from rag_pgvector.doctor import CollectionState, Survey
-    from rag_pgvector.plan import Plan
 
 __all__ = ["register"]
 
@@ -92,7 +90,7 @@ def print_sql(
         str | None,
         typer.Option("--collection", "-c", metavar="NAME", help="Also what makes this collection.", show_default=False),
     ] = None,
-    dimensions: Annotated[int, typer.Option(min=1, help="Length of its embeddings.")] = 384,
+    dimensions: Annotated[int, typer.Option(metavar="N", help="Length of its embeddings.")] = 384,
     distance: Annotated[str, typer.Option(help="cosine, l2 or inner_product.")] = "cosine",
     storage: Annotated[str, typer.Option(help="vector or halfvec.")] = "vector",
     role: Annotated[
@@ -111,18 +109,16 @@ def print_sql(
     config = CollectionConfig(dimensions=dimensions, distance=distance, storage=storage)  # type: ignore[arg-type]
     if role is not None and not role.strip():
         raise ConfigError("--grant-to is empty: use the name of the application's role")
-    collection = "" if name is None else _collection_sql(check_name(name), config, role)
-    say("SET client_encoding = 'UTF8';\n")
-    say(migrations.offline_sql().strip())
+    parts = ["SET client_encoding = 'UTF8';", migrations.offline_sql().strip()]
     if role is not None:
-        say(f"\n{_script(schema.grant_control_tables(role))}")
-    say(collection)
+        parts.append(_joined(_statements(schema.grant_control_tables(role))))
+    if name is not None:
+        parts.append(_collection_sql(check_name(name), config, role))
+    say("\n\n".join(parts))
 
 
 def _collection_sql(name: str, config: CollectionConfig, role: str | None) -> str:
     """The statements that ``Database.collection`` and ``build_index`` would run for a new collection."""
-    from psycopg import sql
-
     from rag_pgvector import index, schema
     from rag_pgvector.table import Table, table_name
 
@@ -145,29 +141,18 @@ def _collection_sql(name: str, config: CollectionConfig, role: str | None) -> st
         )
     )
     statements: list[sql.Composable] = [sql.SQL("BEGIN"), row, *schema.create_table_sql(table)]
-    text = _joined(statements)
     if role is not None:
-        text += "\n\n" + _script(schema.grant_collection(table, role))
-    return f"\n{text}\n\nCOMMIT;\n\n{_joined([index.create_index_sql(table)])}"
+        statements += _statements(schema.grant_collection(table, role))
+    return _joined([*statements, sql.SQL("COMMIT"), index.create_index_sql(table)])  # the index in no transaction
 
 
 def _joined(statements: list[sql.Composable]) -> str:
     return "\n\n".join(statement.as_string(None) + ";" for statement in statements)
 
 
-def _script(plan: Plan[Any]) -> str:
-    """The statements of a plan that asks nothing, as text."""
-    return _joined([step.query for step in _steps(plan)])
-
-
-def _steps(plan: Plan[Any]) -> Iterator[Any]:
-    try:
-        step = next(plan)
-        while True:
-            yield step
-            step = plan.send([])
-    except StopIteration:
-        return
+def _statements(plan: Plan[None]) -> list[sql.Composable]:
+    """What a plan that asks nothing would run."""
+    return [step.query for step in plan if isinstance(step, Execute)]
 
 
 # ----------------------------------------------------------------------------------------------------------- doctor
@@ -202,8 +187,7 @@ def doctor(url: Url = None, as_json: Json = False) -> None:
 def _survey(db: Database) -> Survey:
     from rag_pgvector.doctor import survey
 
-    make: Callable[[], Plan[Survey]] = survey
-    return db.run(make, retry=True)
+    return db.run(survey, retry=True)
 
 
 def _needed_revision() -> str:

@@ -31,9 +31,7 @@ __all__ = [
 ]
 
 #: Passwords in a URL and in a key=value conninfo. Messages are made without them; this is the second fence.
-_PASSWORDS = re.compile(
-    r"(://[^\s:/@]*:)(?!password@)[^\s@]+(?=@)|(\b(?:ssl)?password=)('[^']*'|[^\s&]+)", re.IGNORECASE
-)
+_PASSWORDS = re.compile(r"(://[^\s:/@]*:)(?!password@)\S+(?=@)|(\b(?:ssl)?password=)('[^']*'|[^\s&]+)", re.IGNORECASE)
 
 _STEERING = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069]")
 

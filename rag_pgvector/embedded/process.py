@@ -1,54 +1,154 @@
-"""Proof that a process is the postmaster of a data folder. A pid in a file proves nothing: pids are used again."""
+"""The server's processes: proof that a process is one, starting the postmaster, ending it.
+
+A pid in a file proves nothing, since pids are used again; ``postmaster.pid`` is only a hint. And a zombie is dead,
+which matters where process 1 does not collect the dead.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-__all__ = ["find_postmaster"]
+from rag_pgvector.embedded.account import Account
+from rag_pgvector.errors import ServerError
+
+__all__ = ["PidFile", "end_orphans", "find_postmaster", "is_gone", "read_pid_file", "spawn", "terminate"]
+
+_FAST_SECONDS = 60.0
+_IMMEDIATE_SECONDS = 30.0
 
 
-def find_postmaster(data: Path, uid: int) -> psutil.Process | None:
-    """The running postmaster of ``data``, proven by its owner, its program and its ``-D`` argument; else None.
+@dataclass(frozen=True, slots=True)
+class PidFile:
+    """What a running postmaster writes into ``postmaster.pid`` (src/include/utils/pidfile.h)."""
 
-    ``postmaster.pid`` is only a hint: it may be stale, cut short, or name a process that has nothing to do with us.
-    Then all processes are looked through. The object that is returned notices if its pid is used again.
-    """
-    hint = _pid_of(data)
-    if hint is not None:
-        with contextlib.suppress(psutil.Error):
-            process = psutil.Process(hint)
-            if _is_postmaster(process, data, uid):
-                return process
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.pid != hint and _is_postmaster(process, data, uid) and _listens(process):
-                return process
+    pid: int
+    port: int | None
+    status: str
+
+
+def read_pid_file(data: Path) -> PidFile | None:
+    """The file's content; None if it is missing, empty or cut short before the pid."""
+    try:
+        lines = (data / "postmaster.pid").read_text(encoding="utf-8", errors="replace").splitlines()
+        pid = int(lines[0])
+    except (FileNotFoundError, NotADirectoryError, IndexError, ValueError):
+        return None
+    port = int(lines[3]) if len(lines) > 3 and lines[3].isdecimal() else None
+    return PidFile(pid, port, lines[7].strip() if len(lines) > 7 else "") if pid > 0 else None
+
+
+def find_postmaster(data: Path) -> psutil.Process | None:
+    """The postmaster that ``postmaster.pid`` names, if it is one of this data folder; else None."""
+    record = read_pid_file(data)
+    if record is None:
+        return None
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(record.pid)
+        if _belongs(process, data) and "-D" in process.cmdline():
+            return process
     return None
 
 
-def _pid_of(data: Path) -> int | None:
+def _belongs(process: psutil.Process, data: Path) -> bool:
+    """Whether the process lives, is a program named postgres, stands in the data folder, and is its owner's."""
+    if process.status() == psutil.STATUS_ZOMBIE:
+        return False
     try:
-        return int((data / "postmaster.pid").read_text(errors="replace").split("\n", 1)[0])
-    except (OSError, ValueError):
+        folder, owner = data.stat(), process.uids()
+        # A program whose file was removed, as by making the virtual environment anew, is "postgres (deleted)" on Linux.
+        return (
+            owner.real == owner.effective == folder.st_uid
+            and os.path.basename(process.exe()).split(" ")[0] == "postgres"
+            and os.path.samestat(os.stat(process.cwd()), folder)
+        )
+    except OSError:
+        return False
+
+
+def _relatives(data: Path) -> Iterator[psutil.Process]:
+    """All processes of this data folder's server: postmaster, backends, orphans. Slow: looks at every process."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if _belongs(process, data):
+                yield process
+
+
+def spawn(
+    binary: Path, arguments: Sequence[str | os.PathLike[str]], account: Account, log: int, running: int
+) -> psutil.Process | None:
+    """Start the postmaster, in a session of its own and without a parent of ours; None if it ended at once.
+
+    A shell stands between, so that the postmaster neither ends with this process nor becomes its zombie. It inherits
+    the log and the lock ``running``, both file descriptors, and nothing else.
+    """
+    shell = subprocess.run(
+        ["/bin/sh", "-c", '"$@" </dev/null >&2 & echo $!', "sh", binary, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        pass_fds=(running,),
+        check=True,
+        **account.popen_options(),
+    )
+    try:
+        return psutil.Process(int(shell.stdout))
+    except psutil.NoSuchProcess:
         return None
 
 
-def _listens(process: psutil.Process) -> bool:
-    """Tells the postmaster from a child that was forked a moment ago, or outlived it, and still shows its arguments."""
-    return any(connection.status == psutil.CONN_LISTEN for connection in process.net_connections("tcp"))
+def is_gone(process: psutil.Process, seconds: float = 0.0) -> bool:
+    """Whether the process has ended, or ends within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.01)
 
 
-def _is_postmaster(process: psutil.Process, data: Path, uid: int) -> bool:
-    if process.name() != "postgres" or process.uids().effective != uid or process.status() == psutil.STATUS_ZOMBIE:
-        return False
-    command = process.cmdline()
-    # Children retitle themselves ("postgres: checkpointer"), so only the postmaster still shows its arguments.
-    return (
-        "-D" in command[:-1]
-        and os.path.basename(command[0]) == "postgres"
-        and os.path.realpath(command[command.index("-D") + 1]) == os.path.realpath(data)
-    )
+def terminate(postmaster: psutil.Process) -> None:
+    """End a proven postmaster: fast shutdown (clients are cut off), and if that takes a minute, immediate shutdown.
+
+    psutil refuses to signal a pid that has come to name another process. Raises ServerError if it does not end.
+    """
+    for sign, patience in ((signal.SIGINT, _FAST_SECONDS), (signal.SIGQUIT, _IMMEDIATE_SECONDS)):
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            try:
+                postmaster.send_signal(sign)
+            except psutil.NoSuchProcess:
+                return
+            except psutil.AccessDenied:
+                raise ServerError(f"the postmaster (pid {postmaster.pid}) may not be signalled by this user") from None
+            if is_gone(postmaster, 5.0):  # one that starts at this moment may miss a signal: repeat it
+                return
+    raise ServerError(f"the postmaster (pid {postmaster.pid}) does not end")
+
+
+def end_orphans(data: Path) -> None:
+    """End what a killed postmaster has left: processes that hold its shared memory, so that no new one can start.
+
+    They notice its death by themselves, unless they are deep in a computation. Call it only when
+    ``find_postmaster`` finds none. A postmaster that lost its ``postmaster.pid`` counts, too: it would shut down by
+    itself within a minute.
+    """
+    for sign in (signal.SIGQUIT, signal.SIGKILL):
+        found = list(_relatives(data))
+        for process in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(sign)
+        if all(is_gone(process, 5.0) for process in found):
+            return

@@ -1,7 +1,7 @@
 """Metadata filters: one AST, the dialects that are read into it, and the SQL that it compiles to.
 
-The semantics are two-valued and the same everywhere (docs/filters.md): every condition is true or false, never unknown, so
-that ``not`` is the exact complement. A missing key fails every comparison, and so does a value of another type.
+The semantics are two-valued and the same everywhere (docs/filters.md): every condition is true or false, never unknown,
+so that ``not`` is the exact complement. A missing key fails every comparison, and so does a value of another type.
 """
 
 from rag_pgvector.filters.ast import And, Compare, Contains, Exists, Filter, In, Like, Not, Or

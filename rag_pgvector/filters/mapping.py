@@ -63,7 +63,7 @@ def _condition(key: Any, operand: Any, level: int) -> Filter:
 def _path(key: str) -> Path:
     """``a.b`` is the key b inside a; ``a\\.b`` the key "a.b"."""
     check_text(key, "the filter's key")
-    path = (key,)
+    path: Path = (key,)
     if "." in key:
         path = tuple(part.replace("\\.", ".") for part in re.split(r"(?<!\\)\.", key))
     if not all(path):

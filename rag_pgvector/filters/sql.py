@@ -1,7 +1,7 @@
 """The filter AST as a condition over a jsonb column.
 
-Keys, patterns and values are always bound. Every condition is true or false, never NULL, and no stored value can make one
-fail: operators that compare by type are used, never casts.
+Keys, patterns and values are always bound. Every condition is true or false, never NULL, and no stored value can make
+one fail: operators that compare by type are used, never casts.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def compile_filter(filter: Filter, column: sql.Composable) -> tuple[sql.Composed
     out.write(filter)
     if len(out.params) > MAX_PARAMETERS:
         raise FilterError(
-            f"the filter has too many conditions ({len(out.params)} parameters, at most {MAX_PARAMETERS}): use $in with "
-            "a list in place of $or"
+            f"the filter has too many conditions ({len(out.params)} parameters, at most {MAX_PARAMETERS}): use $in "
+            "with a list in place of $or"
         )
     return sql.Composed(out.parts), out.params
 
@@ -71,8 +71,8 @@ class _Writer:
             self.write(node.part)
             add(_IS_NOT_TRUE)
         elif isinstance(node, In):
-            # A hashed subplan, built once: ANY(array) compares one by one under a generic plan. IS TRUE keeps the planner
-            # from making it a join, which would lose the order of the vector index.
+            # A hashed subplan, built once: ANY(array) compares one by one under a generic plan. IS TRUE keeps the
+            # planner from making it a join, which would lose the order of the vector index.
             self.parts += (_OPEN, _OR_NULL)
             self.value(node.path)
             add(_IS_IN)
@@ -122,7 +122,7 @@ class _Writer:
         add(_IS_TEXT)
 
     def value(self, path: Path) -> None:
-        """The value at ``path``, NULL where it is missing: ``->`` with a text goes through objects, never into lists."""
+        """The value at ``path``, NULL where it is missing: ``->`` with a text goes through objects, not into lists."""
         self.parts += (self.column, *[_STEP] * len(path))
         self.params += path
 

@@ -97,7 +97,7 @@ def to_json(value: Any, what: str, *, depth: int = 0) -> str:
 
 
 def _number(value: decimal.Decimal, what: str) -> str:
-    sign, digits, exponent = value.as_tuple()
+    _, digits, exponent = value.as_tuple()
     if not isinstance(exponent, int):
         raise FilterError(f"{what}: {value} is not a finite number, and JSON holds no other")
     if len(digits) + exponent > MAX_INTEGER_DIGITS or -exponent > MAX_FRACTION_DIGITS:
