@@ -137,7 +137,7 @@ def summary(asked: Sequence[Asked]) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m rag_pgvector.evals.answers", description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(prog="python -m rag_pgvector.evals.answers", description=__doc__.splitlines()[0])
     parser.add_argument("golden", type=Path)
     parser.add_argument("--collection", required=True)
     parser.add_argument("--url", help="else DATABASE_URL, else the embedded server")

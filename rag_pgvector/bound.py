@@ -26,7 +26,7 @@ class BoundEmbedder:
         self._table = table
         self._given = given
         self._embedder: Embedder | None = None
-        self._proven = False
+        self._model: str | None = None
         self._lock = threading.Lock()
 
     @property
@@ -42,14 +42,18 @@ class BoundEmbedder:
 
         The first embedder of a collection becomes its own. Raises DimensionError, EmbedderMismatchError.
         """
-        if not self._proven:
-            with self._lock:
-                if not self._proven:
-                    self._prove(self.embedder)
-                    self._proven = True
+        self.model()
         return self.embedder
 
-    def _prove(self, embedder: Embedder) -> None:
+    def model(self) -> str:
+        """The name under which the collection knows its embedder, whatever wrapper brings the same model today."""
+        if self._model is None:
+            with self._lock:
+                if self._model is None:
+                    self._model = self._prove(self.embedder)
+        return self._model
+
+    def _prove(self, embedder: Embedder) -> str:
         from rag_pgvector.embedding import fingerprint, same_model
 
         name, dimensions = self._table.collection, self._table.config.dimensions
@@ -68,3 +72,4 @@ class BoundEmbedder:
                 f"collection {name!r} was embedded by {model!r}; {embedder.name!r} gives other vectors for the same "
                 f"text: use the first, or switch by making a new collection with {embedder.name!r} and ingesting again"
             )
+        return model

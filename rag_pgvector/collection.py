@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rag_pgvector import documents, index, read, schema, write
-from rag_pgvector.bound import BoundEmbedder
+from rag_pgvector import index, read, schema, write
 from rag_pgvector.config import CollectionConfig, SearchOptions
+from rag_pgvector.document_store import DocumentStore
 from rag_pgvector.errors import ConfigError, PermissionDeniedError
 from rag_pgvector.plan import Plan
-from rag_pgvector.search import EXACT_ROWS, TableState, dense, table_state
-from rag_pgvector.table import Table
-from rag_pgvector.types import Chunk, Document, IndexReport, SearchResult, WriteCounts
+from rag_pgvector.search import TableState, dense, table_state
+from rag_pgvector.types import Chunk, IndexReport, SearchResult, WriteCounts
 from rag_pgvector.vectors import as_vector
 
 if TYPE_CHECKING:
@@ -36,18 +35,13 @@ _STATE_SECONDS = 10.0
 _DEFAULT_OPTIONS = SearchOptions()
 
 
-class Collection:
+class Collection(DocumentStore):
     """A table of chunks that can be searched. Made by ``Database.collection``.
 
     A ``filter`` is a mapping in the operator language of docs/filters.md: ``{"year": {"$gte": 2020}}``.
     """
 
-    def __init__(self, db: Database, table: Table, embedder: BoundEmbedder) -> None:
-        self._db = db
-        self._table = table
-        self._embedder = embedder
-        self._state: TableState | None = None
-        self._state_until = 0.0
+    _state_until = 0.0
 
     @property
     def name(self) -> str:
@@ -64,6 +58,23 @@ class Collection:
 
     def __repr__(self) -> str:
         return f"Collection({self.name!r}, {self.config!r})"
+
+    def for_tenant(self, tenant: str, *, scope: str | None = None) -> Collection:
+        """The same collection, bound to one tenant of it, or to one scope (an engagement, a user) of that tenant.
+
+        A bound scope narrows; without one the whole tenant is seen. Cheap: make one per request. Raises TenantError.
+        """
+        return Collection(self._db, self._table.bound(tenant, scope), self._embedder)
+
+    @property
+    def tenant(self) -> str | None:
+        """The tenant that this object is bound to."""
+        return self._table.tenant or None
+
+    @property
+    def scope(self) -> str | None:
+        """The scope that this object is bound to."""
+        return self._table.scope or None
 
     # --------------------------------------------------------------------------------------------------- writing
 
@@ -100,7 +111,7 @@ class Collection:
         missing = [chunk.content for chunk in chunks if chunk.embedding is None]
         vectors = self.embed_documents(missing) if missing else None
         records = self._records(chunks, vectors)
-        counts = self._db.run(lambda: write.upsert(self._table, records), atomic=True, retry=True)
+        counts = self._run(lambda: write.upsert(self._table, records), atomic=True, retry=True)
         self._note_write(len(records))
         return counts
 
@@ -108,7 +119,7 @@ class Collection:
         missing = [chunk.content for chunk in chunks if chunk.embedding is None]
         vectors = await self.aembed_documents(missing) if missing else None
         records = await asyncio.to_thread(self._records, chunks, vectors)
-        counts = await self._db.arun(lambda: write.upsert(self._table, records), atomic=True, retry=True)
+        counts = await self._arun(lambda: write.upsert(self._table, records), atomic=True, retry=True)
         self._note_write(len(records))
         return counts
 
@@ -116,15 +127,11 @@ class Collection:
         """Encode chunks, taking ``vectors`` in order for those without an embedding (None leaves them without)."""
         if vectors is None:
             return write.prepare(chunks, self._table, [""] * len(chunks))
-        model = self._embedder.proven().name
+        model = self._embedder.model()
         made = iter(vectors)
         models = ["" if chunk.embedding is not None else model for chunk in chunks]
         full = [c if c.embedding is not None else replace(c, embedding=next(made)) for c in chunks]
         return write.prepare(full, self._table, models)
-
-    def _note_write(self, rows: int) -> None:
-        if rows >= EXACT_ROWS:
-            self._state = None
 
     def delete(self, ids: Sequence[str] | None = None, *, filter: Mapping[str, Any] | None = None) -> int:
         """Delete by id, by filter, or by both at once (only rows that satisfy both); returns how many went.
@@ -132,18 +139,18 @@ class Collection:
         Raises ConfigError when neither is given: ``drop`` removes everything.
         """
         plan = self._delete_plan(ids, filter)
-        return self._db.run(plan, atomic=True) if plan else 0
+        return self._run(plan, atomic=True) if plan else 0
 
     async def adelete(self, ids: Sequence[str] | None = None, *, filter: Mapping[str, Any] | None = None) -> int:
         plan = self._delete_plan(ids, filter)
-        return await self._db.arun(plan, atomic=True) if plan else 0
+        return await self._arun(plan, atomic=True) if plan else 0
 
     def _delete_plan(
         self, ids: Sequence[str] | None, filter: Mapping[str, Any] | None
     ) -> Callable[[], Plan[int]] | None:
         if ids is not None and not len(ids):
             return None
-        condition = read.where(filter=filter, ids=_as_ids(ids))
+        condition = read.where(self._table, filter=filter, ids=_as_ids(ids))
         if condition is None:
             raise ConfigError("delete() needs ids or a filter: to remove everything, use drop()")
         return lambda: write.delete(self._table, *condition)
@@ -153,20 +160,20 @@ class Collection:
     def get(self, ids: Sequence[str], *, embeddings: bool = False) -> builtins.list[Chunk]:
         """The chunks of these ids in the order asked; missing ones are left out. ``embeddings`` reads them too."""
         wanted = _as_ids(ids) or []
-        return self._db.run(lambda: read.get(self._table, wanted, embeddings=embeddings), retry=True)
+        return self._run(lambda: read.get(self._table, wanted, embeddings=embeddings), retry=True)
 
     async def aget(self, ids: Sequence[str], *, embeddings: bool = False) -> builtins.list[Chunk]:
         wanted = _as_ids(ids) or []
-        return await self._db.arun(lambda: read.get(self._table, wanted, embeddings=embeddings), retry=True)
+        return await self._arun(lambda: read.get(self._table, wanted, embeddings=embeddings), retry=True)
 
     def count(self, filter: Mapping[str, Any] | None = None) -> int:
         """How many chunks there are, or satisfy the filter."""
-        condition = read.where(filter=filter)
-        return self._db.run(lambda: read.count(self._table, condition), retry=True)
+        condition = read.where(self._table, filter=filter)
+        return self._run(lambda: read.count(self._table, condition), retry=True)
 
     async def acount(self, filter: Mapping[str, Any] | None = None) -> int:
-        condition = read.where(filter=filter)
-        return await self._db.arun(lambda: read.count(self._table, condition), retry=True)
+        condition = read.where(self._table, filter=filter)
+        return await self._arun(lambda: read.count(self._table, condition), retry=True)
 
     def list(
         self,
@@ -177,7 +184,7 @@ class Collection:
         document_id: str | None = None,
     ) -> builtins.list[Chunk]:
         """A page of chunks by id; those of one document in the order of its text."""
-        return self._db.run(self._list_plan(limit, offset, filter, document_id), retry=True)
+        return self._run(self._list_plan(limit, offset, filter, document_id), retry=True)
 
     async def alist(
         self,
@@ -187,14 +194,14 @@ class Collection:
         filter: Mapping[str, Any] | None = None,
         document_id: str | None = None,
     ) -> builtins.list[Chunk]:
-        return await self._db.arun(self._list_plan(limit, offset, filter, document_id), retry=True)
+        return await self._arun(self._list_plan(limit, offset, filter, document_id), retry=True)
 
     def _list_plan(
         self, limit: int, offset: int, filter: Mapping[str, Any] | None, document_id: str | None
     ) -> Callable[[], Plan[builtins.list[Chunk]]]:
         if limit < 0 or offset < 0:
             raise ConfigError(f"limit={limit!r}, offset={offset!r}: neither may be negative")
-        condition = read.where(filter=filter, document_id=document_id)
+        condition = read.where(self._table, filter=filter, document_id=document_id)
         return lambda: read.list_chunks(
             self._table, condition, limit=limit, offset=offset, by_position=document_id is not None
         )
@@ -219,8 +226,8 @@ class Collection:
         if query is not None:
             vector = self.embed_query(query)
         if self._state is None or time.monotonic() > self._state_until:
-            self._learn(self._db.run(lambda: table_state(self._table), retry=True))
-        return self._db.run(self._search_plan(vector, k, filter, options), retry=True)
+            self._learn(self._run(lambda: table_state(self._table), retry=True))
+        return self._run(self._search_plan(vector, k, filter, options), retry=True)
 
     async def asearch(
         self,
@@ -235,8 +242,8 @@ class Collection:
         if query is not None:
             vector = await self.aembed_query(query)
         if self._state is None or time.monotonic() > self._state_until:
-            self._learn(await self._db.arun(lambda: table_state(self._table), retry=True))
-        return await self._db.arun(self._search_plan(vector, k, filter, options), retry=True)
+            self._learn(await self._arun(lambda: table_state(self._table), retry=True))
+        return await self._arun(self._search_plan(vector, k, filter, options), retry=True)
 
     def _learn(self, state: TableState) -> None:
         self._state, self._state_until = state, time.monotonic() + _STATE_SECONDS
@@ -245,7 +252,7 @@ class Collection:
         self, vector: Any, k: int, filter: Mapping[str, Any] | None, options: SearchOptions | None
     ) -> Callable[[], Plan[SearchResult]]:
         encoded = as_vector(vector, self.config)
-        condition = read.where(filter=filter) if filter is not None else None
+        condition = read.where(self._table, filter=filter)
         state = self._state
         assert state is not None
         return lambda: dense(
@@ -289,81 +296,6 @@ class Collection:
         from rag_pgvector.answer.drive import aask
 
         return await aask(self, question, k=k, filter=filter, threshold=threshold)
-
-    # ------------------------------------------------------------------------------------------------- documents
-
-    def put_document(self, document: Document, chunks: Iterable[Chunk]) -> WriteCounts:
-        """Store a document and make ``chunks`` its chunks, all or nothing: those it no longer has are deleted.
-
-        Nothing is embedded here: a chunk without an embedding keeps the stored one if its text is the same, and else
-        stays without, unseen by dense search, until it gets one.
-        """
-        records = self._document_records(document, chunks)
-        counts = self._db.run(lambda: documents.put_document(self._table, document, records), atomic=True, retry=True)
-        self._note_write(len(records))
-        return counts
-
-    async def aput_document(self, document: Document, chunks: Iterable[Chunk]) -> WriteCounts:
-        records = await asyncio.to_thread(self._document_records, document, chunks)
-        counts = await self._db.arun(
-            lambda: documents.put_document(self._table, document, records), atomic=True, retry=True
-        )
-        self._note_write(len(records))
-        return counts
-
-    def _document_records(self, document: Document, chunks: Iterable[Chunk]) -> builtins.list[write.Record]:
-        own = [
-            replace(chunk, id=chunk.id or write.new_id(), document_id=document.id, source=document.source)
-            for chunk in chunks
-        ]
-        model = self._embedder.proven().name if any(chunk.embedding is not None for chunk in own) else ""
-        return write.prepare(own, self._table, [model] * len(own))
-
-    def embedding_hash(self, content: str) -> bytes:
-        """What ``embedded_hashes`` tells of a text that this collection's embedder has embedded."""
-        return write.embedding_hash(content, self._embedder.proven().name)
-
-    def embedded_hashes(self, document_id: str) -> dict[str, bytes]:
-        """Per chunk id, what its embedding was made of; ``embedding_hash(content)`` if it is current."""
-        return self._db.run(lambda: documents.embedded_hashes(self._table, document_id), retry=True)
-
-    async def aembedded_hashes(self, document_id: str) -> dict[str, bytes]:
-        return await self._db.arun(lambda: documents.embedded_hashes(self._table, document_id), retry=True)
-
-    def documents(self) -> builtins.list[Document]:
-        """All documents by source, their texts left empty."""
-        return self._db.run(lambda: documents.list_documents(self._table), retry=True)
-
-    async def adocuments(self) -> builtins.list[Document]:
-        return await self._db.arun(lambda: documents.list_documents(self._table), retry=True)
-
-    def tables(self) -> builtins.list[Document]:
-        """The documents that are tables (they have a column profile), their texts left empty."""
-        return self._db.run(lambda: documents.list_documents(self._table, tables_only=True), retry=True)
-
-    async def atables(self) -> builtins.list[Document]:
-        return await self._db.arun(lambda: documents.list_documents(self._table, tables_only=True), retry=True)
-
-    def document(self, document_id: str) -> Document | None:
-        """One document with its text, or None."""
-        return self._db.run(lambda: documents.get_document(self._table, document_id), retry=True)
-
-    async def adocument(self, document_id: str) -> Document | None:
-        return await self._db.arun(lambda: documents.get_document(self._table, document_id), retry=True)
-
-    def texts(self, document_ids: Sequence[str]) -> dict[str, str]:
-        """The stored texts of these documents by id; unknown ids are left out."""
-        return self._db.run(lambda: documents.texts(self._table, document_ids), retry=True)
-
-    async def atexts(self, document_ids: Sequence[str]) -> dict[str, str]:
-        return await self._db.arun(lambda: documents.texts(self._table, document_ids), retry=True)
-
-    def delete_document(self, document_id: str) -> int:
-        """Delete a document and its chunks, all or nothing; returns how many chunks went."""
-        return self._db.run(lambda: documents.delete_document(self._table, document_id), atomic=True)
-
-    async def adelete_document(self, document_id: str) -> int:
-        return await self._db.arun(lambda: documents.delete_document(self._table, document_id), atomic=True)
 
     # ------------------------------------------------------------------------------------------------- embedding
 

@@ -7,10 +7,11 @@ from typing import Literal
 
 from rag_pgvector.errors import ConfigError
 
-__all__ = ["CollectionConfig", "Distance", "SearchOptions", "Storage"]
+__all__ = ["CollectionConfig", "Distance", "SearchOptions", "Storage", "Tenancy"]
 
 Distance = Literal["cosine", "l2", "inner_product"]
 Storage = Literal["vector", "halfvec"]
+Tenancy = Literal["single", "multi"]
 
 #: What pgvector can index, in dimensions (its README, "HNSW").
 MAX_DIMENSIONS: dict[Storage, int] = {"vector": 2000, "halfvec": 4000}
@@ -24,6 +25,8 @@ class CollectionConfig:
         dimensions: Length of every embedding; ``None`` takes it from the embedder.
         distance: What "near" means. Cosine does not accept zero vectors, which an HNSW index never finds.
         storage: ``vector`` (4 bytes a dimension, up to 2,000) or ``halfvec`` (2 bytes, up to 4,000).
+        tenancy: ``single`` holds one owner's rows. ``multi`` holds many tenants' rows, kept apart by the database;
+            every call then needs a tenant, see ``Collection.for_tenant``.
         hnsw_m: Links per node of the HNSW graph (pgvector's ``m``, 2 to 100).
         hnsw_ef_construction: Candidates while building (pgvector's ``ef_construction``, 4 to 1,000, at least 2m).
     """
@@ -31,6 +34,7 @@ class CollectionConfig:
     dimensions: int | None = None
     distance: Distance = "cosine"
     storage: Storage = "vector"
+    tenancy: Tenancy = "single"
     hnsw_m: int = 16
     hnsw_ef_construction: int = 64
 
@@ -39,6 +43,8 @@ class CollectionConfig:
             raise ConfigError(f"distance={self.distance!r}: use 'cosine', 'l2' or 'inner_product'")
         if self.storage not in MAX_DIMENSIONS:
             raise ConfigError(f"storage={self.storage!r}: use 'vector' or 'halfvec'")
+        if self.tenancy not in ("single", "multi"):
+            raise ConfigError(f"tenancy={self.tenancy!r}: use 'single' or 'multi'")
         most = MAX_DIMENSIONS[self.storage]
         if self.dimensions is not None and not (type(self.dimensions) is int and 1 <= self.dimensions <= most):
             raise ConfigError(f"dimensions={self.dimensions!r}: use a whole number from 1 to {most} ({self.storage})")

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import PoolTimeout
 
-from rag_pgvector import connect, schema
+from rag_pgvector import connect, roles, schema
 from rag_pgvector.config import CollectionConfig
+from rag_pgvector.drivers import adrive, drive
 from rag_pgvector.errors import ConfigError, SchemaError
-from rag_pgvector.plan import Batch, Execute, Plan, Row, Step
+from rag_pgvector.plan import Plan
 from rag_pgvector.pools import Pools
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ logger = logging.getLogger("rag_pgvector")
 
 T = TypeVar("T")
 
+#: The application's login on the embedded server.
+EMBEDDED_LOGIN = "rag_application"
 #: How often a transaction that Postgres rolled back for another's sake (deadlock, serialization) is run again.
 ROLLED_BACK_RETRIES = 5
 
@@ -68,6 +71,7 @@ class Database:
         self._pools = Pools(lambda: self.url, prepare=prepare, size=pool_size, timeout=timeout)
         self._lock = threading.Lock()
         self._is_embedded = False
+        self._application: Database | None = None
         self._schema_checked = False
 
     @classmethod
@@ -160,10 +164,14 @@ class Database:
     def close(self) -> None:
         """Close the pools that this object opened. One of a loop that still runs needs ``aclose`` there."""
         self._pools.close()
+        if self._application is not None:
+            self._application.close()
 
     async def aclose(self) -> None:
         """Close the pools that this object opened, the running loop's included."""
         await self._pools.aclose()
+        if self._application is not None:
+            await self._application.aclose()
 
     def __enter__(self) -> Database:
         return self
@@ -199,9 +207,9 @@ class Database:
                 conn = self._pools.get()
                 try:
                     if not atomic:
-                        return _drive(conn, make_plan())
+                        return drive(conn, make_plan())
                     with conn.transaction():
-                        return _drive(conn, make_plan())
+                        return drive(conn, make_plan())
                 finally:
                     self._pools.put(conn)
             except (psycopg.Error, PoolTimeout) as error:
@@ -219,9 +227,9 @@ class Database:
                 conn = await self._pools.aget()
                 try:
                     if not atomic:
-                        return await _adrive(conn, make_plan())
+                        return await adrive(conn, make_plan())
                     async with conn.transaction():
-                        return await _adrive(conn, make_plan())
+                        return await adrive(conn, make_plan())
                 finally:
                     await self._pools.aput(conn)
             except (psycopg.Error, PoolTimeout) as error:
@@ -235,11 +243,25 @@ class Database:
         try:
             with psycopg.connect(self.admin_url, autocommit=True) as conn:
                 if not atomic:
-                    return _drive(conn, make_plan())
+                    return drive(conn, make_plan())
                 with conn.transaction():
-                    return _drive(conn, make_plan())
+                    return drive(conn, make_plan())
         except psycopg.Error as error:
             raise connect.translate(error, self.admin_url) from error
+
+    def as_application(self) -> Database:
+        """This database as a role that row-level security holds: on the embedded server, whose own user is a superuser,
+        a login of the application; elsewhere the database as it is."""
+        if not self._is_embedded:
+            return self
+        with self._lock:
+            if self._application is None:
+                password = str(conninfo_to_dict(self.url)["password"])
+                self.run_admin(lambda: roles.grant_login(EMBEDDED_LOGIN, create=True, password=password))
+                url = connect.normalise_url(make_conninfo(self.url, user=EMBEDDED_LOGIN))
+                self._application = Database(url, admin_url=self.url)
+                self._application._schema_checked = True
+            return self._application
 
     @property
     def admin_is_separate(self) -> bool:
@@ -324,61 +346,7 @@ class Database:
         return await asyncio.to_thread(self.collections)
 
 
-# ------------------------------------------------------------------------------------------------------- the drivers
-
-
 def _may_retry(error: Exception, attempt: int, *, atomic: bool, retry: bool) -> bool:
     if connect.is_lost(error):
         return retry and attempt == 1
     return atomic and connect.is_rolled_back(error) and attempt <= ROLLED_BACK_RETRIES
-
-
-def _drive(conn: psycopg.Connection[Any], plan: Plan[T]) -> T:
-    rows: list[Row] | None = None
-    while True:
-        try:
-            step = plan.send(rows)  # type: ignore[arg-type]  # the first send of a generator is None
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        rows = _perform(conn, step)
-
-
-def _perform(conn: psycopg.Connection[Any], step: Step) -> list[Row]:
-    if isinstance(step, Execute):
-        cursor = conn.execute(step.query, step.params or None, prepare=step.prepare, binary=True)
-        # rownumber is None where there are no rows to fetch; description would build an object per column.
-        return cursor.fetchall() if cursor.rownumber is not None else []
-    if isinstance(step, Batch):
-        with conn.pipeline():
-            cursors = [conn.execute(s.query, s.params or None, prepare=s.prepare, binary=True) for s in step.steps]
-        return cursors[-1].fetchall() if cursors[-1].rownumber is not None else []
-    with conn.cursor() as cursor, cursor.copy(step.query) as copy:
-        for block in step.blocks:
-            copy.write(block)
-    return []
-
-
-async def _adrive(conn: psycopg.AsyncConnection[Any], plan: Plan[T]) -> T:
-    rows: list[Row] | None = None
-    while True:
-        try:
-            step = plan.send(rows)  # type: ignore[arg-type]
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        rows = await _aperform(conn, step)
-
-
-async def _aperform(conn: psycopg.AsyncConnection[Any], step: Step) -> list[Row]:
-    if isinstance(step, Execute):
-        cursor = await conn.execute(step.query, step.params or None, prepare=step.prepare, binary=True)
-        return await cursor.fetchall() if cursor.rownumber is not None else []
-    if isinstance(step, Batch):
-        async with conn.pipeline():
-            cursors = [
-                await conn.execute(s.query, s.params or None, prepare=s.prepare, binary=True) for s in step.steps
-            ]
-        return await cursors[-1].fetchall() if cursors[-1].rownumber is not None else []
-    async with conn.cursor() as cursor, cursor.copy(step.query) as copy:
-        for block in step.blocks:
-            await copy.write(block)
-    return []

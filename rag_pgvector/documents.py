@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from psycopg import sql
 
 from rag_pgvector.errors import ChunkError
 from rag_pgvector.plan import Execute, Plan
+from rag_pgvector.read import where
 from rag_pgvector.table import Table
 from rag_pgvector.types import Document, WriteCounts
-from rag_pgvector.write import Record, json_text, stage, store_staged
+from rag_pgvector.write import Record, delete, json_text, stage, store_staged
 
 __all__ = ["delete_document", "embedded_hashes", "get_document", "list_documents", "put_document", "texts"]
 
 _PUT = sql.SQL(
     """INSERT INTO rag.documents AS d
-    (collection_id, tenant_id, id, source, text, loader, metadata, profile, content_hash, chunks)
-VALUES (%s, %s, %s, %s, %s, %s, %s::jsonb, %s::jsonb, %s, %s)
-ON CONFLICT (collection_id, tenant_id, id) DO UPDATE SET
+    (collection_id, tenant_id, scope, id, source, text, loader, metadata, profile, content_hash, chunks)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s::jsonb, %s, %s)
+ON CONFLICT (collection_id, tenant_id, scope, id) DO UPDATE SET
     source = excluded.source, text = excluded.text, loader = excluded.loader, metadata = excluded.metadata,
     profile = excluded.profile, content_hash = excluded.content_hash, chunks = excluded.chunks, updated_at = now()"""
 )
-_OF_COLLECTION = sql.SQL("collection_id = %s AND tenant_id = %s")
 _FIELDS = sql.SQL("id, source, loader, metadata, profile, content_hash")
 
 
@@ -41,6 +42,7 @@ def put_document(table: Table, document: Document, records: Sequence[Record]) ->
         (
             table.collection_id,
             table.tenant,
+            table.scope,
             document.id,
             document.source,
             document.text,
@@ -52,30 +54,41 @@ def put_document(table: Table, document: Document, records: Sequence[Record]) ->
         ),
     )
     yield from stage(table, records)
-    gone = sql.SQL(
-        "WITH gone AS (DELETE FROM {} c WHERE tenant_id = %s AND document_id = %s "
-        "AND NOT EXISTS (SELECT FROM pg_temp.rag_staging s WHERE s.id = c.id) RETURNING 1) SELECT count(*) FROM gone"
-    ).format(table.identifier)
-    rows = yield Execute(gone, (table.tenant, document.id), prepare=False)
-    return WriteCounts(deleted=rows[0][0]) + (yield from store_staged(table, len(records)))
+    condition, params = _own_chunks(table, document.id)
+    vanished = sql.SQL("{} AND NOT EXISTS (SELECT FROM pg_temp.rag_staging s WHERE s.id = c.id)").format(condition)
+    deleted = yield from delete(table, vanished, params)
+    return WriteCounts(deleted=deleted) + (yield from store_staged(table, len(records)))
+
+
+def _own_chunks(table: Table, document_id: str) -> tuple[sql.Composed, list[Any]]:
+    """The chunks of a document as it is written: in exactly the bound scope."""
+    owner = [sql.SQL("{} = %s").format(sql.Identifier(name)) for name in table.owner_columns]
+    return sql.SQL(" AND ").join([*owner, sql.SQL("document_id = %s")]), [*table.owner, document_id]
+
+
+def _of_collection(table: Table, *more: str) -> tuple[sql.Composed, list[Any]]:
+    """The documents that are seen: all scopes of the tenant, or the bound one."""
+    table.require_tenant()
+    parts = ["collection_id = %s", "tenant_id = %s", *(["scope = %s"] if table.scope else []), *more]
+    params = [table.collection_id, table.tenant, *([table.scope] if table.scope else [])]
+    return sql.SQL(" AND ").join(map(sql.SQL, parts)), params
 
 
 def embedded_hashes(table: Table, document_id: str) -> Plan[dict[str, bytes]]:
     """What each stored embedding of a document was made of, by chunk id (see ``write.embedding_hash``)."""
+    condition, params = _own_chunks(table, document_id)
     query = sql.SQL(
-        "SELECT id, embedding_hash FROM {} WHERE tenant_id = %s AND document_id = %s AND embedding IS NOT NULL "
-        "AND embedding_hash IS NOT NULL"
-    ).format(table.identifier)
-    rows = yield Execute(query, (table.tenant, document_id))
+        "SELECT id, embedding_hash FROM {} WHERE {} AND embedding IS NOT NULL AND embedding_hash IS NOT NULL"
+    )
+    rows = yield Execute(query.format(table.identifier, condition), params)
     return {row[0]: bytes(row[1]) for row in rows}
 
 
 def list_documents(table: Table, *, tables_only: bool = False) -> Plan[list[Document]]:
     """All documents without their texts, by source; or only those with a column profile."""
-    query = sql.SQL('SELECT {} FROM rag.documents WHERE {}{} ORDER BY source COLLATE "C", id COLLATE "C"').format(
-        _FIELDS, _OF_COLLECTION, sql.SQL(" AND profile IS NOT NULL" if tables_only else "")
-    )
-    rows = yield Execute(query, (table.collection_id, table.tenant))
+    condition, params = _of_collection(table, *(["profile IS NOT NULL"] if tables_only else []))
+    query = sql.SQL('SELECT {} FROM rag.documents WHERE {} ORDER BY source COLLATE "C", id COLLATE "C", scope')
+    rows = yield Execute(query.format(_FIELDS, condition), params)
     return [
         Document(id=r[0], source=r[1], text="", loader=r[2], metadata=r[3], profile=r[4], content_hash=bytes(r[5]))
         for r in rows
@@ -83,9 +96,10 @@ def list_documents(table: Table, *, tables_only: bool = False) -> Plan[list[Docu
 
 
 def get_document(table: Table, document_id: str) -> Plan[Document | None]:
-    """One document with its text."""
-    query = sql.SQL("SELECT {}, text FROM rag.documents WHERE {} AND id = %s").format(_FIELDS, _OF_COLLECTION)
-    rows = yield Execute(query, (table.collection_id, table.tenant, document_id))
+    """One document with its text; of several scopes the first."""
+    condition, params = _of_collection(table, "id = %s")
+    query = sql.SQL("SELECT {}, text FROM rag.documents WHERE {} ORDER BY scope LIMIT 1").format(_FIELDS, condition)
+    rows = yield Execute(query, [*params, document_id])
     if not rows:
         return None
     id_, source, loader, metadata, profile, content_hash, text = rows[0]
@@ -102,19 +116,16 @@ def get_document(table: Table, document_id: str) -> Plan[Document | None]:
 
 def texts(table: Table, document_ids: Sequence[str]) -> Plan[dict[str, str]]:
     """The stored texts of these documents, by id."""
-    query = sql.SQL("SELECT id, text FROM rag.documents WHERE {} AND id = ANY(%s::text[])").format(_OF_COLLECTION)
-    rows = yield Execute(query, (table.collection_id, table.tenant, list(document_ids)))
+    condition, params = _of_collection(table, "id = ANY(%s::text[])")
+    query = sql.SQL("SELECT id, text FROM rag.documents WHERE {} ORDER BY scope DESC").format(condition)
+    rows = yield Execute(query, [*params, list(document_ids)])
     return {row[0]: row[1] for row in rows}
 
 
 def delete_document(table: Table, document_id: str) -> Plan[int]:
     """Delete a document and its chunks; returns how many chunks went. One transaction."""
-    yield Execute(
-        sql.SQL("DELETE FROM rag.documents WHERE {} AND id = %s").format(_OF_COLLECTION),
-        (table.collection_id, table.tenant, document_id),
-    )
-    query = sql.SQL(
-        "WITH gone AS (DELETE FROM {} WHERE tenant_id = %s AND document_id = %s RETURNING 1) SELECT count(*) FROM gone"
-    ).format(table.identifier)
-    rows = yield Execute(query, (table.tenant, document_id))
-    return int(rows[0][0])
+    condition, params = _of_collection(table, "id = %s")
+    yield Execute(sql.SQL("DELETE FROM rag.documents WHERE {}").format(condition), [*params, document_id])
+    found = where(table, document_id=document_id)
+    assert found is not None
+    return (yield from delete(table, *found))

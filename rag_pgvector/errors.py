@@ -4,6 +4,7 @@ RagPgvectorError
 ├── ConfigError (ValueError)              a setting or an argument that cannot work
 ├── FilterError (ValueError)              a metadata filter that is malformed or of the wrong type
 ├── ChunkError (ValueError)               a chunk that cannot be stored: NUL byte, long id, metadata that is not JSON
+├── TenantError (ValueError)              no tenant was given, or one that cannot be
 ├── VectorError (ValueError)              a vector that cannot be stored or searched for: NaN, infinity, all zeros
 │   └── DimensionError                    ... or of the wrong length
 ├── MissingDependencyError (ImportError)  an extra that is not installed; names it
@@ -17,6 +18,7 @@ RagPgvectorError
     ├── ConnectionFailedError (ConnectionError)
     ├── SchemaError                       rag_pgvector's tables are missing, older or newer than this version
     ├── ExtensionError                    the extension vector is missing or too old
+    ├── IsolationError                    the database role could see every tenant's rows
     └── PermissionDeniedError (PermissionError)
 """
 
@@ -34,12 +36,14 @@ __all__ = [
     "EmbeddingError",
     "ExtensionError",
     "FilterError",
+    "IsolationError",
     "LoadError",
     "MissingDependencyError",
     "PermissionDeniedError",
     "RagPgvectorError",
     "SchemaError",
     "ServerError",
+    "TenantError",
     "VectorError",
 ]
 
@@ -58,6 +62,13 @@ class FilterError(RagPgvectorError, ValueError):
 
 class ChunkError(RagPgvectorError, ValueError):
     """A chunk that cannot be stored."""
+
+
+class TenantError(RagPgvectorError, ValueError):
+    """A multi-tenant collection was used without a tenant, or with a name that no tenant can have.
+
+    No tenant never means all tenants.
+    """
 
 
 class VectorError(RagPgvectorError, ValueError):
@@ -126,6 +137,10 @@ class SchemaError(DatabaseError):
 
 class ExtensionError(DatabaseError):
     """The extension ``vector`` is missing or older than 0.8."""
+
+
+class IsolationError(DatabaseError):
+    """The database role is not held by the row-level security that keeps tenants apart."""
 
 
 class PermissionDeniedError(DatabaseError, PermissionError):

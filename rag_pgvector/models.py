@@ -24,7 +24,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from rag_pgvector.table import SCHEMA
 
-__all__ = ["Base", "CollectionRow", "DocumentRow"]
+__all__ = ["ApiKeyRow", "Base", "CollectionRow", "DocumentRow"]
 
 
 class Base(DeclarativeBase):
@@ -55,6 +55,7 @@ class CollectionRow(Base):
     dimensions: Mapped[int] = mapped_column(Integer)
     distance: Mapped[str]
     storage: Mapped[str]
+    tenancy: Mapped[str]
     hnsw_m: Mapped[int] = mapped_column(SmallInteger)
     hnsw_ef_construction: Mapped[int] = mapped_column(SmallInteger)
     embedder: Mapped[str | None]
@@ -72,6 +73,8 @@ class DocumentRow(Base):
     __tablename__ = "documents"
     collection_id: Mapped[int] = mapped_column(ForeignKey(CollectionRow.id, ondelete="CASCADE"), primary_key=True)
     tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    """"" in a single-tenant collection."""
+    scope: Mapped[str] = mapped_column(primary_key=True, server_default="")
     id: Mapped[str] = mapped_column(primary_key=True)
     source: Mapped[str]
     text: Mapped[str]
@@ -81,3 +84,18 @@ class DocumentRow(Base):
     content_hash: Mapped[bytes]
     chunks: Mapped[int] = mapped_column(BigInteger)
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ApiKeyRow(Base):
+    """A key that stands for a tenant, perhaps one scope of it, and some permissions. Only its hash is stored."""
+
+    __tablename__ = "api_keys"
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    name: Mapped[str]
+    key_hash: Mapped[bytes] = mapped_column(unique=True)
+    tenant_id: Mapped[str]
+    scope: Mapped[str] = mapped_column(server_default="")
+    permissions: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]

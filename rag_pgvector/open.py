@@ -10,6 +10,7 @@ from rag_pgvector.bound import BoundEmbedder
 from rag_pgvector.collection import Collection
 from rag_pgvector.config import CollectionConfig
 from rag_pgvector.errors import CollectionMismatchError, CollectionNotFoundError
+from rag_pgvector.fence import require_fenced_role
 from rag_pgvector.table import Table, check_name
 
 if TYPE_CHECKING:
@@ -30,19 +31,23 @@ def open_collection(db: Database, name: str, *, config: CollectionConfig | None,
                 f"collection {name!r} does not exist (there are: {names}): create it by ingesting into it, or with "
                 "db.collection(name, config=CollectionConfig())"
             )
-        table = _create(db, name, config, embedder)
+        if config.dimensions is None:
+            from rag_pgvector.embedding import resolve_embedder
+
+            embedder = resolve_embedder(embedder)
+            config = replace(config, dimensions=embedder.dimensions)
+        table = _create(db, name, config)
     if config is not None:
         _require_same(name, config, table.config)
+    if table.multi:
+        db = db.as_application()
+        db.run(lambda: require_fenced_role(table), retry=True)
     return Collection(db, table, BoundEmbedder(db, table, embedder))
 
 
-def _create(db: Database, name: str, config: CollectionConfig, embedder: Any) -> Table:
-    if config.dimensions is None:
-        from rag_pgvector.embedding import resolve_embedder
-
-        config = replace(config, dimensions=resolve_embedder(embedder).dimensions)
+def _create(db: Database, name: str, config: CollectionConfig) -> Table:
     table = db.run_admin(lambda: schema.create_collection(name, config))
-    if db.admin_is_separate:
+    if db.admin_is_separate and not table.multi:  # those belong to roles of their own
         role = db.run(schema.current_role)
         db.run_admin(lambda: schema.grant_collection(table, role))
     return table

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from psycopg import sql
@@ -13,7 +12,7 @@ from rag_pgvector.plan import Execute, Plan, Row
 from rag_pgvector.table import Table
 from rag_pgvector.types import Chunk
 
-__all__ = ["CHUNK_COLUMNS", "Where", "chunk_of", "count", "get", "list_chunks", "where"]
+__all__ = ["CHUNK_COLUMNS", "Where", "chunk_of", "count", "get", "list_chunks", "owned", "where"]
 
 Where = tuple[sql.Composed, list[Any]]
 
@@ -38,11 +37,17 @@ def chunk_of(row: Row, embedding: Sequence[float] | None = None) -> Chunk:
 
 
 def where(
-    *, filter: Mapping[str, Any] | None = None, ids: Sequence[str] | None = None, document_id: str | None = None
+    table: Table,
+    *,
+    filter: Mapping[str, Any] | None = None,
+    ids: Sequence[str] | None = None,
+    document_id: str | None = None,
 ) -> Where | None:
-    """The condition for rows, or None for all of them. Raises FilterError."""
-    parts: list[sql.Composable] = []
-    params: list[Any] = []
+    """The condition for rows, or None for all of them. Raises FilterError, TenantError.
+
+    A tenant is bound here although row-level security fences it too: two locks, and a plan that Postgres can use.
+    """
+    parts, params = owned(table)
     if ids is not None:
         parts.append(sql.SQL("id = ANY(%s::text[])"))
         params.append(list(ids))
@@ -57,6 +62,16 @@ def where(
     return (sql.SQL(" AND ").join(parts), params) if parts else None
 
 
+def owned(table: Table) -> tuple[list[sql.Composable], list[Any]]:
+    """The conditions that bind a statement to the table's tenant and scope. Raises TenantError where there is none."""
+    table.require_tenant()
+    if not table.multi:
+        return [], []
+    if table.scope:
+        return [sql.SQL("tenant_id = %s"), sql.SQL("scope = %s")], [table.tenant, table.scope]
+    return [sql.SQL("tenant_id = %s")], [table.tenant]
+
+
 def _and(condition: Where | None) -> tuple[sql.Composable, list[Any]]:
     if condition is None:
         return sql.SQL(""), []
@@ -64,20 +79,19 @@ def _and(condition: Where | None) -> tuple[sql.Composable, list[Any]]:
 
 
 def get(table: Table, ids: Sequence[str], *, embeddings: bool = False) -> Plan[list[Chunk]]:
-    """The chunks of these ids in the order asked; those that are not there are left out."""
-    rows = yield Execute(_get_query(table, embeddings), (list(ids),))
-    found = {row[0]: chunk_of(row, row[_WIDTH] if embeddings else None) for row in rows}
-    return [found[id_] for id_ in ids if id_ in found]
+    """The chunks of these ids in the order asked; those that are not there are left out.
 
-
-@lru_cache(maxsize=256)
-def _get_query(table: Table, embeddings: bool) -> bytes:
-    vector = sql.SQL(", embedding::real[]") if embeddings else sql.SQL("")
-    return (
-        sql.SQL("SELECT {}{} FROM {} WHERE tenant_id = {} AND id = ANY(%s::text[])")
-        .format(CHUNK_COLUMNS, vector, table.identifier, sql.Literal(table.tenant))
-        .as_bytes(None)
-    )
+    Seen from above its scopes, a tenant may hold several chunks of one id.
+    """
+    condition = where(table, ids=ids)
+    assert condition is not None
+    vector = sql.SQL(", embedding::real[]" if embeddings else "")
+    query = sql.SQL("SELECT {}{} FROM {} WHERE {}").format(CHUNK_COLUMNS, vector, table.identifier, condition[0])
+    rows = yield Execute(query, condition[1])
+    found: dict[str, list[Chunk]] = {}
+    for row in rows:
+        found.setdefault(row[0], []).append(chunk_of(row, row[_WIDTH] if embeddings else None))
+    return [chunk for id_ in ids for chunk in found.get(id_, ())]
 
 
 def count(table: Table, condition: Where | None) -> Plan[int]:

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from rag_pgvector.config import SearchOptions
 from rag_pgvector.plan import Batch, Execute, Plan, Row
-from rag_pgvector.read import CHUNK_COLUMNS, Where, chunk_of
+from rag_pgvector.read import CHUNK_COLUMNS, Where, chunk_of, owned
 from rag_pgvector.table import Table
 from rag_pgvector.types import ScoredChunk, SearchPlan, SearchResult
 from rag_pgvector.vectors import VectorParam
@@ -21,6 +21,8 @@ __all__ = ["TableState", "dense", "table_state"]
 EXACT_ROWS = 1_000
 #: ... and with a filter, which makes the walk longer by its selectivity, so many.
 EXACT_ROWS_FILTERED = 20_000
+#: ... and of one tenant among many, for whom the walk passes by everybody else's rows.
+EXACT_ROWS_TENANT = 20_000
 #: hnsw.ef_search of our own connections (schema.SESSION_DEFAULTS).
 EF_SEARCH = 100
 
@@ -34,7 +36,11 @@ class TableState:
 
 
 def table_state(table: Table) -> Plan[TableState]:
-    """Estimated rows (from the catalogue: no row is read) and whether there is a valid vector index."""
+    """Rows and whether there is a valid vector index.
+
+    The rows of a whole table are estimated from the catalogue: none is read. A tenant's are counted, up to where it no
+    longer matters.
+    """
     rows = yield Execute(
         sql.SQL(
             "SELECT c.reltuples, c.relpages, pg_relation_size(c.oid), coalesce(i.indisvalid, false) FROM pg_class c "
@@ -49,6 +55,13 @@ def table_state(table: Table) -> Plan[TableState]:
     if not rows:
         return TableState(0, False)
     tuples, pages, size, index = rows[0]
+    if table.multi:
+        parts, params = owned(table)
+        some = sql.SQL("SELECT count(*) FROM (SELECT FROM {} WHERE {} LIMIT %s) AS counted").format(
+            table.identifier, sql.SQL(" AND ").join(parts)
+        )
+        rows = yield Execute(some, [*params, EXACT_ROWS_TENANT + 1])
+        return TableState(rows[0][0], index)
     if tuples >= 0 and pages > 0:
         estimate = tuples / pages * size / 8192
     else:  # never analysed: guess the width of a row
@@ -57,13 +70,13 @@ def table_state(table: Table) -> Plan[TableState]:
     return TableState(int(estimate), index)
 
 
-def choose(state: TableState, options: SearchOptions, *, k: int, filtered: bool) -> SearchPlan:
+def choose(state: TableState, options: SearchOptions, *, k: int, filtered: bool, tenant: bool = False) -> SearchPlan:
     """Exact or approximate, with the reason in words."""
     if options.exact:
         return SearchPlan("exact", "asked for")
     if not state.index:
         return SearchPlan("exact", "no valid vector index")
-    few = EXACT_ROWS_FILTERED if filtered else EXACT_ROWS
+    few = EXACT_ROWS_TENANT if tenant else EXACT_ROWS_FILTERED if filtered else EXACT_ROWS
     if options.exact is None and state.rows <= few:
         return SearchPlan("exact", f"about {state.rows} rows{' under a filter' if filtered else ''}: at most {few}")
     ef_search = options.ef_search or min(1000, max(EF_SEARCH, k))
@@ -81,7 +94,7 @@ def dense(
     session_defaults: bool,
 ) -> Plan[SearchResult]:
     """The ``k`` nearest chunks. An index walk that comes back with fewer is followed by an exact pass."""
-    plan = choose(state, options, k=k, filtered=condition is not None)
+    plan = choose(state, options, k=k, filtered=condition is not None, tenant=table.multi)
     params = [vector, *(condition[1] if condition else ()), k]
     if plan.kind == "hnsw":
         step = Execute(_query(table, condition, exact=False), params)

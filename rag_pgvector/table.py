@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from psycopg import sql
 
 from rag_pgvector.config import CollectionConfig
-from rag_pgvector.errors import ConfigError
+from rag_pgvector.errors import ConfigError, TenantError
 
-__all__ = ["DISTANCES", "SCHEMA", "DistanceSQL", "Table", "check_name", "table_name"]
+__all__ = ["DISTANCES", "SCHEMA", "DistanceSQL", "Table", "check_name", "check_tenant", "table_name"]
 
 SCHEMA = "rag"
 
@@ -59,6 +60,18 @@ def check_name(collection: object) -> str:
     return collection
 
 
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+
+
+def check_tenant(name: object, what: str = "tenant") -> str:
+    """A usable name of a tenant or scope, or TenantError. What it allows is what the table's CHECK allows."""
+    if not isinstance(name, str) or _TENANT.fullmatch(name) is None:
+        raise TenantError(
+            f"{what} {name!r:.80}: use 1 to 63 letters, digits, '.', '_' and '-', beginning with a letter or digit"
+        )
+    return name
+
+
 @dataclass(frozen=True)
 class Table:
     """A collection's table.
@@ -69,17 +82,57 @@ class Table:
         name: The table's name in schema ``rag``.
         config: With ``dimensions`` set.
         tenant: The tenant that every statement is bound to; a single-tenant collection keeps its rows under "".
+        scope: A part of the tenant that narrows what is seen; "" sees all of it and writes to none of its parts.
     """
 
     collection_id: int
     collection: str
     name: str
     config: CollectionConfig
-    tenant: str = ""
+    tenant: str = field(default="", compare=False)  # no statement holds it: prepared ones serve every tenant
+    scope: str = field(default="", compare=False)
+
+    def bound(self, tenant: str, scope: str | None) -> Table:
+        """The same table for one tenant, or for one scope of it. Raises TenantError."""
+        if not self.multi:
+            raise TenantError(f"collection {self.collection!r} has no tenants: open it without one, or convert it")
+        return replace(self, tenant=check_tenant(tenant), scope="" if scope is None else check_tenant(scope, "scope"))
+
+    @property
+    def multi(self) -> bool:
+        """Whether rows belong to tenants; then nothing may run without one."""
+        return self.config.tenancy == "multi"
+
+    def require_tenant(self) -> None:
+        """Raises TenantError where a tenant is needed and none is bound."""
+        if self.multi and not self.tenant:
+            raise TenantError(
+                f"collection {self.collection!r} keeps tenants apart: name one with for_tenant('...') (--tenant)"
+            )
+
+    @cached_property
+    def key(self) -> sql.Composed:
+        """The columns of the primary key."""
+        return sql.SQL(", ").join(map(sql.Identifier, (*self.owner_columns, "id")))
+
+    @property
+    def owner_columns(self) -> tuple[str, ...]:
+        """The columns that say whose a row is."""
+        return ("tenant_id", "scope") if self.multi else ("tenant_id",)
+
+    @property
+    def owner(self) -> tuple[str, ...]:
+        """The values that a written row gets in ``owner_columns``."""
+        return (self.tenant, self.scope) if self.multi else (self.tenant,)
 
     @cached_property
     def identifier(self) -> sql.Identifier:
         return sql.Identifier(SCHEMA, self.name)
+
+    @cached_property
+    def sequence(self) -> sql.Identifier:
+        """The sequence of ``seq``; the trigger draws from it as the writer's role."""
+        return sql.Identifier(SCHEMA, table_name(self.collection, "_seq"))
 
     @cached_property
     def index_name(self) -> str:

@@ -185,7 +185,7 @@ def upsert(table: Table, records: Sequence[Record]) -> Plan[WriteCounts]:
         return WriteCounts()
     if len(records) <= SMALL_WRITE:
         ordered = sorted(records, key=lambda record: record.id)
-        params = [table.tenant, *(value for record in ordered for value in record.values())]
+        params = [*table.owner, *(value for record in ordered for value in record.values())]
         rows = yield Execute(_upsert_query(table, len(ordered)), params)
         return WriteCounts(added=rows[0][0], updated=rows[0][1], unchanged=len(records) - rows[0][0] - rows[0][1])
     yield from stage(table, records)
@@ -205,7 +205,7 @@ def stage(table: Table, records: Iterable[Record]) -> Plan[None]:
 
 def store_staged(table: Table, count: int) -> Plan[WriteCounts]:
     """Upsert the ``count`` staged records."""
-    rows = yield Execute(_upsert_query(table, None), (table.tenant,), prepare=False)
+    rows = yield Execute(_upsert_query(table, None), table.owner, prepare=False)
     return WriteCounts(added=rows[0][0], updated=rows[0][1], unchanged=count - rows[0][0] - rows[0][1])
 
 
@@ -222,9 +222,9 @@ def _upsert_query(table: Table, rows: int | None) -> bytes:
     return (
         sql.SQL(
             """WITH written AS (
-    INSERT INTO {table} AS c (tenant_id, {columns})
-    SELECT %s::text, s.* FROM ({origin}) AS s({columns})
-    ON CONFLICT (tenant_id, id) DO UPDATE SET
+    INSERT INTO {table} AS c ({owner_columns}, {columns})
+    SELECT {owner}, s.* FROM ({origin}) AS s({columns})
+    ON CONFLICT ({key}) DO UPDATE SET
         document_id = excluded.document_id, source = excluded.source, page_or_row = excluded.page_or_row,
         char_start = excluded.char_start, char_end = excluded.char_end,
         content = excluded.content, metadata = excluded.metadata,
@@ -243,14 +243,21 @@ def _upsert_query(table: Table, rows: int | None) -> bytes:
 )
 SELECT count(*) FILTER (WHERE added), count(*) FILTER (WHERE NOT added) FROM written"""
         )
-        .format(table=table.identifier, columns=_COLUMN_LIST, origin=origin)
+        .format(
+            table=table.identifier,
+            columns=_COLUMN_LIST,
+            origin=origin,
+            key=table.key,
+            owner_columns=sql.SQL(", ").join(map(sql.Identifier, table.owner_columns)),
+            owner=sql.SQL(", ").join([sql.SQL("%s::text")] * len(table.owner_columns)),
+        )
         .as_bytes(None)
     )
 
 
 def delete(table: Table, where: sql.Composed, params: Sequence[Any]) -> Plan[int]:
     """Delete the rows that ``where`` selects; returns how many."""
-    query = sql.SQL("WITH gone AS (DELETE FROM {} WHERE {} RETURNING 1) SELECT count(*) FROM gone")
+    query = sql.SQL("WITH gone AS (DELETE FROM {} AS c WHERE {} RETURNING 1) SELECT count(*) FROM gone")
     rows = yield Execute(query.format(table.identifier, where), params)
     return int(rows[0][0])
 

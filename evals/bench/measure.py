@@ -69,5 +69,6 @@ def latency(samples: Sequence[float]) -> dict[str, float]:
 
 def target(value: float | None, goal: float, *, at_most: bool = False) -> dict[str, Any]:
     """A ratio beside its goal; ``met`` is None where the ratio could not be measured."""
+    value = None if value is None else round(value, 3)
     met = None if value is None else (value <= goal if at_most else value >= goal)
-    return {"value": None if value is None else round(value, 3), "target": goal, "at_most": at_most, "met": met}
+    return {"value": value, "target": goal, "at_most": at_most, "met": met}

@@ -28,6 +28,9 @@ FOUND = 20
 READ = 5
 #: Sentences that are embedded at most, those with the most lexical evidence first.
 EMBEDDED = 64
+#: A neighbour whose score is so near the best one's is part of the answer, up to so many code points in all.
+NEIGHBOUR = 0.2
+LONGEST_ANSWER = 1_200
 #: Units shown when there is no answer.
 NEAR_MISSES = 3
 
@@ -61,10 +64,16 @@ class _Candidate:
     siblings: list[Unit]
     terms: list[str]
     covered: float = 0.0
+    said: float = 0.0
     pairs: float = 0.0
     cosine: float = 0.0
     score: float = 0.0
     admitted: bool = True
+
+    @property
+    def origin(self) -> str:
+        """The text that it stands in."""
+        return f"document {self.source.doc_id}" if self.source.doc_id is not None else f"chunk {self.passage.chunk.id}"
 
 
 def extract(
@@ -100,17 +109,16 @@ def extract(
     )
     admitted = [each for each in candidates if each.admitted]
     if not admitted:
-        return _failure(
-            "insufficient_evidence", threshold, signals=_signals(query, weights, candidates), near_misses=misses
-        )
-    signals = _signals(query, weights, admitted)
+        signals = _signals(query, candidates, _span(candidates))
+        return _failure("insufficient_evidence", threshold, signals=signals, near_misses=misses)
+    best = admitted[0]
+    start, end = _span(admitted)
+    signals = _signals(query, admitted, (start, end))
     confidence = extractive_confidence(signals)
     if confidence < threshold:
         return _failure(
             "low_confidence", threshold, confidence=confidence, signals=signals, near_misses=misses, warnings=warnings
         )
-    best = admitted[0]
-    start, end = extend(best.source, best.siblings, best.unit)
     answer = best.source.text[start:end]
     citations = [
         cite(best.passage.chunk, best.source, start, end, score=best.passage.score, answer_span=(0, len(answer)))
@@ -129,6 +137,23 @@ def extract(
         mode="extractive",
         warnings=warnings,
     )
+
+
+def _span(ranked: Sequence[_Candidate]) -> tuple[int, int]:
+    """Where the answer begins and ends: the best unit, with its neighbour where that is nearly as good."""
+    best = ranked[0]
+    start, end = extend(best.source, best.siblings, best.unit)
+    at = best.siblings.index(best.unit)
+    beside = best.siblings[max(0, at - 1) : at] + best.siblings[at + 1 : at + 2]
+    for other in ranked[1:]:
+        if other.score < best.score - NEIGHBOUR:
+            break
+        if other.origin != best.origin or other.unit not in beside or other.unit.heading != best.unit.heading:
+            continue
+        low, high = min(start, other.unit.start), max(end, other.unit.end)
+        if high - low <= LONGEST_ANSWER:
+            return low, high
+    return start, end
 
 
 def _find(
@@ -165,23 +190,23 @@ def _candidates(
     query: Query, weights: Mapping[str, float], passages: Sequence[_Passage], texts: Mapping[str, str]
 ) -> list[_Candidate]:
     found: list[_Candidate] = []
-    seen: set[tuple[str | None, int, int]] = set()
+    seen: set[tuple[str, int, int]] = set()
     for passage in passages:
         source = source_of(passage.chunk, texts)
         admitted = _admits(query, passage)
         siblings = units(source)
         for unit in siblings:
-            key = (source.doc_id or passage.chunk.id, unit.start, unit.end)
+            sequence = terms(source.text[unit.start : unit.end])
+            candidate = _Candidate(passage, source, unit, siblings, sequence, admitted=admitted)
+            key = (candidate.origin, unit.start, unit.end)
             if key in seen:
                 continue
             seen.add(key)
-            sequence = terms(source.text[unit.start : unit.end])
-            candidate = _Candidate(passage, source, unit, siblings, sequence, admitted=admitted)
             known = set(sequence)
-            alone = coverage(weights, known)
-            # A heading speaks for the sentences under it, at half weight.
-            under = coverage(weights, known | set(terms(unit.heading))) if unit.heading else alone
-            candidate.covered = (alone + under) / 2
+            context = known | set(terms(f"{unit.heading} {passage.chunk.source or ''}"))
+            # A heading and a title speak for the sentences under them, at half weight.
+            candidate.covered = (coverage(weights, known) + coverage(weights, context)) / 2
+            candidate.said = (coverage(query.weights, known) + coverage(query.weights, context)) / 2
             candidate.pairs = pair_coverage(query, sequence)
             found.append(candidate)
     found.sort(key=lambda each: (-(each.covered + each.passage.rank), each.passage.chunk.id or "", each.unit.start))
@@ -213,7 +238,7 @@ def _holds(wants: str, text: str, unit: Unit) -> float:
     if wants == "name":
         return float(bool(_NAME.search(text)))
     if wants == "code":
-        return float(unit.has_code or "`" in text)
+        return 3.0 if unit.has_code else float("`" in text)
     return 0.0
 
 
@@ -233,21 +258,20 @@ def _admits(query: Query, passage: _Passage) -> bool:
     return all(" ".join(literal.split()) in text for literal in query.literals)
 
 
-def _signals(query: Query, weights: Mapping[str, float], ranked: Sequence[_Candidate]) -> dict[str, float]:
+def _signals(query: Query, ranked: Sequence[_Candidate], span: tuple[int, int]) -> dict[str, float]:
     """What the confidence is computed from, each 0 to 1."""
     best = ranked[0]
     passage = best.passage
-    best_known = set(best.terms)
-    # The same words again are support, not a rival.
-    rival = max((each.score for each in ranked[1:] if not _alike(best, each)), default=0.0)
+    # The same words again are support, not a rival; nor is what stands in the answer too.
+    rival = max((each.score for each in ranked[1:] if not _alike(best, each) and not _inside(each, best, span)), default=0.0)
     first = max(each.passage.rank for each in ranked)
-    known = passage.known | set(terms(best.unit.heading))
+    known = passage.known | set(terms(f"{best.unit.heading} {passage.chunk.source or ''}"))
     must = query.names | query.numbers | query.literals
     signals = {
         "margin": best.score - rival,
         "first_passage": float(passage.rank == first),
         "passage_typed": len(must & known) / len(must) if must else 1.0,
-        "sentence_terms": coverage(dict.fromkeys(weights, 1.0), best_known),
+        "sentence_terms": best.said,
         "sentence_pairs": best.pairs,
         "sentence_cosine": best.cosine,
     }
@@ -261,9 +285,11 @@ def _text_of(candidate: _Candidate) -> str:
 
 def _same(best: _Candidate, other: _Candidate) -> bool:
     """True where another document says the same in nearly the same words."""
-    return _alike(best, other) and (
-        (other.source.doc_id or other.passage.chunk.id) != (best.source.doc_id or best.passage.chunk.id)
-    )
+    return other.origin != best.origin and _alike(best, other)
+
+
+def _inside(other: _Candidate, best: _Candidate, span: tuple[int, int]) -> bool:
+    return other.origin == best.origin and span[0] <= other.unit.start and other.unit.end <= span[1]
 
 
 def _alike(one: _Candidate, other: _Candidate) -> bool:

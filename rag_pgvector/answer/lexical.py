@@ -71,11 +71,15 @@ def number(text: str) -> str | None:
     return digits
 
 
+_BRITISH = re.compile(r"(?<=[a-z]{3})our(?=(?:s|ed|ing|ite|able|al|hood)*$)")
+
+
 @lru_cache(maxsize=65_536)
 def stem(word: str) -> str:
     """A light stem: English inflections, and the commonest Malay and Indonesian affixes."""
     if word.endswith("'s"):
         word = word[:-2]
+    word = _BRITISH.sub("or", word)
     if len(word) < 4 or not word.isalpha():
         return word
     for suffix in ("kannya", "annya", "nya", "kan", "lah", "kah"):
@@ -151,7 +155,10 @@ def _terms_of(token: str) -> tuple[str, ...]:
     parts = _PART.findall(folded)
     if len(parts) < 2:
         return (stem(folded.removesuffix("()")),)
-    whole = (folded.removesuffix("()"),) if re.search(r"[._:(]", folded) else ()
+    # "hnsw.ef_search" is also "ef_search".
+    whole = tuple(dict.fromkeys(part for part in (folded.removesuffix("()"), *re.split(r"[.:]+", folded)) if "_" in part))
+    if not whole and re.search(r"[.:(]", folded):
+        whole = (folded.removesuffix("()"),)
     # "well-known" is also "well" and "known"; "don't" stays whole.
     return (*whole, *(map(stem, parts) if "'" not in folded else (stem(folded),)))
 
@@ -186,6 +193,7 @@ class Query:
 
 _QUOTED = re.compile("\"([^\"\n]{2,80})\"|“([^”\n]{2,80})”|`([^`\n]{1,80})`|(?<!\\w)'([^'\n]{2,80})'(?!\\w)")
 _IDENTIFIER = re.compile(r"(?<![\w.])(?:\w*[^\W\d_]\w*(?:_\w+)+|\w+(?:::\w+)+|\w+\(\)|[a-z]+[A-Z]\w*)")
+_CODE_FRAME = frozenset("code write written call called invoke syntax command statement".split())
 _WANTS = (
     (
         "code",
@@ -205,6 +213,7 @@ def read_query(question: str) -> Query:
     names: set[str] = set()
     numbers: set[str] = set()
     shouted = question.upper() == question
+    wants = next((kind for kind, pattern in _WANTS if re.search(pattern, question, re.IGNORECASE)), "")
     for index, token in enumerate(tokens(question)):
         digits = number(token)
         for term in _terms_of(token):
@@ -214,7 +223,7 @@ def read_query(question: str) -> Query:
             if len(term) == 1 and not term.isdigit() and term.isascii() and not token.isupper():
                 continue
             weight = 1.0
-            if folded in FRAME_WORDS:
+            if folded in FRAME_WORDS or (wants == "code" and folded in _CODE_FRAME):
                 weight = 0.5
             elif digits is not None and term == digits:
                 weight = 1.5
@@ -226,7 +235,6 @@ def read_query(question: str) -> Query:
             order.append(term)
     literals = {fold(next(group for group in match.groups() if group)).strip() for match in _QUOTED.finditer(question)}
     literals |= {fold(match.group()).removesuffix("()") for match in _IDENTIFIER.finditer(question)}
-    wants = next((kind for kind, pattern in _WANTS if re.search(pattern, question, re.IGNORECASE)), "")
     return Query(
         text=question,
         weights=weights,

@@ -39,7 +39,11 @@ class Account:
         return options
 
     def run(
-        self, *command: str | os.PathLike[str], stdin: str = "", pass_fds: Sequence[int] = (), timeout: float | None = None
+        self,
+        *command: str | os.PathLike[str],
+        stdin: str = "",
+        pass_fds: Sequence[int] = (),
+        timeout: float | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run a program as this user to its end.
 
@@ -84,7 +88,9 @@ def server_account(data: Path) -> Account:
         pass
     else:
         if owner.st_uid == 0:
-            raise ServerError(f"{data} belongs to root, as whom Postgres does not run: give it to another user by chown")
+            raise ServerError(
+                f"{data} belongs to root, as whom Postgres does not run: give it to another user by chown"
+            )
         return Account(_name_of(owner.st_uid), owner.st_uid, owner.st_gid, switch=True)
     for entry in (_system_account(), _entry("nobody")):
         if entry is not None and entry.pw_uid != 0:

@@ -171,16 +171,26 @@ class Home:
 
     def port(self) -> int | None:
         """The port of the last start; None if that is not known."""
-        try:
-            port = json.loads((self.path / "state.json").read_text(encoding="utf-8"))["port"]
-        except (OSError, ValueError, LookupError, TypeError):
-            return None
+        port = self._state().get("port")
         return port if type(port) is int and 0 < port < 65536 else None
 
-    def remember_port(self, port: int) -> None:
-        """Write the port for the next start."""
-        if port != self.port():
-            self._write("state.json", json.dumps({"port": port}) + "\n", 0o600)
+    def version(self) -> str | None:
+        """The version of Postgres at the last start; None if that is not known."""
+        version = self._state().get("version")
+        return version if isinstance(version, str) else None
+
+    def remember(self, port: int, version: str) -> None:
+        """Write what the next start and ``status`` are to know."""
+        state = {"port": port, "version": version}
+        if state != self._state():
+            self._write("state.json", json.dumps(state) + "\n", 0o600)
+
+    def _state(self) -> dict[str, object]:
+        try:
+            state = json.loads((self.path / "state.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError, RecursionError):
+            return {}
+        return state if isinstance(state, dict) else {}
 
     def write_conf(self, text: str) -> None:
         """Write the server's configuration file, which the server's user may read."""

@@ -3,386 +3,295 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
 import os
-import secrets
-import shutil
-import signal
+import random
 import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
-import platformdirs
 import psutil
 import psycopg
+from psycopg import sql
 
-from rag_pgvector.embedded.binaries import Account, find_binaries, server_account
-from rag_pgvector.embedded.process import find_postmaster
+from rag_pgvector.embedded.account import Account, server_account
+from rag_pgvector.embedded.binaries import Binaries, find_binaries
+from rag_pgvector.embedded.cluster import USER, prepare_cluster, prepare_folders, reset_password
+from rag_pgvector.embedded.home import Home, find_home
+from rag_pgvector.embedded.process import (
+    PidFile,
+    end_orphans,
+    find_postmaster,
+    find_unnamed_postmaster,
+    is_gone,
+    read_pid_file,
+    spawn,
+    terminate,
+)
+from rag_pgvector.embedded.tuning import configuration
 from rag_pgvector.errors import ServerError
 
 __all__ = ["Server", "start", "status", "stop"]
 
-_USER = "postgres"
 _DATABASE = "rag"
-_ROOT_HOME = Path("/var/lib/rag_pgvector")
-#: How long to wait for a postmaster that lives: crash recovery of a large database may take minutes.
-_START_SECONDS = 600.0
-#: How long the backends of a killed postmaster may take to notice and let go of the shared memory.
-_ORPHAN_SECONDS = 60.0
-_STOP_SECONDS = 60.0
-#: What Postgres says of obstacles that pass: orphans of a killed postmaster, a port that was taken a moment ago.
-_PASSING = ("still in use", "is in use", "could not bind", "could not create any TCP/IP sockets")
-_MAX_SOCKET_PATH = 100
-_MAX_LOG_BYTES = 10 << 20
+#: How long a postmaster that lives may take to be ready: crash recovery of a large database takes minutes.
+_READY_SECONDS = 3600.0
+#: How long the backends of a killed postmaster may take to notice, before they are ended.
+_ORPHAN_SECONDS = 5.0
+#: Below the ports that systems give to outgoing connections, so that the port is still free at the next start.
+_PORTS = range(20_000, 32_000)
+_PORT_TRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running embedded server. ``url`` holds its password and works with any Postgres client on this machine."""
+    """A running embedded server.
+
+    Attributes:
+        url: With its password, for any Postgres client on this machine. Not in the repr.
+        socket_dir: The folder of its Unix socket, for the same user; None where the path is too long for one.
+        data_dir: PGDATA.
+        pid: Of the postmaster.
+        port: On 127.0.0.1.
+        version: Of Postgres, "18.4"; only "18" where it is not known exactly.
+    """
 
     url: str = field(repr=False)
-    port: int
-    data_dir: Path
     socket_dir: Path | None
+    data_dir: Path
     pid: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Home:
-    """The folder of one server and what lies in it."""
-
-    path: Path
-
-    @property
-    def server(self) -> Path:
-        """Owned by the server's account, closed to others."""
-        return self.path / "server"
-
-    @property
-    def data(self) -> Path:
-        return self.server / "data"
-
-    @property
-    def log(self) -> Path:
-        return self.server / "log"
-
-    @property
-    def socket_dir(self) -> Path | None:
-        folder = self.server / "run"
-        return folder if len(os.fsencode(folder)) + len("/.s.PGSQL.65535") <= _MAX_SOCKET_PATH else None
-
-    @property
-    def password(self) -> str:
-        return (self.path / "password").read_text(encoding="ascii").strip()
-
-    @property
-    def port(self) -> int | None:
-        try:
-            port = json.loads((self.path / "state.json").read_text(encoding="utf-8"))["port"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return port if isinstance(port, int) and 0 < port < 65536 else None
-
-    def remember_port(self, port: int) -> None:
-        unfinished = self.path / "state.json.new"
-        unfinished.write_text(json.dumps({"port": port}), encoding="utf-8")
-        unfinished.replace(self.path / "state.json")
+    port: int
+    version: str
 
 
 def start(home: Path | None = None) -> Server:
-    """Start the server of a home folder, or join the one that runs.
+    """Start the server of a home folder, or join the one that runs. It goes on when this process ends.
 
     Args:
         home: Where it lives; ``None`` takes RAG_PGVECTOR_HOME, else the platform's folder for user data (as root
-            /var/lib/rag_pgvector, since the server's account cannot enter root's home).
+            /var/lib/rag_pgvector, since the server's user cannot enter root's home).
 
-    Raises ServerError, MissingDependencyError.
+    Raises ServerError, and MissingDependencyError where the extra "embedded" is not installed.
     """
-    place = _place(home)
-    account = server_account()
-    running = _running(place, account)
-    if running is not None:
-        return running
-    try:
-        place.path.mkdir(mode=0o755 if account.switch else 0o700, parents=True, exist_ok=True)
-        with _locked(place):
-            return _running(place, account) or _launch(place, account)
-    except OSError as error:
-        raise ServerError(f"the embedded server cannot use {place.path}: {error.strerror or error}") from error
+    place = find_home(home)
+    with _one_error(place):
+        place.create()
+        with place.locked():
+            joined = _join(place)
+            return joined if joined is not None else _launch(place)
 
 
 def status(home: Path | None = None) -> Server | None:
-    """The running server of a home folder, or None."""
-    return _running(_place(home), server_account())
+    """The running server of a home folder (perhaps still in recovery), or None. Creates nothing, waits for nothing.
+
+    Raises ServerError if the home is another user's.
+    """
+    place = find_home(home)
+    with _one_error(place):
+        if not place.exists() or find_postmaster(place.data) is None:
+            return None
+        record = read_pid_file(place.data)
+        return _server(place, record) if record is not None and record.port else None
 
 
 def stop(home: Path | None = None) -> bool:
-    """Stop the server of a home folder; False if none runs. Clients are disconnected, nothing committed is lost."""
-    place = _place(home)
-    if not place.path.is_dir():
-        return False
-    account = server_account()
-    try:
-        with _locked(place):
-            postmaster = find_postmaster(place.data, account.uid)
+    """Stop the server of a home folder; False if none runs. Clients are cut off, nothing that was committed is lost.
+
+    Raises ServerError if the home is another user's, or the server does not end.
+    """
+    place = find_home(home)
+    with _one_error(place):
+        if not place.exists() or not place.server.exists():
+            return False
+        with place.locked():
+            postmaster = find_postmaster(place.data)
+            if postmaster is None:
+                running = place.try_lock_running()
+                if running is not None:
+                    os.close(running)
+                    return False
+                postmaster = find_unnamed_postmaster(place.data)
             if postmaster is None:
                 return False
-            for sign in (signal.SIGINT, signal.SIGQUIT):  # fast, then immediate
-                postmaster.send_signal(sign)
-                if _gone(postmaster, _STOP_SECONDS):
-                    return True
-    except psutil.NoSuchProcess:
-        return True
-    except (OSError, psutil.AccessDenied) as error:
-        raise ServerError(f"the embedded server of {place.path} cannot be stopped: {error}") from error
-    raise ServerError(f"the embedded server (pid {postmaster.pid}) does not stop: see {place.log}")
-
-
-# ------------------------------------------------------------------------------------------------------------- steps
-
-
-def _place(home: Path | None) -> _Home:
-    if os.name != "posix":
-        raise ServerError("the embedded server runs on Linux and macOS: set DATABASE_URL to a Postgres server")
-    if home is None:
-        given = os.environ.get("RAG_PGVECTOR_HOME")
-        if given:
-            home = Path(given)
-        else:
-            home = _ROOT_HOME if os.geteuid() == 0 else Path(platformdirs.user_data_dir("rag_pgvector"))
-    return _Home(home.expanduser().absolute())
+            terminate(postmaster)
+            return True
 
 
 @contextlib.contextmanager
-def _locked(place: _Home) -> Iterator[None]:
-    """Only one process starts or stops at a time; the kernel frees the lock of one that dies."""
-    descriptor = os.open(place.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _one_error(place: Home) -> Iterator[None]:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(descriptor)
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename else ""
+        raise ServerError(
+            f"the embedded server cannot use {place.path}: {what}{error.strerror or error}. Set RAG_PGVECTOR_HOME to a "
+            "folder of your own with room, or DATABASE_URL to a server"
+        ) from error
 
 
-def _running(place: _Home, account: Account) -> Server | None:
-    """The server, if it runs and takes connections."""
-    port = place.port
-    if port is None or not place.data.is_dir():
+def _join(place: Home) -> Server | None:
+    """The running server, once it is ready; None if there is none that can be used."""
+    postmaster = find_postmaster(place.data)
+    if postmaster is None:
         return None
+    os.close(place.open_log())  # cuts it where it grew too long
+    if place.password() is None or not _has_its_program(postmaster):
+        terminate(postmaster)
+        return None
+    record = _wait(place, postmaster)
+    return _server(place, record) if record is not None else None
+
+
+def _has_its_program(postmaster: psutil.Process) -> bool:
+    """False if the virtual environment was removed under the server, which then no longer finds pgvector."""
     try:
-        postmaster = find_postmaster(place.data, account.uid)
-        if postmaster is None or not _answers(port):
-            return None
-        return _server(place, port, postmaster.pid)
-    except PermissionError as error:
-        raise ServerError(f"{place.path} belongs to another user: set RAG_PGVECTOR_HOME to your own") from error
+        return Path(postmaster.exe().removesuffix(" (deleted)")).exists()
+    except psutil.Error:
+        return True  # it has just ended, which is for others to find out
 
 
-def _server(place: _Home, port: int, pid: int) -> Server:
-    url = f"postgresql://{_USER}:{place.password}@127.0.0.1:{port}/{_DATABASE}"
-    return Server(url=url, port=port, data_dir=place.data, socket_dir=place.socket_dir, pid=pid)
+def _launch(place: Home) -> Server:
+    running = _claim(place)
+    try:
+        account = server_account(place.data)
+        prepare_folders(place, account)
+        binaries = find_binaries(place.binaries, account)
+        prepare_cluster(place, account, binaries)
+        _forget_the_dead(place)
+        place.write_conf(configuration(place.data))
+        if place.password() is None:
+            reset_password(place, account, binaries, running)
+        wanted = place.port()
+        for _ in range(_PORT_TRIES):
+            port = _free_port(wanted)
+            begin = place.log.stat().st_size if place.log.exists() else 0
+            postmaster = _spawn(place, account, binaries, port, running)
+            record = _wait(place, postmaster) if postmaster is not None else None
+            if record is not None:
+                place.remember(port, binaries.version)
+                return _server(place, record)
+            reason = place.reason_since(begin)
+            if "could not create any TCP/IP sockets" not in reason:
+                raise ServerError(f"the embedded server did not start: {reason or 'no reason given'} ({place.log})")
+            wanted = None  # somebody took it a moment ago
+        raise ServerError(f"the embedded server found no free port on 127.0.0.1 ({place.log})")
+    finally:
+        os.close(running)
 
 
-def _answers(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2):
-        return True
-    return False
-
-
-def _launch(place: _Home, account: Account) -> Server:
-    binaries = find_binaries(place.path, account)
+def _claim(place: Home) -> int:
+    """The lock that the new server will hold, once nothing of an earlier one lives."""
+    running = place.try_lock_running()
+    if running is None and (postmaster := find_unnamed_postmaster(place.data)) is not None:
+        terminate(postmaster)
     deadline = time.monotonic() + _ORPHAN_SECONDS
-    while True:
-        postmaster = find_postmaster(place.data, account.uid)
-        begin = place.log.stat().st_size if place.log.is_file() else 0
-        if postmaster is None:
-            _prepare(place, account, binaries)
-            postmaster = _start_postmaster(place, account, binaries)
-        if postmaster is not None and _became_ready(place, postmaster):
-            assert place.port is not None
-            return _server(place, place.port, postmaster.pid)
-        said = _log_since(place, begin)
-        if not any(reason in said for reason in _PASSING) or time.monotonic() > deadline:
-            reason = _last_line(said) or "it ended without a reason"
-            raise ServerError(f"the embedded server did not start: {reason} (see {place.log})")
-        time.sleep(0.2)
+    while running is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+        running = place.try_lock_running()
+    if running is None:
+        end_orphans(place.data)
+        running = place.try_lock_running()
+    if running is None:
+        raise ServerError(
+            f"a process that cannot be seen from here, as in another container, runs the server of {place.path}: "
+            "stop it there, or set RAG_PGVECTOR_HOME to another folder"
+        )
+    return running
 
 
-def _prepare(place: _Home, account: Account, binaries: Path) -> None:
-    """Make the cluster, in a folder that gets its name only when it is whole."""
-    if not place.server.is_dir():
-        place.server.mkdir(mode=0o700)
-        account.give(place.server)
-    for folder in [place.socket_dir] if place.socket_dir else []:
-        if not folder.is_dir():
-            folder.mkdir(mode=0o700)
-            account.give(folder)
-    for leftover in place.server.glob("data.new*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    if (place.data / "PG_VERSION").is_file():
-        return
-    if place.data.exists():
-        raise ServerError(f"{place.data} is not a Postgres cluster: move it away, or set RAG_PGVECTOR_HOME")
-    password_file = place.path / "password"
-    if not password_file.is_file():
-        unfinished = password_file.with_suffix(".new")
-        unfinished.unlink(missing_ok=True)
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(24))
-        unfinished.replace(password_file)
-    for_initdb = place.server / "password"
-    for_initdb.unlink(missing_ok=True)
-    with os.fdopen(os.open(for_initdb, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-        file.write(place.password + "\n")
-    account.give(for_initdb)
-    new = place.server / "data.new"
+def _forget_the_dead(place: Home) -> None:
+    """Remove the lock files of a server that is gone: Postgres believes any pid in them that lives, even a zombie's.
+
+    Its own second check, on the shared memory of the data folder, stays.
+    """
+    (place.data / "postmaster.pid").unlink(missing_ok=True)
+    if place.socket_dir is not None:
+        for file in place.socket_dir.glob(".s.PGSQL.*"):
+            file.unlink(missing_ok=True)
+
+
+def _spawn(place: Home, account: Account, binaries: Binaries, port: int, running: int) -> psutil.Process | None:
+    # A list, in which quotes protect commas; an empty one means no Unix socket.
+    sockets = '"{}"'.format(str(place.socket_dir).replace('"', '""')) if place.socket_dir is not None else ""
+    log = place.open_log()
     try:
-        done = account.run(
-            binaries / "initdb",
-            *("-D", new, "-U", _USER, "--auth=scram-sha-256", f"--pwfile={for_initdb}"),
-            *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+        return spawn(
+            binaries.folder / "postgres",
+            [
+                *("-D", place.data, "-c", f"config_file={place.conf}"),
+                *("-c", "listen_addresses=127.0.0.1", "-p", str(port)),
+                *("-c", f"unix_socket_directories={sockets}", "-c", "unix_socket_permissions=0700"),
+            ],
+            account,
+            log,
+            running,
         )
     finally:
-        for_initdb.unlink(missing_ok=True)
-    if done.returncode != 0:
-        raise ServerError(f"initdb failed in {place.server}: {_last_line(done.stderr or done.stdout)}")
-    with (new / "postgresql.conf").open("a", encoding="utf-8") as conf:
-        conf.write("\ninclude 'rag_pgvector.conf'\n")
-    (new / "rag_pgvector.conf").touch()
-    account.give(new / "rag_pgvector.conf")
-    new.rename(place.data)
+        os.close(log)
 
 
-def _start_postmaster(place: _Home, account: Account, binaries: Path) -> psutil.Process | None:
-    # Nothing runs here (find_postmaster looked), but Postgres believes any living pid, even a zombie's, in these files.
-    (place.data / "postmaster.pid").unlink(missing_ok=True)
-    for stale in place.socket_dir.glob(".s.PGSQL.*") if place.socket_dir else ():
-        stale.unlink(missing_ok=True)
-    port = _free_port(place.port)
-    place.remember_port(port)
-    (place.data / "rag_pgvector.conf").write_text(_configuration(place, port), encoding="utf-8")
-    if place.log.is_file() and place.log.stat().st_size > _MAX_LOG_BYTES:
-        place.log.replace(place.log.with_suffix(".old"))
-    # pg_ctl leaves the postmaster without a parent of ours: it neither dies with us nor becomes our zombie.
-    account.run(binaries / "pg_ctl", "-D", place.data, "-l", place.log, "-W", "-s", "start", start_new_session=True)
-    return _appeared(place, account)
+def _wait(place: Home, postmaster: psutil.Process) -> PidFile | None:
+    """Wait until the server lets us in, as long as its postmaster lives; None if that ended.
 
-
-def _appeared(place: _Home, account: Account) -> psutil.Process | None:
-    """The new postmaster, once it has taken its lock file; None if it ended at once."""
-    deadline = time.monotonic() + 10
-    seen = None
-    while time.monotonic() < deadline:
-        found = find_postmaster(place.data, account.uid)
-        if found is not None and (place.data / "postmaster.pid").is_file():
-            return found
-        if found is None and (seen is not None or time.monotonic() > deadline - 9):
-            return None
-        seen = found
+    Raises ServerError where waiting does not help.
+    """
+    deadline = time.monotonic() + _READY_SECONDS
+    while not is_gone(postmaster):
+        record = read_pid_file(place.data)
+        if record is not None and record.pid == postmaster.pid and record.is_ready and _lets_in(place, record.port):
+            return record
+        if time.monotonic() > deadline:
+            raise ServerError(f"the embedded server (pid {postmaster.pid}) is not ready after an hour: see {place.log}")
         time.sleep(0.01)
-    return seen
+    return None
 
 
-def _became_ready(place: _Home, postmaster: psutil.Process) -> bool:
-    """Wait as long as the postmaster lives (it may be recovering), then make sure that our database is there."""
-    deadline = time.monotonic() + _START_SECONDS
-    url = f"postgresql://{_USER}:{place.password}@127.0.0.1:{place.port}/postgres"
-    while True:
-        try:
-            with psycopg.connect(url, connect_timeout=5, autocommit=True) as conn:
-                if conn.execute("SELECT FROM pg_database WHERE datname = 'rag'").fetchone() is None:
-                    conn.execute("CREATE DATABASE rag")
-                return True
-        except psycopg.OperationalError as error:
-            if "authentication" in str(error):
-                raise ServerError(
-                    f"the embedded server does not accept the password in {place.path / 'password'}: was it changed?"
-                ) from None
-            if _gone(postmaster, 0.0):
-                return False
-            if time.monotonic() > deadline:
-                waited = f"{_START_SECONDS:.0f} s"
-                raise ServerError(f"the embedded server is not ready after {waited}: see {place.log}") from None
-        time.sleep(0.02)
-
-
-def _configuration(place: _Home, port: int) -> str:
-    memory = _memory()
-    maintenance = _within(memory // 16, 64 << 20, 1 << 30)
-    settings = {
-        "listen_addresses": "127.0.0.1",
-        "port": port,
-        "unix_socket_directories": place.socket_dir or "",
-        "max_connections": 100,
-        "shared_buffers": f"{_within(memory // 8, 64 << 20, 1 << 30) >> 20}MB",
-        "effective_cache_size": f"{memory // 2 >> 20}MB",
-        "maintenance_work_mem": f"{maintenance >> 20}MB",
-        "max_wal_size": "2GB",
-        "jit": "off",  # the wheel has no LLVM
-        "wal_level": "minimal",
-        "max_wal_senders": 0,
-        "log_line_prefix": "%m [%p] ",
-        "dynamic_shared_memory_type": "posix" if _shared_memory() > 2 * maintenance else "mmap",
-    }
-    return "".join(f"{name} = '{str(value).replace(chr(39), chr(39) * 2)}'\n" for name, value in settings.items())
-
-
-def _memory() -> int:
-    """Bytes of the machine, or of the container if it has less."""
-    total = int(psutil.virtual_memory().total)
-    with contextlib.suppress(OSError, ValueError):
-        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
-    return total
-
-
-def _shared_memory() -> int:
-    """Free bytes of /dev/shm, which parallel index builds use; containers often have 64 MB."""
+def _lets_in(place: Home, port: int) -> bool:
+    """Whether a client gets in, and finds its database (created at the first time); False if it should try again."""
     try:
-        found = os.statvfs("/dev/shm")
-    except OSError:
-        return 1 << 62  # no such file system: macOS
-    return found.f_bavail * found.f_frsize
+        # What PGSSLMODE and PGGSSENCMODE say is meant for another server.
+        with psycopg.connect(
+            _url(place, port, "postgres"), connect_timeout=30, sslmode="disable", gssencmode="disable", autocommit=True
+        ) as connection:
+            if connection.execute("SELECT FROM pg_database WHERE datname = %s", [_DATABASE]).fetchone() is None:
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_DATABASE)))
+        return True
+    except psycopg.Error as error:
+        said = str(error).strip()
+    if "password authentication failed" in said:
+        raise ServerError(
+            f"the embedded server refuses the password in {place.path / 'password'}: write the right one into that "
+            "file, or stop the server and delete the file to get a new one"
+        )
+    if any(phrase in said for phrase in ("too many clients", "connection slots")):
+        return True  # it runs, and tells the next client so
+    if any(phrase in said for phrase in ("database system is", "refused", "closed the connection", "due to")):
+        return False  # recovering, or shutting down
+    raise ServerError(f"the embedded server on port {port} lets nobody in: {said}")
 
 
-def _within(value: int, least: int, most: int) -> int:
-    return max(least, min(most, value))
+def _server(place: Home, record: PidFile) -> Server:
+    return Server(
+        url=_url(place, record.port, _DATABASE),
+        socket_dir=place.socket_dir,
+        data_dir=place.data,
+        pid=record.pid,
+        port=record.port,
+        version=place.version() or (place.data / "PG_VERSION").read_text(encoding="ascii").strip(),
+    )
+
+
+def _url(place: Home, port: int, database: str) -> str:
+    return f"postgresql://{USER}:{quote(place.password() or '', safe='')}@127.0.0.1:{port}/{database}"
 
 
 def _free_port(wanted: int | None) -> int:
-    for port in (wanted, 0):
+    for port in (wanted, *random.sample(_PORTS, 50), 0):
         if port is not None:
             with contextlib.suppress(OSError), socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Postgres does
                 probe.bind(("127.0.0.1", port))
                 return int(probe.getsockname()[1])
     raise ServerError("no free TCP port on 127.0.0.1")
-
-
-def _log_since(place: _Home, begin: int) -> str:
-    with contextlib.suppress(OSError), place.log.open("rb") as file:
-        file.seek(begin)
-        return file.read(20_000).decode(errors="replace")
-    return ""
-
-
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if any(word in line for word in ("FATAL", "error", "ERROR", "PANIC"))]
-    return (lines or text.strip().splitlines() or [""])[-1].strip()
-
-
-def _gone(process: psutil.Process, seconds: float) -> bool:
-    """Whether the process ends within so many seconds; a zombie has ended."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
-                return True
-        except psutil.NoSuchProcess:
-            return True
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(0.02)

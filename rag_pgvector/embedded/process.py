@@ -20,7 +20,16 @@ import psutil
 from rag_pgvector.embedded.account import Account
 from rag_pgvector.errors import ServerError
 
-__all__ = ["PidFile", "end_orphans", "find_postmaster", "is_gone", "read_pid_file", "spawn", "terminate"]
+__all__ = [
+    "PidFile",
+    "end_orphans",
+    "find_postmaster",
+    "find_unnamed_postmaster",
+    "is_gone",
+    "read_pid_file",
+    "spawn",
+    "terminate",
+]
 
 _FAST_SECONDS = 60.0
 _IMMEDIATE_SECONDS = 30.0
@@ -28,11 +37,11 @@ _IMMEDIATE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class PidFile:
-    """What a running postmaster writes into ``postmaster.pid`` (src/include/utils/pidfile.h)."""
+    """What a postmaster writes into ``postmaster.pid`` (src/include/utils/pidfile.h). ``port`` is 0 at its start."""
 
     pid: int
-    port: int | None
-    status: str
+    port: int
+    is_ready: bool
 
 
 def read_pid_file(data: Path) -> PidFile | None:
@@ -42,20 +51,35 @@ def read_pid_file(data: Path) -> PidFile | None:
         pid = int(lines[0])
     except (FileNotFoundError, NotADirectoryError, IndexError, ValueError):
         return None
-    port = int(lines[3]) if len(lines) > 3 and lines[3].isdecimal() else None
-    return PidFile(pid, port, lines[7].strip() if len(lines) > 7 else "") if pid > 0 else None
+    port = int(lines[3]) if len(lines) > 3 and lines[3].isdecimal() else 0
+    # A negative pid is that of a single-user backend.
+    return PidFile(pid, port, is_ready=len(lines) > 7 and lines[7].strip() == "ready") if pid > 0 else None
 
 
 def find_postmaster(data: Path) -> psutil.Process | None:
     """The postmaster that ``postmaster.pid`` names, if it is one of this data folder; else None."""
     record = read_pid_file(data)
-    if record is None:
-        return None
-    with contextlib.suppress(psutil.Error):
-        process = psutil.Process(record.pid)
-        if _belongs(process, data) and "-D" in process.cmdline():
-            return process
+    if record is not None:
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(record.pid)
+            if _belongs(process, data) and _is_parent(process):
+                return process
     return None
+
+
+def find_unnamed_postmaster(data: Path) -> psutil.Process | None:
+    """The postmaster of this data folder whose ``postmaster.pid`` is lost. It shuts down by itself within a minute."""
+    found = []
+    for process in _relatives(data):
+        with contextlib.suppress(psutil.Error):
+            if _is_parent(process):
+                found.append((process.create_time(), process))
+    return min(found, key=lambda pair: pair[0])[1] if found else None
+
+
+def _is_parent(process: psutil.Process) -> bool:
+    """Children give themselves a title ("postgres: checkpointer"); only the postmaster still shows its arguments."""
+    return "-D" in process.cmdline()
 
 
 def _belongs(process: psutil.Process, data: Path) -> bool:
@@ -141,9 +165,8 @@ def terminate(postmaster: psutil.Process) -> None:
 def end_orphans(data: Path) -> None:
     """End what a killed postmaster has left: processes that hold its shared memory, so that no new one can start.
 
-    They notice its death by themselves, unless they are deep in a computation. Call it only when
-    ``find_postmaster`` finds none. A postmaster that lost its ``postmaster.pid`` counts, too: it would shut down by
-    itself within a minute.
+    They notice its death by themselves, unless they are deep in a computation. To be called only when no postmaster
+    runs any more.
     """
     for sign in (signal.SIGQUIT, signal.SIGKILL):
         found = list(_relatives(data))

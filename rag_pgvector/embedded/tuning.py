@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -38,6 +39,7 @@ def server_settings(memory: int, free_disk: int, free_shm: int | None) -> dict[s
         "log_line_prefix": "%m [%p] ",
         # Neither statements nor rows in the log: they hold the users' texts, or a password in ALTER ROLE.
         "log_min_error_statement": "panic",
+        "log_checkpoints": "off",
         "log_error_verbosity": "terse",
     }
     if free_shm is not None and free_shm < maintenance + 64 * _MB:
@@ -74,10 +76,8 @@ def usable_memory(total: int | None = None, root: Path = Path("/")) -> int:
             continue
         folder = top / group.lstrip("/")
         for place in (folder, *folder.parents):
-            try:
+            with contextlib.suppress(OSError, ValueError):  # "max", or no limit at this level
                 lowest = min(lowest, int((place / name).read_text(encoding="ascii")))
-            except (OSError, ValueError):  # "max", or no limit at this level
-                pass
             if place == top:
                 break
     return lowest

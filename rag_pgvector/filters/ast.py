@@ -1,8 +1,8 @@
 """The filter AST: what a dialect is read into and the SQL is made from.
 
 ``path`` leads through JSON objects. Values are JSON text, made and checked by ``values.to_json``: nodes are hashable,
-and ``true`` never equals ``1``. What is not here is composed: not equal is ``Not(Compare(...))``, between is an ``And``,
-and empty is ``In(path, ("null", '""', "[]"))``.
+and ``true`` never equals ``1``. What is not here is composed: not equal is ``Not(Compare(...))``, between is an ``And``
+of two, and empty is ``In(path, ("null", '""', "[]"))``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
--- For people in psql: search and write a collection by its name.
+-- For people in psql: search and write a collection by its name. In a multi-tenant one, say first whose rows are meant:
+-- BEGIN; SELECT set_config('rag.tenant_id', 'acme', true); ...
 
 -- The k nearest chunks, best first. The filter is the operator language of docs/filters.md, for example
 -- '{"year": {"$gte": 2020}}'. distance is lower-better, score higher-better, both as in rag_pgvector.
@@ -9,29 +10,30 @@ CREATE OR REPLACE FUNCTION rag.search_chunks(
     char_start integer, char_end integer, distance double precision, score double precision
 ) LANGUAGE plpgsql STABLE AS $$
 DECLARE
-    found rag.collections%ROWTYPE;
+    chosen rag.collections%ROWTYPE;
     operator text;
 BEGIN
-    SELECT * INTO found FROM rag.collections c WHERE c.name = collection;
+    SELECT * INTO chosen FROM rag.collections c WHERE c.name = collection;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'collection "%" does not exist', collection
             USING ERRCODE = '42704', HINT = 'SELECT name FROM rag.collections';
     END IF;
-    IF vector_dims(query_vector) <> found.dimensions THEN
+    IF vector_dims(query_vector) <> chosen.dimensions THEN
         RAISE EXCEPTION 'the query vector has % dimensions, collection "%" has %',
-            vector_dims(query_vector), collection, found.dimensions USING ERRCODE = '22000';
+            vector_dims(query_vector), collection, chosen.dimensions USING ERRCODE = '22000';
     END IF;
-    -- k above hnsw.ef_search must not cut the result; and a filter is applied exactly, never after the index has chosen.
+    -- k above hnsw.ef_search must not cut the result; and a filter is applied exactly, never after the index has made its choice.
     PERFORM set_config('hnsw.iterative_scan', 'strict_order', true);
-    operator := CASE found.distance WHEN 'cosine' THEN '<=>' WHEN 'l2' THEN '<->' ELSE '<#>' END;
+    operator := CASE chosen.distance WHEN 'cosine' THEN '<=>' WHEN 'l2' THEN '<->' ELSE '<#>' END;
     RETURN QUERY EXECUTE format(
         'SELECT t.id, t.content, t.metadata, t.document_id, t.source, t.page_or_row, t.char_start, t.char_end, '
         'd.distance, CASE %3$L WHEN ''cosine'' THEN 1 - d.distance WHEN ''l2'' THEN 1 / (1 + d.distance) ELSE -d.distance END '
         'FROM rag.%1$I t CROSS JOIN LATERAL (SELECT (t.embedding %2$s $1::%4$s)::double precision AS distance) d '
-        'WHERE t.embedding IS NOT NULL AND ($3 = ''{}'' OR rag.metadata_matches(t.metadata, $3)) '
+        'WHERE t.embedding IS NOT NULL %6$s AND ($3 = ''{}'' OR rag.metadata_matches(t.metadata, $3)) '
         'ORDER BY (t.embedding %2$s $1::%4$s)%5$s LIMIT $2',
-        found.table_name, operator, found.distance, found.storage,
-        CASE WHEN coalesce(filter, '{}') = '{}' THEN '' ELSE ' + 0' END)
+        chosen.table_name, operator, chosen.distance, chosen.storage,
+        CASE WHEN coalesce(filter, '{}') = '{}' AND chosen.tenancy = 'single' THEN '' ELSE ' + 0' END,
+        CASE chosen.tenancy WHEN 'multi' THEN 'AND t.tenant_id = current_setting(''rag.tenant_id'', true)' ELSE '' END)
     USING query_vector, k, coalesce(filter, '{}');
 END
 $$;
@@ -43,21 +45,25 @@ CREATE OR REPLACE FUNCTION rag.upsert_chunk(
     document_id text DEFAULT NULL, source text DEFAULT NULL, page_or_row integer DEFAULT NULL
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    found rag.collections%ROWTYPE;
+    chosen rag.collections%ROWTYPE;
 BEGIN
-    SELECT * INTO found FROM rag.collections c WHERE c.name = collection;
+    SELECT * INTO chosen FROM rag.collections c WHERE c.name = collection;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'collection "%" does not exist', collection
             USING ERRCODE = '42704', HINT = 'SELECT name FROM rag.collections';
     END IF;
     EXECUTE format(
-        'INSERT INTO rag.%1$I AS c (id, content, metadata, embedding, embedding_hash, document_id, source, page_or_row) '
-        'VALUES ($1, $2, $3, $4::%2$s, CASE WHEN $4 IS NOT NULL THEN sha256(convert_to(chr(1) || $2, ''UTF8'')) END, $5, $6, $7) '
-        'ON CONFLICT (tenant_id, id) DO UPDATE SET content = excluded.content, metadata = excluded.metadata, '
+        'INSERT INTO rag.%1$I AS c (%3$s id, content, metadata, embedding, embedding_hash, document_id, source, page_or_row) '
+        'VALUES (%4$s $1, $2, $3, $4::%2$s, CASE WHEN $4 IS NOT NULL THEN sha256(convert_to(chr(1) || $2, ''UTF8'')) END, $5, $6, $7) '
+        'ON CONFLICT (tenant_id, %5$s id) DO UPDATE SET content = excluded.content, metadata = excluded.metadata, '
         'embedding = coalesce(excluded.embedding, c.embedding), '
         'embedding_hash = coalesce(excluded.embedding_hash, c.embedding_hash), '
         'document_id = excluded.document_id, source = excluded.source, page_or_row = excluded.page_or_row, updated_at = now()',
-        found.table_name, found.storage)
+        chosen.table_name, chosen.storage,
+        CASE chosen.tenancy WHEN 'multi' THEN 'tenant_id, scope,' ELSE '' END,
+        CASE chosen.tenancy WHEN 'multi' THEN
+            'current_setting(''rag.tenant_id'', true), coalesce(current_setting(''rag.scope'', true), ''''),' ELSE '' END,
+        CASE chosen.tenancy WHEN 'multi' THEN 'scope,' ELSE '' END)
     USING id, content, metadata, embedding, document_id, source, page_or_row;
 END
 $$;

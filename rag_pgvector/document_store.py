@@ -1,0 +1,117 @@
+"""The half of a collection that keeps documents: stored texts, written together with the chunks cut from them."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+from rag_pgvector import documents, write
+from rag_pgvector.bound import BoundEmbedder
+from rag_pgvector.fence import fenced
+from rag_pgvector.plan import Plan
+from rag_pgvector.search import EXACT_ROWS, TableState
+from rag_pgvector.table import Table
+from rag_pgvector.types import Chunk, Document, WriteCounts
+
+if TYPE_CHECKING:
+    from rag_pgvector.database import Database
+
+__all__ = ["DocumentStore"]
+
+T = TypeVar("T")
+
+
+class DocumentStore:
+    """What ``Collection`` stands on: a table, the way to run plans on it, and its documents."""
+
+    def __init__(self, db: Database, table: Table, embedder: BoundEmbedder) -> None:
+        self._db = db
+        self._table = table
+        self._embedder = embedder
+        self._state: TableState | None = None
+
+    def _run(self, make_plan: Callable[[], Plan[T]], *, atomic: bool = False, retry: bool = False) -> T:
+        return self._db.run(fenced(self._table, make_plan, atomic=atomic), atomic=atomic, retry=retry)
+
+    async def _arun(self, make_plan: Callable[[], Plan[T]], *, atomic: bool = False, retry: bool = False) -> T:
+        return await self._db.arun(fenced(self._table, make_plan, atomic=atomic), atomic=atomic, retry=retry)
+
+    def _note_write(self, rows: int) -> None:
+        if rows >= EXACT_ROWS:
+            self._state = None
+
+    def put_document(self, document: Document, chunks: Iterable[Chunk]) -> WriteCounts:
+        """Store a document and make ``chunks`` its chunks, all or nothing: those it no longer has are deleted.
+
+        Nothing is embedded here: a chunk without an embedding keeps the stored one if its text is the same, and else
+        stays without, unseen by dense search, until it gets one.
+        """
+        records = self._document_records(document, chunks)
+        counts = self._run(lambda: documents.put_document(self._table, document, records), atomic=True, retry=True)
+        self._note_write(len(records))
+        return counts
+
+    async def aput_document(self, document: Document, chunks: Iterable[Chunk]) -> WriteCounts:
+        records = await asyncio.to_thread(self._document_records, document, chunks)
+        counts = await self._arun(
+            lambda: documents.put_document(self._table, document, records), atomic=True, retry=True
+        )
+        self._note_write(len(records))
+        return counts
+
+    def _document_records(self, document: Document, chunks: Iterable[Chunk]) -> builtins.list[write.Record]:
+        own = [
+            replace(chunk, id=chunk.id or write.new_id(), document_id=document.id, source=document.source)
+            for chunk in chunks
+        ]
+        model = self._embedder.model() if any(chunk.embedding is not None for chunk in own) else ""
+        return write.prepare(own, self._table, [model] * len(own))
+
+    def embedding_hash(self, content: str) -> bytes:
+        """What ``embedded_hashes`` tells of a text that this collection's embedder has embedded."""
+        return write.embedding_hash(content, self._embedder.model())
+
+    def embedded_hashes(self, document_id: str) -> dict[str, bytes]:
+        """Per chunk id, what its embedding was made of; ``embedding_hash(content)`` if it is current."""
+        return self._run(lambda: documents.embedded_hashes(self._table, document_id), retry=True)
+
+    async def aembedded_hashes(self, document_id: str) -> dict[str, bytes]:
+        return await self._arun(lambda: documents.embedded_hashes(self._table, document_id), retry=True)
+
+    def documents(self) -> builtins.list[Document]:
+        """All documents by source, their texts left empty."""
+        return self._run(lambda: documents.list_documents(self._table), retry=True)
+
+    async def adocuments(self) -> builtins.list[Document]:
+        return await self._arun(lambda: documents.list_documents(self._table), retry=True)
+
+    def tables(self) -> builtins.list[Document]:
+        """The documents that are tables (they have a column profile), their texts left empty."""
+        return self._run(lambda: documents.list_documents(self._table, tables_only=True), retry=True)
+
+    async def atables(self) -> builtins.list[Document]:
+        return await self._arun(lambda: documents.list_documents(self._table, tables_only=True), retry=True)
+
+    def document(self, document_id: str) -> Document | None:
+        """One document with its text, or None."""
+        return self._run(lambda: documents.get_document(self._table, document_id), retry=True)
+
+    async def adocument(self, document_id: str) -> Document | None:
+        return await self._arun(lambda: documents.get_document(self._table, document_id), retry=True)
+
+    def texts(self, document_ids: Sequence[str]) -> dict[str, str]:
+        """The stored texts of these documents by id; unknown ids are left out."""
+        return self._run(lambda: documents.texts(self._table, document_ids), retry=True)
+
+    async def atexts(self, document_ids: Sequence[str]) -> dict[str, str]:
+        return await self._arun(lambda: documents.texts(self._table, document_ids), retry=True)
+
+    def delete_document(self, document_id: str) -> int:
+        """Delete a document and its chunks, all or nothing; returns how many chunks went."""
+        return self._run(lambda: documents.delete_document(self._table, document_id), atomic=True)
+
+    async def adelete_document(self, document_id: str) -> int:
+        return await self._arun(lambda: documents.delete_document(self._table, document_id), atomic=True)

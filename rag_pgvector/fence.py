@@ -1,0 +1,102 @@
+"""The tenant fence: the policies that keep tenants apart, and the wrapper that binds every statement to one tenant.
+
+Two locks, either of which holds alone. The statements name the tenant in their WHERE; and row-level security compares
+every row with the settings ``rag.tenant_id`` and ``rag.scope``, which are set for one transaction only: reads carry
+``set_config`` in the same pipeline, writes as the first statement of the same transaction. Nothing is left behind on a
+pooled connection, and a statement that forgets to say whose it is sees nothing. What was measured and what goes wrong
+elsewhere: PostgreSQL's "Row Security Policies"; a policy for ALL TO PUBLIC that is RESTRICTIVE cannot be widened by a
+permissive one that somebody adds later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from psycopg import sql
+
+from rag_pgvector.errors import IsolationError
+from rag_pgvector.plan import Batch, CopyIn, Execute, Plan
+from rag_pgvector.table import Table
+
+__all__ = ["APP", "OWNER", "WORKER", "fence_sql", "fenced", "require_fenced_role"]
+
+#: The roles, none of which is a superuser, may bypass row-level security, or (but for members) log in.
+OWNER, APP, WORKER = "rag_owner", "rag_app", "rag_worker"
+
+T = TypeVar("T")
+
+_BIND = sql.SQL("SELECT set_config('rag.tenant_id', %s, true), set_config('rag.scope', %s, true)")
+
+#: NULLIF, since a setting that was local to an earlier transaction is '' afterwards, not NULL.
+_TENANT = sql.SQL("tenant_id = nullif(current_setting('rag.tenant_id', true), '')")
+_SCOPE = sql.SQL("coalesce(current_setting('rag.scope', true), '') IN ('', scope)")
+
+
+def fenced(table: Table, make_plan: Callable[[], Plan[T]], *, atomic: bool) -> Callable[[], Plan[T]]:
+    """The plan with its tenant bound, or as it is for a single-tenant collection. Raises TenantError at once."""
+    table.require_tenant()
+    if not table.multi:
+        return make_plan
+    bind = Execute(_BIND, (table.tenant, table.scope))
+    return lambda: _in_transaction(bind, make_plan()) if atomic else _in_pipelines(bind, make_plan())
+
+
+def _in_transaction(bind: Execute, plan: Plan[T]) -> Plan[T]:
+    yield bind
+    return (yield from plan)
+
+
+def _in_pipelines(bind: Execute, plan: Plan[T]) -> Plan[T]:
+    reply = None
+    while True:
+        try:
+            step = plan.send(reply)  # type: ignore[arg-type]  # the first send of a generator is None
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        if isinstance(step, CopyIn):
+            raise AssertionError("COPY into a multi-tenant collection runs in a transaction")
+        reply = yield Batch([bind, *(step.steps if isinstance(step, Batch) else [step])])
+
+
+def fence_sql(relation: sql.Identifier) -> list[sql.Composed]:
+    """The statements that fence a table with the columns ``tenant_id`` and ``scope``."""
+    statements = [
+        sql.SQL("ALTER TABLE {} ENABLE ROW LEVEL SECURITY"),
+        sql.SQL("ALTER TABLE {} FORCE ROW LEVEL SECURITY"),
+        sql.SQL("CREATE POLICY base ON {} AS PERMISSIVE FOR ALL TO PUBLIC USING (true) WITH CHECK (true)"),
+    ]
+    composed = [statement.format(relation) for statement in statements]
+    for name, condition in (("tenant", _TENANT), ("scope", _SCOPE)):
+        composed.append(
+            sql.SQL("CREATE POLICY {} ON {} AS RESTRICTIVE FOR ALL TO PUBLIC USING ({}) WITH CHECK ({})").format(
+                sql.Identifier(name), relation, condition, condition
+            )
+        )
+    return composed
+
+
+def require_fenced_role(table: Table) -> Plan[None]:
+    """Raises IsolationError if the connection's role escapes the fence, or the table has none."""
+    rows = yield Execute(
+        sql.SQL(
+            "SELECT current_user::text, r.rolsuper, r.rolbypassrls, pg_has_role(c.relowner, 'MEMBER'), "
+            "c.relrowsecurity AND c.relforcerowsecurity AND "
+            "(SELECT count(*) = 2 FROM pg_policy p WHERE p.polrelid = c.oid AND NOT p.polpermissive) "
+            "FROM pg_roles r, pg_class c WHERE r.rolname = current_user AND c.oid = to_regclass(%s)"
+        ),
+        (table.identifier.as_string(None),),
+    )
+    if not rows:
+        return
+    role, superuser, bypass, owner, fence = rows[0]
+    if not fence:
+        raise IsolationError(
+            f"table {table.name!r} has lost its row-level security: run 'rag-pgvector doctor' for the remedy"
+        )
+    reason = "is a superuser" if superuser else "has BYPASSRLS" if bypass else "owns the table" if owner else None
+    if reason is not None:
+        raise IsolationError(
+            f"role {role!r} {reason}, so row-level security would not keep the tenants of {table.collection!r} apart: "
+            "run 'rag-pgvector db grant --role NAME --create' as an administrator and set DATABASE_URL to that role"
+        )
