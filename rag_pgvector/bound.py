@@ -53,6 +53,11 @@ class BoundEmbedder:
                     self._model = self._prove(self.embedder)
         return self._model
 
+    @property
+    def model_if_used(self) -> str:
+        """``model()`` if anything was embedded here; "" where vectors can only have come from elsewhere."""
+        return self._model or ""
+
     def _prove(self, embedder: Embedder) -> str:
         from rag_pgvector.embedding import fingerprint, same_model
 

@@ -67,7 +67,7 @@ class DocumentStore:
             replace(chunk, id=chunk.id or write.new_id(), document_id=document.id, source=document.source)
             for chunk in chunks
         ]
-        model = self._embedder.model() if any(chunk.embedding is not None for chunk in own) else ""
+        model = self._embedder.model_if_used
         return write.prepare(own, self._table, [model] * len(own))
 
     def embedding_hash(self, content: str) -> bytes:

@@ -27,7 +27,7 @@ __all__ = ["extract"]
 FOUND = 20
 READ = 5
 #: Sentences that are embedded at most, those with the most lexical evidence first.
-EMBEDDED = 64
+EMBEDDED = 40
 #: A neighbour whose score is so near the best one's is part of the answer, up to so many code points in all.
 NEIGHBOUR = 0.2
 LONGEST_ANSWER = 1_200
@@ -280,7 +280,7 @@ def _signals(query: Query, ranked: Sequence[_Candidate], span: tuple[int, int]) 
 
 def _text_of(candidate: _Candidate) -> str:
     text = candidate.source.text[candidate.unit.start : candidate.unit.end]
-    return text if len(text) <= 2_000 else text[:2_000]
+    return text[:1_000]
 
 
 def _same(best: _Candidate, other: _Candidate) -> bool:

@@ -26,7 +26,7 @@ _IS_TRUE, _IS_NOT_TRUE = sql.SQL(") IS TRUE"), sql.SQL(" IS NOT TRUE)")
 _STEP, _TEXT_STEP = sql.SQL(" -> %s::text"), sql.SQL(" ->> %s::text")
 _HOLDS, _MATCHES = sql.SQL(" @> %s::jsonb"), sql.SQL(" @@ %s::jsonpath) IS TRUE")
 _HOLDS_ANY = sql.SQL(" @> ANY (ARRAY(SELECT jsonb_array_elements(%s::jsonb)))")
-_EQUALS, _IS_PRESENT = sql.SQL(" = %s::jsonb) IS TRUE"), sql.SQL(" IS NOT NULL)")
+_EQUALS, _IS_PRESENT = sql.SQL(" = %s::jsonb)"), sql.SQL(" IS NOT NULL)")
 _OR_NULL, _IS_NULL = sql.SQL("coalesce("), sql.SQL(", 'null') = 'null'")
 _IS_IN = sql.SQL(", 'null') IN (SELECT jsonb_array_elements(%s::jsonb))) IS TRUE")
 _LIKE, _ILIKE = sql.SQL(" LIKE %s::text AND jsonb_typeof("), sql.SQL(" ILIKE %s::text AND jsonb_typeof(")
@@ -105,7 +105,7 @@ class _Writer:
         elif node.json[0] not in "[{":
             self.parts += (self.column, _HOLDS)
             self.params.append(_nested(node.path, node.json))
-        else:  # containment finds the candidates; a list or an object may contain more
+        else:  # containment finds candidates, also by an index; where it is true, the value is there and not NULL
             self.parts += (_OPEN, self.column, _HOLDS, _AND)
             self.params.append(_nested(node.path, node.json))
             self.value(node.path)

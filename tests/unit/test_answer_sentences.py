@@ -1,0 +1,113 @@
+"""Sentences keep their exact places, in prose, Markdown and reStructuredText."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag_pgvector.answer.sentences import split
+
+
+def pieces(text: str) -> list[tuple[str, str]]:
+    return [(span.kind, text[span.start : span.end]) for span in split(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("One is here. Two is there! Is three?", ["One is here.", "Two is there!", "Is three?"]),
+        ("Dr. Smith met J. R. Tolkien at St. John's.", ["Dr. Smith met J. R. Tolkien at St. John's."]),
+        ("It rose 3.14 percent. Then it fell.", ["It rose 3.14 percent.", "Then it fell."]),
+        ("Tools, e.g. Docker, help. Use them.", ["Tools, e.g. Docker, help.", "Use them."]),
+        ("See Fig. 2 and No. 5. Done.", ["See Fig. 2 and No. 5.", "Done."]),
+        ("The U.S. Army left. He stayed.", ["The U.S. Army left.", "He stayed."]),
+        ("It came from the U.S. The rest did not.", ["It came from the U.S.", "The rest did not."]),
+        ('He said "No." Then he left.', ['He said "No."', "Then he left."]),
+        ("Set ef_search. hnsw.ef_search is 40.", ["Set ef_search.", "hnsw.ef_search is 40."]),
+        ("Write `COPY t FROM. Now` first. Then go.", ["Write `COPY t FROM. Now` first.", "Then go."]),
+        ("Use COPY ... FROM STDIN. Good.", ["Use COPY ... FROM STDIN.", "Good."]),
+        ("吾輩は猫である。名前はまだ無い。", ["吾輩は猫である。", "名前はまだ無い。"]),
+        ("Ibu kota ialah Kuala Lumpur. Ia besar.", ["Ibu kota ialah Kuala Lumpur.", "Ia besar."]),
+        ("A line\nthat is wrapped. Next.", ["A line\nthat is wrapped.", "Next."]),
+        ("", []),
+        ("...", ["..."]),
+    ],
+)
+def test_prose(text: str, sentences: list[str]) -> None:
+    assert [piece for _, piece in pieces(text)] == sentences
+
+
+def test_markdown() -> None:
+    text = """# Title
+
+Install it. Then run:
+
+```sh
+make. Install
+make test
+```
+
+- first item. It has two sentences.
+- second
+
+| a | b |
+|---|---|
+| 1 | 2 |
+"""
+    assert pieces(text) == [
+        ("heading", "# Title"),
+        ("sentence", "Install it."),
+        ("sentence", "Then run:"),
+        ("code", "```sh\nmake. Install\nmake test\n```"),
+        ("item", "first item."),
+        ("item", "It has two sentences."),
+        ("item", "second"),
+        ("row", "| a | b |"),
+        ("row", "| 1 | 2 |"),
+    ]
+
+
+def test_restructuredtext() -> None:
+    text = """.. _label:
+
+Section
+=======
+
+Write rows like this::
+
+    with cur.copy("COPY t FROM STDIN") as copy:
+        copy.write_row(row)
+
+.. code:: python
+
+    x = 1
+
+.. note::
+
+    Remember it. Always.
+"""
+    assert pieces(text) == [
+        ("markup", ".. _label:"),
+        ("heading", "Section\n======="),
+        ("sentence", "Write rows like this::"),
+        ("code", '    with cur.copy("COPY t FROM STDIN") as copy:\n        copy.write_row(row)'),
+        ("code", ".. code:: python\n\n    x = 1"),
+        ("markup", ".. note::"),
+        ("sentence", "Remember it."),
+        ("sentence", "Always."),
+    ]
+
+
+@given(st.text(alphabet=st.sampled_from(list("aB1 .!?:\n\t`~#-*|=\"'()。é😀\r_")), max_size=200))
+def test_spans_are_in_order_and_lose_no_word(text: str) -> None:
+    spans = split(text)
+    at = 0
+    left: list[str] = []
+    for span in spans:
+        assert at <= span.start < span.end <= len(text)
+        left.append(text[at : span.start])
+        at = span.end
+    left.append(text[at:])
+    # Between spans stand blanks, list markers and table rules.
+    assert not any(char in "é😀。" for gap in left for char in gap)
