@@ -41,17 +41,18 @@ class CollectionConfig:
     def __post_init__(self) -> None:
         if self.distance not in ("cosine", "l2", "inner_product"):
             raise ConfigError(f"distance={self.distance!r}: use 'cosine', 'l2' or 'inner_product'")
-        if self.storage not in MAX_DIMENSIONS:
+        if self.storage not in ("vector", "halfvec"):
             raise ConfigError(f"storage={self.storage!r}: use 'vector' or 'halfvec'")
         if self.tenancy not in ("single", "multi"):
             raise ConfigError(f"tenancy={self.tenancy!r}: use 'single' or 'multi'")
         most = MAX_DIMENSIONS[self.storage]
         if self.dimensions is not None and not (type(self.dimensions) is int and 1 <= self.dimensions <= most):
             raise ConfigError(f"dimensions={self.dimensions!r}: use a whole number from 1 to {most} ({self.storage})")
-        if not 2 <= self.hnsw_m <= 100:
+        if not (type(self.hnsw_m) is int and 2 <= self.hnsw_m <= 100):
             raise ConfigError(f"hnsw_m={self.hnsw_m!r}: use 2 to 100")
-        if not max(4, 2 * self.hnsw_m) <= self.hnsw_ef_construction <= 1000:
-            raise ConfigError(f"hnsw_ef_construction={self.hnsw_ef_construction!r}: use 2 * hnsw_m to 1,000")
+        least, ef = max(4, 2 * self.hnsw_m), self.hnsw_ef_construction
+        if not (type(ef) is int and least <= ef <= 1000):
+            raise ConfigError(f"hnsw_ef_construction={ef!r}: use {least} (2 * hnsw_m, at least 4) to 1,000")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,5 +74,7 @@ class SearchOptions:
     def __post_init__(self) -> None:
         if self.mode != "dense":
             raise ConfigError(f"mode={self.mode!r}: only 'dense' exists in this version")
-        if self.ef_search is not None and not 1 <= self.ef_search <= 1000:
+        if self.exact is not None and type(self.exact) is not bool:
+            raise ConfigError(f"exact={self.exact!r}: use True, False or None")
+        if self.ef_search is not None and not (type(self.ef_search) is int and 1 <= self.ef_search <= 1000):
             raise ConfigError(f"ef_search={self.ef_search!r}: use 1 to 1,000")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -21,41 +22,49 @@ from rag_pgvector.errors import (
 __all__ = ["describe", "is_lost", "is_rolled_back", "normalise_url", "same_database", "translate"]
 
 _DRIVERS = ("+psycopg", "+psycopg_async", "+psycopg2", "+asyncpg")
+_UNREADABLE = (
+    "the database URL cannot be read: use postgresql://user:password@host:5432/name and write special characters of "
+    "the password as %XX"
+)
 
 
 def normalise_url(url: str) -> str:
     """A libpq URL or conninfo from what SQLAlchemy, LangChain and LlamaIndex users write. Raises ConfigError."""
-    head, separator, rest = url.partition("://")
-    if separator:
-        for driver in _DRIVERS:
-            head = head.removesuffix(driver)
-        if head not in ("postgresql", "postgres"):
-            raise ConfigError(
-                f"database URL begins with {head + '://'!r}: use postgresql://user:password@host:5432/name"
-            )
-        url = f"{head}://{rest}"
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+._-]*)://", url)  # a password may hold "://", too
+    if scheme is None:
+        return _as_url(_read(url))
+    head, rest = scheme[1], url[scheme.end() :]
+    for driver in _DRIVERS:
+        head = head.removesuffix(driver)
+    if head not in ("postgresql", "postgres"):
+        raise ConfigError(f"database URL begins with {head + '://'!r}: use postgresql://user:password@host:5432/name")
+    authority, _, name = rest.partition("?")[0].partition("/")
+    given = _read(f"{head}://{rest}")
+    # libpq takes the rest of a password that holds a plain @ or / for the host, the port and the name.
+    if authority.count("@") > 1 or "@" in name or re.search(r"[^0-9,]", str(given.get("port", ""))):
+        raise ConfigError(_UNREADABLE)
+    return f"{head}://{rest}"
+
+
+def _read(url: str) -> dict[str, Any]:
     try:
-        given = conninfo_to_dict(url)
+        return conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         # Its text quotes the string, password and all.
-        raise ConfigError(
-            "the database URL cannot be read: use postgresql://user:password@host:5432/name and write special "
-            "characters of the password as %XX"
-        ) from None
-    return url if separator else _as_url(given)
+        raise ConfigError(_UNREADABLE) from None
 
 
 def _as_url(given: Mapping[str, Any]) -> str:
     """The URL form of a key=value conninfo, for clients that take nothing else."""
     rest = {key: str(value) for key, value in given.items()}
-    user, password, port = rest.pop("user", ""), rest.pop("password", ""), rest.pop("port", "")
-    host, name = rest.pop("host", ""), rest.pop("dbname", "")
-    if host.startswith("/"):  # the folder of a socket is no authority
-        rest["host"], host = host, ""
-    who = quote(user, safe="") + (":" + quote(password, safe="") if password else "")
-    where = f"{who}@{host}" if who else host
-    where += ":" + port if port else ""
-    return f"postgresql://{where}/{quote(name, safe='')}" + ("?" + urlencode(rest) if rest else "")
+    user, password, name = rest.pop("user", ""), rest.pop("password", ""), rest.pop("dbname", "")
+    where = ""
+    if re.fullmatch(r"[\w.-]+", rest.get("host", ""), re.ASCII):  # a socket's folder, IPv6, several hosts: no authority
+        port = rest.pop("port", "")
+        where = rest.pop("host") + (":" + port if port else "")
+    if user or password:
+        where = f"{quote(user, safe='')}:{quote(password, safe='')}".removesuffix(":") + "@" + where
+    return f"postgresql://{where}/{quote(name, safe='')}" + ("?" + urlencode(rest, quote_via=quote) if rest else "")
 
 
 def same_database(url: str, other: str) -> bool:
@@ -76,7 +85,7 @@ def describe(conninfo: str) -> str:
 
 def is_lost(error: BaseException) -> bool:
     """Whether the connection broke, so that an idempotent operation may be tried again on another."""
-    if isinstance(error, psycopg.Error):
+    if isinstance(error, psycopg.Error) and not isinstance(error, PoolTimeout):
         state = error.sqlstate
         if state is None:
             return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))

@@ -143,7 +143,7 @@ def _collections() -> Plan[list[CollectionState]]:
 def _index_state(collection: str, wanted: bool) -> Plan[IndexState]:
     rows = yield Execute(
         sql.SQL("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"),
-        (sql.Identifier(SCHEMA, table_name(collection, "_hnsw")).as_string(None),),
+        (sql.Identifier(SCHEMA, table_name(collection, "hnsw")).as_string(None),),
     )
     if not rows:
         return "wanted" if wanted else "missing"

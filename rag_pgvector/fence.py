@@ -81,8 +81,9 @@ def require_fenced_role(table: Table) -> Plan[None]:
     rows = yield Execute(
         sql.SQL(
             "SELECT current_user::text, r.rolsuper, r.rolbypassrls, pg_has_role(c.relowner, 'MEMBER'), "
-            "c.relrowsecurity AND c.relforcerowsecurity AND "
-            "(SELECT count(*) = 2 FROM pg_policy p WHERE p.polrelid = c.oid AND NOT p.polpermissive) "
+            "(SELECT bool_and(t.relrowsecurity AND t.relforcerowsecurity AND "
+            "(SELECT count(*) = 2 FROM pg_policy p WHERE p.polrelid = t.oid AND NOT p.polpermissive)) "
+            "FROM pg_class t WHERE t.oid IN (c.oid, 'rag.documents'::regclass)) "
             "FROM pg_roles r, pg_class c WHERE r.rolname = current_user AND c.oid = to_regclass(%s)"
         ),
         (table.identifier.as_string(None),),
@@ -92,7 +93,8 @@ def require_fenced_role(table: Table) -> Plan[None]:
     role, superuser, bypass, owner, fence = rows[0]
     if not fence:
         raise IsolationError(
-            f"table {table.name!r} has lost its row-level security: run 'rag-pgvector doctor' for the remedy"
+            f"table {table.name!r} or rag.documents has lost its row-level security: "
+            "run 'rag-pgvector doctor' for the remedy"
         )
     reason = "is a superuser" if superuser else "has BYPASSRLS" if bypass else "owns the table" if owner else None
     if reason is not None:

@@ -200,19 +200,20 @@ def create_table_sql(table: Table) -> list[sql.Composed]:
     node jsonb,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY ({key})
+    CONSTRAINT {key_name} PRIMARY KEY ({key})
 )"""
         ).format(
             table=table.identifier,
             owner=owner,
             key=table.key,
+            key_name=table.key_name,
             sequence=table.sequence,
             type=table.vector_type,
             dimensions=sql.Literal(table.config.dimensions),
             nonzero=nonzero,
         ),
         sql.SQL("CREATE INDEX {} ON {} (tenant_id, document_id, char_start) WHERE document_id IS NOT NULL").format(
-            sql.Identifier(table_name(table.collection, "_document")), table.identifier
+            sql.Identifier(table_name(table.collection, "document")), table.identifier
         ),
         sql.SQL(
             "CREATE TRIGGER before_chunk_write BEFORE INSERT OR UPDATE ON {} "

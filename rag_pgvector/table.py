@@ -35,14 +35,22 @@ DISTANCES = {
 }
 
 
-def table_name(collection: str, suffix: str = "") -> str:
-    """The identifier for a collection's table (or index): readable, at most 63 bytes, unique per name."""
-    name = f"chunks_{collection}{suffix}"
-    if len(name.encode()) <= MAX_NAME_BYTES:
+_DIGESTED = re.compile(r"_[0-9a-f]{8}\Z")
+
+
+def table_name(collection: str, kind: str = "chunks") -> str:
+    """The identifier for a collection's table, or for another ``kind`` of relation of it: readable, at most 63 bytes.
+
+    Unique over all collections and kinds, since tables, indexes and sequences share one name space: the kind stands in
+    front, and a name ends in a digest if it is cut, holds a % (which psycopg would take for a placeholder), or looks as
+    if it ended in one.
+    """
+    name = f"{kind}_{collection}"
+    if len(name.encode()) <= MAX_NAME_BYTES and "%" not in name and not _DIGESTED.search(name):
         return name
     digest = hashlib.sha256(collection.encode()).hexdigest()[:8]
-    room = MAX_NAME_BYTES - len(f"chunks__{digest}{suffix}")
-    return f"chunks_{collection.encode()[:room].decode(errors='ignore')}_{digest}{suffix}"
+    room = MAX_NAME_BYTES - len(f"_{digest}")
+    return f"{name.replace('%', '_').encode()[:room].decode(errors='ignore')}_{digest}"
 
 
 def check_name(collection: object) -> str:
@@ -132,11 +140,16 @@ class Table:
     @cached_property
     def sequence(self) -> sql.Identifier:
         """The sequence of ``seq``; the trigger draws from it as the writer's role."""
-        return sql.Identifier(SCHEMA, table_name(self.collection, "_seq"))
+        return sql.Identifier(SCHEMA, table_name(self.collection, "seq"))
+
+    @cached_property
+    def key_name(self) -> sql.Identifier:
+        """The primary key's."""
+        return sql.Identifier(table_name(self.collection, "pkey"))
 
     @cached_property
     def index_name(self) -> str:
-        return table_name(self.collection, "_hnsw")
+        return table_name(self.collection, "hnsw")
 
     @cached_property
     def vector_type(self) -> sql.SQL:

@@ -47,6 +47,11 @@ register()
 
 def as_vector(vector: ArrayLike, config: CollectionConfig, what: str = "the query vector") -> VectorParam:
     """One vector of ``config.dimensions`` numbers, checked and encoded. Raises VectorError, DimensionError."""
+    if isinstance(vector, np.ndarray) and vector.dtype == np.float32 and vector.shape == (config.dimensions,):
+        with np.errstate(over="ignore", invalid="ignore"):
+            square = float(vector @ vector)
+        if 1e-9 < square < 65504.0:  # sound in either storage; what embedders give, and quicker than a matrix of one
+            return vector_bytes(vector[np.newaxis], config)[0]
     return vector_bytes(as_matrix([vector], config, [what]), config)[0]
 
 
@@ -55,7 +60,7 @@ def as_matrix(vectors: Sequence[Any], config: CollectionConfig, what: Sequence[s
     try:
         with np.errstate(over="ignore"):
             matrix = np.asarray(vectors, dtype=np.float32)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         matrix = None
     if matrix is None or matrix.ndim != 2 or matrix.shape[1] != config.dimensions:
         for vector, name in zip(vectors, what, strict=True):
@@ -66,7 +71,7 @@ def as_matrix(vectors: Sequence[Any], config: CollectionConfig, what: Sequence[s
     # A sum of squares may overflow or vanish for numbers that are fine by themselves: look closer only then.
     doubtful = ~np.isfinite(squares) | (squares == 0)
     if config.storage == "halfvec":
-        doubtful |= squares > 65504.0  # the largest float2
+        doubtful |= (squares > 65504.0) | (squares < 1e-9)  # float2's largest number; it has nothing below 2**-24
     for i in np.flatnonzero(doubtful).tolist():
         _check_one(vectors[i], config, what[i])
     return matrix
@@ -75,7 +80,7 @@ def as_matrix(vectors: Sequence[Any], config: CollectionConfig, what: Sequence[s
 def _check_one(vector: Any, config: CollectionConfig, what: str) -> None:
     try:
         values = np.asarray(vector, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise VectorError(f"{what}: not a list of numbers ({type(vector).__name__})") from error
     if values.ndim != 1:
         raise VectorError(f"{what}: {values.ndim}-dimensional array; give one flat list of numbers")
@@ -95,7 +100,8 @@ def _check_one(vector: Any, config: CollectionConfig, what: str) -> None:
         with np.errstate(over="ignore"):
             square = float(np.dot(stored, stored))  # pgvector sums in float4 too
         if square == 0:
-            raise VectorError(f"{what} is all zeros: it has no direction, so cosine distance cannot rank it")
+            size = "is too short for" if np.any(values) else "is all zeros: it has no direction for"
+            raise VectorError(f"{what} {size} cosine distance, which cannot rank it: normalise it, or leave it out")
         if not np.isfinite(square):
             raise VectorError(f"{what} is too long for cosine distance: normalise it")
 

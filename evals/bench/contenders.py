@@ -25,7 +25,7 @@ EF_CONSTRUCTION = 64
 EF_SEARCH = 100
 
 _WORDS = 5_000
-_CENTRES = 100
+_CENTRES = 20
 
 
 @dataclass(frozen=True)

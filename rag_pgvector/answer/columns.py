@@ -14,6 +14,7 @@ from rag_pgvector.types import Document
 __all__ = ["Column", "Table", "Value"]
 
 Value: TypeAlias = bool | int | float | str
+_FIGURE = re.compile(r"[-+]?(?:RM|USD|[$€£])? ?\d{1,3}(?:[, ]?\d{3})*(?:\.\d+)?(?: ?%)?")
 _CODE_NAME = {"code", "id", "kod", "no", "lat", "lon", "latitude", "longitude", "zip", "postcode", "poskod", "rank"}
 
 
@@ -28,6 +29,8 @@ class Column:
     form: str | None = None
     granularity: str = "day"
     terms: tuple[str, ...] = ()
+    #: Numbers that are written so that they stay text: "1,234", "12 %".
+    figures: bool = False
 
     @property
     def is_time(self) -> bool:
@@ -35,7 +38,7 @@ class Column:
 
     @property
     def is_measure(self) -> bool:
-        return self.type in ("number", "integer") and not _CODE_NAME & set(words(self.name))
+        return (self.figures or self.type in ("number", "integer")) and not _CODE_NAME & set(words(self.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +77,17 @@ class Table:
 def _column(profile: Mapping[str, Any]) -> Column:
     name = str(profile["name"])
     distinct = profile.get("distinct")
+    kind = str(profile.get("type", "text"))
+    listed = tuple(distinct) if isinstance(distinct, Sequence) and not isinstance(distinct, str) else None
     return Column(
         name=name,
-        type=str(profile.get("type", "text")),
-        distinct=tuple(distinct) if isinstance(distinct, Sequence) and not isinstance(distinct, str) else None,
+        type=kind,
+        distinct=listed,
         distinct_count=profile.get("distinct_count"),
         form=profile.get("format"),
         granularity=str(profile.get("granularity", "day")),
         terms=tuple(dict.fromkeys(term for term, _ in concept(words(name)))),
+        figures=kind == "text"
+        and bool(listed)
+        and all(_FIGURE.fullmatch(str(value).strip()) for value in listed or ()),
     )

@@ -263,7 +263,9 @@ def _signals(query: Query, ranked: Sequence[_Candidate], span: tuple[int, int]) 
     best = ranked[0]
     passage = best.passage
     # The same words again are support, not a rival; nor is what stands in the answer too.
-    rival = max((each.score for each in ranked[1:] if not _alike(best, each) and not _inside(each, best, span)), default=0.0)
+    rival = max(
+        (each.score for each in ranked[1:] if not _alike(best, each) and not _inside(each, best, span)), default=0.0
+    )
     first = max(each.passage.rank for each in ranked)
     known = passage.known | set(terms(f"{best.unit.heading} {passage.chunk.source or ''}"))
     must = query.names | query.numbers | query.literals

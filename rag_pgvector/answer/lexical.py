@@ -82,7 +82,7 @@ def stem(word: str) -> str:
     word = _BRITISH.sub("or", word)
     if len(word) < 4 or not word.isalpha():
         return word
-    for suffix in ("kannya", "annya", "nya", "kan", "lah", "kah"):
+    for suffix in ("nya", "kan", "lah", "kah"):
         if word.endswith(suffix) and len(word) - len(suffix) >= 4:
             word = word[: -len(suffix)]
             break
@@ -156,7 +156,9 @@ def _terms_of(token: str) -> tuple[str, ...]:
     if len(parts) < 2:
         return (stem(folded.removesuffix("()")),)
     # "hnsw.ef_search" is also "ef_search".
-    whole = tuple(dict.fromkeys(part for part in (folded.removesuffix("()"), *re.split(r"[.:]+", folded)) if "_" in part))
+    whole = tuple(
+        dict.fromkeys(part for part in (folded.removesuffix("()"), *re.split(r"[.:]+", folded)) if "_" in part)
+    )
     if not whole and re.search(r"[.:(]", folded):
         whole = (folded.removesuffix("()"),)
     # "well-known" is also "well" and "known"; "don't" stays whole.

@@ -168,6 +168,8 @@ def _literal(lines: list[_Line], at: int) -> bool:
     if before < 0 or before == at - 1:
         return False
     introducer = lines[before]
+    if _DIRECTIVE.match(introducer.text):
+        return False  # the body of a note is prose
     if introducer.text.rstrip().endswith("::") and indent > introducer.indent:
         return True
     # A list item's further paragraphs are indented too: they are prose.
@@ -176,7 +178,7 @@ def _literal(lines: list[_Line], at: int) -> bool:
         if _ITEM.match(lines[back].text) or _DIRECTIVE.match(lines[back].text):
             return False
         back -= 1
-    return indent >= 4 and introducer.indent < 4 and not _DIRECTIVE.match(introducer.text)
+    return indent >= 4 and introducer.indent < 4
 
 
 def _indented(lines: list[_Line], at: int, indent: int) -> int:
@@ -229,6 +231,8 @@ def _ends(text: str, begin: int, dot: int, stop: int, end: int) -> bool:
     last = word.group() if word else ""
     if re.fullmatch(r"\d{1,3}", last) and begin + len(last) >= dot:
         return False  # "1. First"
+    if last.casefold() in ("no", "nos"):
+        return not text[following].isdigit()
     if last.casefold() in _ABBREVIATIONS:
         # "etc." and "Inc." end sentences too; a title or "No." does not.
         return last.casefold() in _FINAL_ABBREVIATIONS and bool(_BEGINNER.match(text, following, end))

@@ -336,8 +336,9 @@ def _default_targets(reading: Reading) -> tuple[Column, ...]:
     columns = [column for column in reading.table.columns if column.name not in reading.conditions]
     measures = [column for column in columns if column.is_measure]
     totals = [column for column in measures if set(column.terms) & AGGREGATES]
-    named = [column for column in measures if set(column.terms) <= NEUTRAL | reading.table.terms]
-    for group in (totals, named, measures):
+    plain = [column for column in measures if set(column.terms) <= NEUTRAL | reading.table.terms]
+    # Without the table's name, "value" may be meant, but not "price" because it stands alone.
+    for group in (totals, plain, measures) if reading.by_table else (plain,):
         if len(group) == 1:
             return (group[0],)
     return ()

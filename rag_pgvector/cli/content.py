@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-_WHY_NO_ANSWER = {
+WHY_NO_ANSWER = {
     "no_results": "nothing was found to read",
     "low_confidence": "the best candidate stays below the threshold",
     "insufficient_evidence": "something that the question names stands nowhere in the evidence",
@@ -38,6 +38,9 @@ _WHY_NO_ANSWER = {
     "ungrounded_answer": "the sources do not support the answer",
     "invalid_query": "the question holds no words",
     "filter_empty": "no chunk satisfies the filter",
+    "llm_error": "the language model failed",
+    "timeout": "there was not enough time",
+    "retrieval_error": "the search failed",
 }
 
 
@@ -259,7 +262,7 @@ def _say_answer(answer: GroundedAnswer) -> None:
         say(f"   confidence {answer.confidence:.2f} ({answer.confidence_kind})", style="dim")
     else:
         mode = str(answer.failure_mode)
-        say(f"   No answer ({mode}): {_WHY_NO_ANSWER.get(mode, 'see docs/answers.md')}")
+        say(f"   No answer ({mode}): {WHY_NO_ANSWER[mode]}")
         say(f"   confidence {answer.confidence:.2f}, threshold {answer.threshold:.2f}", style="dim")
         if answer.near_misses:
             say("   closest:", style="dim")

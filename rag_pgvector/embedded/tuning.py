@@ -66,9 +66,9 @@ def usable_memory(total: int | None = None, root: Path = Path("/")) -> int:
     except OSError:
         return lowest
     for line in lines:
-        _, _, rest = line.partition(":")
+        number, _, rest = line.partition(":")
         controllers, _, group = rest.partition(":")
-        if not controllers:
+        if number == "0" and not controllers:
             top, name = root / "sys/fs/cgroup", "memory.max"
         elif "memory" in controllers.split(","):
             top, name = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -51,6 +53,20 @@ def refused(code: int, *arguments: str, **environment: str) -> str:
     return line
 
 
+def on_a_terminal(*arguments: str) -> tuple[str, str]:
+    """The stdout of a command whose stderr is a terminal, and what that shows."""
+    here, there = pty.openpty()
+    with open(there, "wb", buffering=0) as terminal:
+        process = subprocess.Popen([PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=terminal, encoding="utf-8")
+    shown = b""
+    with open(here, "rb", buffering=0) as screen, contextlib.suppress(OSError):  # EIO: its other end is closed
+        while piece := screen.read(65536):
+            shown += piece
+    printed, _ = process.communicate(timeout=240)
+    assert process.returncode == 0
+    return printed, shown.decode()
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
     folder = tmp_path / "files"
@@ -71,19 +87,17 @@ def test_files_to_a_cited_answer(database_url: str, files: Path) -> None:
     again = done("ingest", str(files), *at)
     assert re.fullmatch(rf"2 documents with {first['chunks']} chunks .*{first['chunks']} unchanged.*\n", again)
 
-    found = json.loads(done("search", "what are kites made of?", *at, "-k", "2", "--json"))
-    assert list(found) == ["results", "plan"]
-    assert len(found["results"]) == 2
-    best = found["results"][0]
-    assert list(best) == ["id", "document_id", "source", "page_or_row", "score", "content", "metadata"]
-    assert best["source"] == "files/kites.md"
-    assert "bamboo" in best["content"]
-    assert best["score"] > found["results"][1]["score"]
-    assert (found["plan"]["kind"], found["plan"]["ef_search"]) == ("exact", None)
-    wet = json.loads(done("search", "rainfall", *at, "--filter", '{"rainfall_mm": {"$gt": 2700}}', "--json"))
+    wet = json.loads(done("search", "rain", *at, "-k", "3", "--filter", '{"rainfall_mm": {"$gt": 2700}}', "--json"))
+    assert list(wet) == ["results", "plan"]
     assert sorted(hit["page_or_row"] for hit in wet["results"]) == [2, 3]
+    best, second = wet["results"]
+    assert list(best) == ["id", "document_id", "source", "page_or_row", "score", "content", "metadata"]
+    assert (best["source"], best["document_id"]) == ("files/rain.csv", "files/rain.csv")
+    assert best["metadata"]["town"] == "Miri"
+    assert best["score"] >= second["score"]
+    assert (wet["plan"]["kind"], wet["plan"]["ef_search"]) == ("exact", None)
     shown = done("search", "what are kites made of?", *at, "-k", "1")
-    assert shown.startswith(f"1. {best['score']:.3f}  files/kites.md\n   | ")
+    assert re.match(r"1\. 0\.\d{3}  files/kites\.md\n   \| .*bamboo", shown, re.DOTALL)
     assert shown.splitlines()[-1].startswith("exact search: ")
 
     response = json.loads(done("ask", "What is the frame of the wau bulan made of?", *at, "--json", "--threshold", "0"))
@@ -96,17 +110,16 @@ def test_files_to_a_cited_answer(database_url: str, files: Path) -> None:
     assert NOTES[citation["char_start"] : citation["char_end"]] == citation["snippet"]
     assert response["latency_ms"] > 0
     assert re.fullmatch(r"rag-pgvector/\S+ sentence-transformers/all-MiniLM-L6-v2", response["model_version"])
-    abstained = done("ask", "Who won the 1954 football world cup?", *at, "--threshold", "1")
-    assert abstained.startswith("   No answer (")
-    assert "threshold 1.00" in abstained
 
 
 def test_a_file_that_cannot_be_read_is_named_and_left_out(database_url: str, files: Path) -> None:
     (files / "empty.csv").touch()
     (files / "broken\nname.md").write_bytes(b"\x00\x01\x02")
     at = ("--collection", "docs", "--url", database_url)
+    with Database(database_url) as db:  # an existing collection is used as it is configured
+        db.collection("docs", config=CollectionConfig(dimensions=384, storage="halfvec", distance="l2"))
     result = cli("ingest", str(files), *at, "--json")
-    assert result.returncode == 0
+    assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert report["documents"] == 2
     assert sorted(failure["source"] for failure in report["failed"]) == ["files/broken\nname.md", "files/empty.csv"]
@@ -119,13 +132,6 @@ def test_a_file_that_cannot_be_read_is_named_and_left_out(database_url: str, fil
     assert (nothing.returncode, nothing.stdout) == (1, "")
     assert len(nothing.stderr.splitlines()) == 2
     assert "nothing could be ingested into 'docs'" in nothing.stderr
-
-
-def test_ingest_opens_a_collection_as_it_is_configured(database_url: str, files: Path) -> None:
-    with Database(database_url) as db:
-        db.collection("docs", config=CollectionConfig(dimensions=384, storage="halfvec", distance="l2"))
-        done("ingest", str(files / "kites.md"), "-c", "docs", "--url", database_url)
-        assert db.collection("docs").count() > 0
 
 
 def test_the_demo_and_its_second_run(database_url: str) -> None:
@@ -141,7 +147,8 @@ def test_the_demo_and_its_second_run(database_url: str) -> None:
     assert absent["failure_mode"] is not None
     assert len(first["next"]) == 3
 
-    second = done("demo", "--url", database_url)
+    second, beside = on_a_terminal("demo", "--url", database_url)
+    assert f"{first['ingest']['chunks']}/{first['ingest']['chunks']}" in beside  # the progress bar
     assert f"{first['ingest']['chunks']} unchanged" in second
     assert "[malaysia_cpi.csv, row 13]" in second
     assert "No answer (" in second
@@ -353,7 +360,7 @@ def test_doctor_finds_what_is_wrong(database_url: str) -> None:
         # What an interrupted CREATE INDEX CONCURRENTLY leaves behind.
         conn.execute(
             "UPDATE pg_index SET indisvalid = false WHERE indexrelid = to_regclass(%s)",
-            ('''rag."chunks_bad 'index'_hnsw"''',),
+            ('''rag."hnsw_bad 'index'"''',),
         )
         conn.execute("DROP TABLE rag.chunks_gone")
         errors = {("error", "index", "bad 'index'"), ("error", "table", "gone")}

@@ -35,7 +35,7 @@ def parent() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="rag_pgvector_embedded_"))
     folder.chmod(0o755)
     yield folder
-    for home in [folder, *(path.parent for path in folder.rglob("running"))]:
+    for home in {path.parent for path in folder.rglob("running") if path.stat().st_uid == os.geteuid()}:
         embedded.stop(home)
     shutil.rmtree(folder)
 
@@ -90,10 +90,10 @@ def test_pgvector_is_there_and_durability_is_on(server: embedded.Server) -> None
 
 def test_the_socket_is_an_alternative(server: embedded.Server) -> None:
     assert server.socket_dir is not None
-    options = {"host": str(server.socket_dir), "port": server.port, "user": "postgres", "dbname": "rag"}
-    psycopg.connect(**options, password=password_of(server)).close()
+    address = f"host={server.socket_dir} port={server.port} user=postgres dbname=rag"
+    psycopg.connect(address, password=password_of(server)).close()
     with pytest.raises(psycopg.OperationalError, match="password"):
-        psycopg.connect(**options, password="wrong")
+        psycopg.connect(address, password="wrong")
 
 
 def test_a_wrong_or_missing_password_is_refused(server: embedded.Server) -> None:
@@ -284,7 +284,8 @@ def test_a_home_that_is_a_file_is_one_clear_error(parent: Path) -> None:
 
 
 def test_data_of_another_version_are_left_alone(parent: Path) -> None:
-    embedded.stop(parent) if embedded.start(parent) else None
+    embedded.start(parent)
+    embedded.stop(parent)
     version = parent / "server" / "data" / "PG_VERSION"
     version.write_text("17\n")
     with pytest.raises(ServerError, match="PostgreSQL 17"):

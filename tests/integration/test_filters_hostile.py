@@ -337,7 +337,8 @@ def test_long_lists_and_many_conditions(conn: Connection) -> None:
         assert ask(conn, {"v": {"$nin": long}}, rows) == [False, True, True, True]
         assert ask(conn, {"v": {"$in": [*map(str, long), None]}}, rows) == [False, False, True, True]
         assert ask(conn, {"v": {"$any": long}}, [{"v": [1, "x"]}, *rows]) == [True, False, False, False, False]
-        assert ask(conn, {"v": {"$all": long}}, [{"v": long}, {"v": long[1:]}]) == [True, False]
+        assert ask(conn, {"v": {"$all": long}}, [{"v": [1, 2]}, *rows]) == [False] * 5
+        assert ask(conn, {"v": {"$all": long[:500]}}, [{"v": long[:500]}, {"v": long[1:500]}]) == [True, False]
         assert ask(conn, {"$or": [{"v": i} for i in long[::7]]}, [*rows, {"v": 7}]) == [False] * 4 + [True]
         assert ask(conn, {"$and": [{"v": {"$ne": i}} for i in long[::7]]}, [*rows, {"v": 7}]) == [True] * 4 + [False]
     conn.execute("RESET statement_timeout")

@@ -33,14 +33,13 @@ def _matches(metadata: Mapping[str, Any], condition: Mapping[str, Any] | None) -
         else:
             for operator, operand in wanted.items():
                 value = metadata.get(name)
-                held = {
-                    "$in": lambda value=value, operand=operand: value in operand,
-                    "$eq": lambda value=value, operand=operand: value == operand,
-                    "$like": lambda value=value, operand=operand: fnmatch.fnmatchcase(
-                        str(value), operand.replace("%", "*")
-                    ),
-                    "$ilike": lambda value=value, operand=operand: str(value).casefold() == operand.casefold(),
-                }[operator]()
+                if operator == "$in":
+                    held = value in operand
+                elif operator == "$like":
+                    held = fnmatch.fnmatchcase(str(value), operand.replace("%", "*"))
+                else:
+                    assert operator == "$ilike"
+                    held = str(value).casefold() == operand.casefold()
                 if not held:
                     return False
     return True

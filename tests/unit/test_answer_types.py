@@ -76,7 +76,7 @@ def test_answers_that_cannot_be(fields: dict[str, Any]) -> None:
 def test_an_answer_is_frozen() -> None:
     given = GroundedAnswer(answer="four", citations=(citation(),), confidence=0.9)
     with pytest.raises(ValidationError):
-        given.answer = "five"
+        given.answer = "five"  # type: ignore[misc]
 
 
 def test_the_compact_view_has_four_keys() -> None:

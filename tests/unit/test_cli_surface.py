@@ -9,10 +9,13 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from rag_pgvector.answer import FailureMode
 from rag_pgvector.cli import output
+from rag_pgvector.cli.content import WHY_NO_ANSWER
 
 PROGRAM = str(Path(sys.executable).with_name("rag-pgvector"))
 NOBODY = "postgresql://somebody:s3cret@127.0.0.1:1/nothing"
@@ -185,7 +188,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
 
 def test_a_full_disk_is_one_line() -> None:
     if not Path("/dev/full").exists():
-        pytest.skip("long proof: this system has no /dev/full")
+        pytest.skip("this system has no /dev/full")
     with open("/dev/full", "w", encoding="utf-8") as full:
         result = subprocess.run(
             [PROGRAM, "db", "sql"], stdout=full, stderr=subprocess.PIPE, encoding="utf-8", timeout=60, check=False
@@ -242,3 +245,7 @@ def test_complaints_are_one_line_without_passwords(
 def test_text_of_documents_cannot_steer_the_terminal() -> None:
     assert output.printable("a\x1b]0;title\x07b\r\u202ec\n\td") == "a\ufffd]0;title\ufffdb\ufffd\ufffdc\n\td"
     assert output.printable("नमस्ते 👩‍👩‍👧") == "नमस्ते 👩‍👩‍👧"  # joiners are text
+
+
+def test_every_failure_mode_has_words() -> None:
+    assert set(WHY_NO_ANSWER) == set(get_args(FailureMode))

@@ -1,0 +1,326 @@
+"""A state machine that does anything a tenant can do, beside an oracle that knows what each should see."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from rag_pgvector import Chunk, Document, SearchOptions
+from rag_pgvector.errors import ChunkError, ConfigError, DimensionError, FilterError, RagPgvectorError, TenantError
+from rag_pgvector.evals.answers import GoldenQuestion, ask_all
+from tests.isolation.world import NAME, Logs, Who, World, embed
+
+__all__ = ["Colour", "Isolation", "prove"]
+
+TENANTS = ("acme", "ACME", "acme.1", "bolt")
+SCOPES = ("", "", "one", "two")
+IDS = ("1", "2", "3", "a b", "*", "%", "é", "'; --")
+DOCUMENTS = ("d", "table", "table-2")
+#: More than go in one INSERT, so that they are staged.
+MANY = 33
+
+WHO = st.tuples(st.sampled_from(TENANTS), st.sampled_from(SCOPES))
+ID_LISTS = st.lists(st.sampled_from(IDS), min_size=1, max_size=5)
+NUMBERS = st.integers(0, 3)
+FILTERS = st.one_of(st.none(), st.fixed_dictionaries({"n": st.one_of(NUMBERS, st.just({"$gte": 2}))}))
+OPTIONS = st.sampled_from(
+    [None, SearchOptions(exact=True), SearchOptions(exact=False), SearchOptions(exact=False, ef_search=7)]
+)
+
+
+class Colour:
+    """Calls a method of a collection, or its twin on an event loop that lasts as long as the world."""
+
+    def __init__(self, *, asynchronous: bool = False) -> None:
+        self.loop = asyncio.new_event_loop() if asynchronous else None
+
+    def call(self, target: Any, name: str, *arguments: Any, **options: Any) -> Any:
+        if self.loop is None or not hasattr(target, "a" + name):
+            return getattr(target, name)(*arguments, **options)
+        return self._await(getattr(target, "a" + name)(*arguments, **options))
+
+    def settings(self, world: World) -> tuple[str, str]:
+        if self.loop is None:
+            return world.db.run(world.settings)
+        found: tuple[str, str] = self._await(world.db.arun(world.settings))
+        return found
+
+    def _await(self, work: Coroutine[Any, Any, Any]) -> Any:
+        assert self.loop is not None
+        return self.loop.run_until_complete(work)
+
+    def close(self, world: World) -> None:
+        if self.loop is not None:
+            self._await(world.db.aclose())
+            self.loop.close()
+
+
+def _passes(chunk: Chunk, filter: dict[str, Any] | None) -> bool:
+    wanted = None if filter is None else filter["n"]
+    number = chunk.metadata["n"]
+    return bool(wanted is None or number == wanted or (isinstance(wanted, dict) and number >= wanted["$gte"]))
+
+
+class Isolation(RuleBasedStateMachine):
+    """Subclassed with a world; every rule is one operation of one tenant, checked against ``rows`` and ``documents``."""
+
+    world: World
+    colour: Colour
+    logs: Logs
+    operations = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world.clear()
+        self.rows: dict[tuple[str, str, str], Chunk] = {}
+        self.documents: dict[tuple[str, str, str], Document] = {}
+
+    # ----------------------------------------------------------------------------------------------------- the oracle
+
+    def visible(self, who: Who, filter: dict[str, Any] | None = None, document_id: str | None = None) -> list[Chunk]:
+        found = [
+            chunk
+            for (tenant, scope, _), chunk in self.rows.items()
+            if tenant == who[0] and who[1] in ("", scope) and document_id in (None, chunk.document_id)
+        ]
+        return [chunk for chunk in found if _passes(chunk, filter)]
+
+    def readable(self, who: Who, document_id: str | None = None) -> list[Document]:
+        return [
+            document
+            for (tenant, scope, id_), document in self.documents.items()
+            if tenant == who[0] and who[1] in ("", scope) and document_id in (None, id_)
+        ]
+
+    def call(self, who: Who, name: str, *arguments: Any, **options: Any) -> Any:
+        """One operation as ``who``; whatever it returns or raises may hold no foreign mark."""
+        type(self).operations += 1
+        return self.shown(who, self.colour.call(self.world.bound(who), name, *arguments, **options))
+
+    def shown(self, who: Who, result: Any) -> Any:
+        assert self.world.canaries.foreign(who, result) == []
+        assert self.world.canaries.foreign(who, getattr(result, "plan", None)) == []
+        return result
+
+    def refused(self, who: Who, error: type[RagPgvectorError], attempt: Callable[[], Any]) -> None:
+        try:
+            attempt()
+        except error as raised:
+            assert self.world.canaries.foreign(who, raised) == []
+        else:
+            raise AssertionError(f"no {error.__name__}")
+
+    @invariant()
+    def nothing_is_left_behind(self) -> None:
+        assert self.colour.settings(self.world) == ("", "")
+        assert self.logs.marked == []
+
+    # -------------------------------------------------------------------------------------------------------- writing
+
+    @rule(who=WHO, ids=ID_LISTS, number=NUMBERS, own=st.booleans())
+    def add(self, who: Who, ids: list[str], number: int, own: bool) -> None:
+        chunks = [self.world.canaries.chunk(who, id_, number) for id_ in ids]
+        given = [replace(chunk, embedding=None) for chunk in chunks] if own else chunks
+        assert self.call(who, "add", given) == ids
+        self.rows |= {(*who, str(chunk.id)): chunk for chunk in chunks}
+
+    @rule(who=WHO, ids=ID_LISTS, number=NUMBERS, many=st.booleans())
+    def upsert(self, who: Who, ids: list[str], number: int, many: bool) -> None:
+        ids = [*ids, *map(str, range(100, 100 + MANY))] if many else ids
+        chunks = {id_: self.world.canaries.chunk(who, id_, number) for id_ in ids}
+        there = sum((*who, id_) in self.rows for id_ in chunks)
+        counts = self.call(who, "upsert", chunks.values())
+        assert (counts.added, counts.updated) == (len(chunks) - there, there)
+        self.rows |= {(*who, id_): chunk for id_, chunk in chunks.items()}
+
+    @rule(who=WHO, ids=st.none() | ID_LISTS, filter=FILTERS)
+    def delete(self, who: Who, ids: list[str] | None, filter: dict[str, Any] | None) -> None:
+        if ids is None and filter is None:
+            return
+        gone = {
+            key
+            for key, chunk in self.rows.items()
+            if key[0] == who[0] and who[1] in ("", key[1]) and (ids is None or key[2] in ids) and _passes(chunk, filter)
+        }
+        assert self.call(who, "delete", ids, filter=filter) == len(gone)
+        self.rows = {key: chunk for key, chunk in self.rows.items() if key not in gone}
+
+    @rule(who=WHO, id_=st.sampled_from(DOCUMENTS), ids=ID_LISTS, number=NUMBERS)
+    def put_document(self, who: Who, id_: str, ids: list[str], number: int) -> None:
+        document = self.world.canaries.document(who, id_)
+        fields = {"document_id": id_, "source": document.source}
+        chunks = {chunk: self.world.canaries.chunk(who, chunk, number, **fields) for chunk in ids}
+        self.call(who, "put_document", document, chunks.values())
+        kept = {k: c for k, c in self.rows.items() if k[:2] != who or c.document_id != id_}
+        self.rows = kept | {(*who, chunk): value for chunk, value in chunks.items()}
+        self.documents[(*who, id_)] = document
+
+    @rule(who=WHO, id_=st.sampled_from(DOCUMENTS))
+    def delete_document(self, who: Who, id_: str) -> None:
+        gone = {k for k, c in self.rows.items() if k[0] == who[0] and who[1] in ("", k[1]) and c.document_id == id_}
+        assert self.call(who, "delete_document", id_) == len(gone)
+        self.rows = {key: chunk for key, chunk in self.rows.items() if key not in gone}
+        self.documents = {
+            k: d for k, d in self.documents.items() if not (k[0] == who[0] and who[1] in ("", k[1]) and k[2] == id_)
+        }
+
+    # -------------------------------------------------------------------------------------------------------- reading
+
+    @rule(who=WHO, ids=ID_LISTS, embeddings=st.booleans())
+    def get(self, who: Who, ids: list[str], embeddings: bool) -> None:
+        found = self.call(who, "get", ids, embeddings=embeddings)
+        expected = [chunk for id_ in ids for chunk in self.visible(who) if chunk.id == id_]
+        self.same(found, expected)
+        assert [chunk.id for chunk in found] == [chunk.id for chunk in expected]
+
+    @rule(who=WHO, filter=FILTERS)
+    def count(self, who: Who, filter: dict[str, Any] | None) -> None:
+        assert self.call(who, "count", filter) == len(self.visible(who, filter))
+
+    @rule(
+        who=WHO,
+        filter=FILTERS,
+        document_id=st.none() | st.sampled_from(DOCUMENTS),
+        limit=st.sampled_from([0, 3, 1000]),
+        offset=st.integers(0, 3),
+    )
+    def list(
+        self, who: Who, filter: dict[str, Any] | None, document_id: str | None, limit: int, offset: int
+    ) -> None:
+        found = self.call(who, "list", limit=limit, offset=offset, filter=filter, document_id=document_id)
+        visible = self.visible(who, filter, document_id)
+        assert [c.id for c in found] == sorted(str(c.id) for c in visible)[offset : offset + limit]
+        self.among(found, visible)
+
+    @rule(who=WHO, k=st.sampled_from([1, 4, 200]), filter=FILTERS, options=OPTIONS, words=st.booleans())
+    def search(
+        self, who: Who, k: int, filter: dict[str, Any] | None, options: SearchOptions | None, words: bool
+    ) -> None:
+        question = "What is the yearly fee of 1?"
+        asked: dict[str, Any] = {"query": question} if words else {"vector": embed([question])[0]}
+        found = self.call(who, "search", k=k, filter=filter, options=options, **asked)
+        visible = self.visible(who, filter)
+        assert len(found) == min(k, len(visible))
+        self.among([hit.chunk for hit in found], visible)
+        if found.plan.kind == "exact":
+            nearest = sorted(_distance(question, chunk) for chunk in visible)[:k]
+            assert np.allclose([hit.distance for hit in found], nearest, atol=1e-5)
+
+    @rule(who=WHO, id_=st.sampled_from(DOCUMENTS))
+    def read_documents(self, who: Who, id_: str) -> None:
+        documents = sorted(each.source for each in self.call(who, "documents"))
+        assert documents == sorted(each.source for each in self.readable(who))
+        tables = sorted(each.source for each in self.call(who, "tables"))
+        assert tables == sorted(each.source for each in self.readable(who) if each.profile is not None)
+        readable = self.readable(who, id_)
+        one = self.call(who, "document", id_)
+        assert one in readable if readable else one is None
+        texts = self.call(who, "texts", [id_, "not there"])
+        assert texts.keys() == ({id_} if readable else set())
+        assert all(text in [each.text for each in readable] for text in texts.values())
+
+    @rule(who=WHO, id_=st.sampled_from(DOCUMENTS))
+    def embedded_hashes(self, who: Who, id_: str) -> None:
+        found = self.call(who, "embedded_hashes", id_)
+        expected = {k[2]: c.content for k, c in self.rows.items() if k[:2] == who and c.document_id == id_}
+        assert found.keys() == expected.keys()
+        assert self.call(who, "embedding_hash", "text") not in found.values()
+
+    @rule(who=WHO, id_=st.sampled_from(IDS), filter=FILTERS)
+    def ask(self, who: Who, id_: str, filter: dict[str, Any] | None) -> None:
+        question = f"What is the yearly fee of {id_}?"
+        given = self.call(who, "ask", question, filter=filter, threshold=0.0)
+        visible = self.visible(who, filter)
+        assert {each.source for each in given.citations} <= {chunk.source for chunk in visible}
+        golden = GoldenQuestion("q", question, True, "1", (), None, None, "text")
+        self.shown(who, ask_all(self.world.bound(who), [golden]))
+
+    @rule(who=WHO)
+    def embed(self, who: Who) -> None:
+        assert self.call(who, "embed_documents", ["a"]).shape == (1, len(self.call(who, "embed_query", "a")))
+
+    # -------------------------------------------------------------------------------------- psql, DDL, opening, mistakes
+
+    @rule(who=WHO, k=st.sampled_from([1, 200]), filter=FILTERS)
+    def sql_search(self, who: Who, k: int, filter: dict[str, Any] | None) -> None:
+        type(self).operations += 1
+        query = "SELECT id, content, metadata FROM rag.search_chunks(%s, %s::vector, %s, %s::jsonb)"
+        params = [NAME, str(embed(["?"])[0]), k, json.dumps(filter or {})]
+        found = self.shown(who, self.world.app(query, params, who=who))
+        assert len(found) == min(k, len(self.visible(who, filter)))
+
+    @rule(who=WHO, id_=st.sampled_from(IDS), number=NUMBERS)
+    def sql_upsert(self, who: Who, id_: str, number: int) -> None:
+        type(self).operations += 1
+        chunk = replace(self.world.canaries.chunk(who, id_, number), document_id=None)
+        query = "SELECT rag.upsert_chunk(%s, %s, %s, %s::jsonb, %s::vector, NULL, %s)"
+        params = [NAME, id_, chunk.content, json.dumps(chunk.metadata), str(chunk.embedding), chunk.source]
+        self.shown(who, self.world.app(query, params, who=who))
+        self.rows[(*who, id_)] = chunk
+
+    @rule(who=WHO)
+    def build_index(self, who: Who) -> None:
+        assert self.call(who, "build_index").state == "valid"
+
+    @rule(who=WHO)
+    def reopen(self, who: Who) -> None:
+        assert self.colour.call(self.world.db, "collections") == [NAME]
+        self.world.collection = self.colour.call(self.world.db, "collection", NAME, embedder=embed)
+
+    @rule(who=WHO, tenant=st.sampled_from([None, "", " ", "acme ", "acme\0", "*", ["acme"], 1]))
+    def no_such_tenant(self, who: Who, tenant: Any) -> None:
+        self.refused(who, TenantError, lambda: self.world.collection.for_tenant(tenant))
+        self.refused(who, TenantError, lambda: self.colour.call(self.world.collection, "count"))
+
+    @rule(who=WHO, id_=st.sampled_from(IDS))
+    def mistakes(self, who: Who, id_: str) -> None:
+        chunk = self.world.canaries.chunk(who, id_)
+        for error, attempt in (
+            (DimensionError, lambda: self.call(who, "add", [replace(chunk, embedding=[1.0])])),
+            (ChunkError, lambda: self.call(who, "upsert", [replace(chunk, content="\0")])),
+            (FilterError, lambda: self.call(who, "count", {"n": {"$near": 1}})),
+            (ConfigError, lambda: self.call(who, "delete")),
+            (TenantError, lambda: self.call(who, "drop")),
+        ):
+            self.refused(who, error, attempt)
+
+    # ------------------------------------------------------------------------------------------------------ comparing
+
+    def same(self, found: Sequence[Chunk], expected: Sequence[Chunk]) -> None:
+        assert sorted(chunk.content for chunk in found) == sorted(chunk.content for chunk in expected)
+        self.among(found, expected)
+
+    def among(self, found: Sequence[Chunk], visible: Sequence[Chunk]) -> None:
+        by_content = {chunk.content: chunk for chunk in visible}
+        for chunk in found:
+            assert chunk == by_content[chunk.content]
+
+
+def _distance(question: str, chunk: Chunk) -> float:
+    one, other = np.asarray(embed([question])[0]), np.asarray(embed([chunk.content])[0])
+    return float(1 - one @ other / np.linalg.norm(one) / np.linalg.norm(other))
+
+
+def prove(world: World, colour: Colour, logs: Logs, *, operations: int) -> int:
+    """Run the machine until it has done so many operations; returns how many it did."""
+    machine: Any = type("Proof", (Isolation,), {"world": world, "colour": colour, "logs": logs, "operations": 0})
+    steps = min(50, operations)
+    options = settings(
+        max_examples=max(1, operations // steps // 4),
+        stateful_step_count=steps,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        print_blob=False,
+    )
+    while machine.operations < operations:
+        run_state_machine_as_test(machine, settings=options)
+    return int(machine.operations)

@@ -1,0 +1,134 @@
+"""The defences, each taken away alone: what scripts/prove_isolation.py runs the suite against.
+
+A patch goes in before the collection is made, statements of the superuser after it was opened; both undo exactly one
+thing. ``test`` is a test that must then go red.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from psycopg import sql
+
+from rag_pgvector import documents, fence, open, read, search
+from rag_pgvector.table import Table
+
+__all__ = ["MUTANTS", "Mutant"]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One defence less."""
+
+    removed: str
+    test: str
+    patch: Callable[[pytest.MonkeyPatch], None] | None = None
+    ddl: tuple[str, ...] = ()
+
+
+def _where(patch: pytest.MonkeyPatch) -> None:
+    for module in (read, search):
+        patch.setattr(module, "owned", lambda table: ([], []))
+    patch.setattr(search, "table_state", _state_of_everything)
+
+
+def _state_of_everything(table: Table) -> Any:
+    yield from ()
+    return search.TableState(0, False)
+
+
+def _documents_where(patch: pytest.MonkeyPatch) -> None:
+    def everybody(table: Table, *more: str) -> tuple[sql.Composed, list[Any]]:
+        return sql.SQL(" AND ").join(map(sql.SQL, ("collection_id = %s", *more))), [table.collection_id]
+
+    patch.setattr(documents, "_of_collection", everybody)
+
+
+def _session_setting(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(
+        fence, "_BIND", sql.SQL("SELECT set_config('rag.tenant_id', %s, false), set_config('rag.scope', %s, false)")
+    )
+
+
+def _role_check(patch: pytest.MonkeyPatch) -> None:
+    def anybody(table: Table) -> Any:
+        yield from ()
+
+    patch.setattr(open, "require_fenced_role", anybody)
+
+
+def _key_on_id(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Table, "key", property(lambda table: sql.SQL("{}").format(sql.Identifier("id"))))
+
+
+def _no_tenant_needed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Table, "require_tenant", lambda table: None)
+
+
+MUTANTS: dict[str, Mutant] = {
+    "tenant-policy": Mutant(
+        "the policy 'tenant' of the chunks",
+        "test_the_policy_alone_keeps_chunks_apart",
+        ddl=("DROP POLICY tenant ON {table}",),
+    ),
+    "force": Mutant(
+        "FORCE ROW LEVEL SECURITY",
+        "test_the_owner_of_the_table_is_fenced_too",
+        ddl=("ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY",),
+    ),
+    "where": Mutant("the tenant in the WHERE of chunks", "test_the_where_alone_keeps_chunks_apart", patch=_where),
+    "documents-where": Mutant(
+        "the tenant in the WHERE of documents", "test_the_where_alone_keeps_documents_apart", patch=_documents_where
+    ),
+    "local-setting": Mutant(
+        "set_config(..., local)", "test_nothing_stays_on_a_pooled_connection", patch=_session_setting
+    ),
+    "role-check": Mutant("the check of the role at opening", "test_a_role_that_escapes_is_refused", patch=_role_check),
+    "composite-key": Mutant(
+        "tenant and scope in the primary key", "test_the_same_id_belongs_to_each_tenant_alone", patch=_key_on_id
+    ),
+    "enable": Mutant(
+        "ENABLE ROW LEVEL SECURITY",
+        "test_the_policy_alone_keeps_chunks_apart",
+        ddl=("ALTER TABLE {table} DISABLE ROW LEVEL SECURITY",),
+    ),
+    "scope-policy": Mutant(
+        "the policy 'scope' of the chunks",
+        "test_the_policy_alone_keeps_scopes_apart",
+        ddl=("DROP POLICY scope ON {table}",),
+    ),
+    "restrictive": Mutant(
+        "RESTRICTIVE of the policy 'tenant'",
+        "test_a_permissive_policy_added_later_widens_nothing",
+        ddl=(
+            "DROP POLICY tenant ON {table}",
+            "DROP POLICY base ON {table}",
+            "CREATE POLICY tenant ON {table} USING (tenant_id = nullif(current_setting('rag.tenant_id', true), ''))",
+        ),
+    ),
+    "with-check": Mutant(
+        "WITH CHECK of the policy 'tenant'",
+        "test_nothing_is_written_under_another_name",
+        ddl=(
+            "DROP POLICY tenant ON {table}",
+            "CREATE POLICY tenant ON {table} AS RESTRICTIVE "
+            "USING (tenant_id = nullif(current_setting('rag.tenant_id', true), '')) WITH CHECK (true)",
+        ),
+    ),
+    "documents-policy": Mutant(
+        "the policy 'tenant' of rag.documents",
+        "test_the_policy_alone_keeps_documents_apart",
+        ddl=("DROP POLICY tenant ON rag.documents",),
+    ),
+    "require-tenant": Mutant(
+        "TenantError where none is named", "test_without_a_tenant_everything_is_refused", patch=_no_tenant_needed
+    ),
+    "grants": Mutant(
+        "no TRUNCATE for the application",
+        "test_the_application_has_no_right_that_policies_do_not_hold",
+        ddl=("GRANT TRUNCATE ON {table} TO rag_app",),
+    ),
+}
