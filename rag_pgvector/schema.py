@@ -171,7 +171,11 @@ def bind_embedder(table: Table, name: str, fingerprint: Sequence[float]) -> Plan
 
 
 def create_table_sql(table: Table) -> list[sql.Composed]:
-    """The statements that make a collection's table."""
+    """The statements that make a collection's table.
+
+    The TOAST target keeps vectors of up to about 800 dimensions in their rows, where an exact search reads them in half
+    the time; Postgres's own 2 kB would move every one of 384 dimensions out.
+    """
     if table.multi:  # as table.check_tenant; '' is what an unset setting reads as, and must own nothing
         owner = sql.SQL(
             "tenant_id text NOT NULL CHECK (tenant_id ~ '^[A-Za-z0-9][A-Za-z0-9_.-]{{0,62}}$'),\n"
@@ -201,7 +205,7 @@ def create_table_sql(table: Table) -> list[sql.Composed]:
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT {key_name} PRIMARY KEY ({key})
-)"""
+) WITH (toast_tuple_target = 4080)"""
         ).format(
             table=table.identifier,
             owner=owner,

@@ -22,6 +22,9 @@ BEGIN
         RAISE EXCEPTION 'the query vector has % dimensions, collection "%" has %',
             vector_dims(query_vector), collection, chosen.dimensions USING ERRCODE = '22000';
     END IF;
+    IF coalesce(filter, '{}') <> '{}' THEN
+        PERFORM rag.metadata_matches('{}', filter);  -- a malformed filter is an error over no rows, too
+    END IF;
     -- k above hnsw.ef_search must not cut the result; and a filter is applied exactly, never after the index has made its choice.
     PERFORM set_config('hnsw.iterative_scan', 'strict_order', true);
     operator := CASE chosen.distance WHEN 'cosine' THEN '<=>' WHEN 'l2' THEN '<->' ELSE '<#>' END;

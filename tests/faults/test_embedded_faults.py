@@ -116,7 +116,9 @@ def test_the_postmaster_is_killed_and_a_backend_does_not_notice(home: Path) -> N
     connection.pgconn.send_query(b"DO $$ BEGIN LOOP END LOOP; END $$")
     eventually(lambda: orphan.cpu_times().user > 0.1)
     kill(first.pid)
+    eventually(lambda: not _lives(first.pid))
     assert embedded.stop(home) is False
+    assert _lives(orphan.pid)
     second = embedded.start(home)
     assert not _lives(orphan.pid)
     assert rows(second) == 1000
