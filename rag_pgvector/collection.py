@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from rag_pgvector import index, read, schema, write
 from rag_pgvector.config import CollectionConfig, SearchOptions
 from rag_pgvector.document_store import DocumentStore
-from rag_pgvector.errors import ConfigError, PermissionDeniedError
+from rag_pgvector.errors import ConfigError, PermissionDeniedError, TenantError
 from rag_pgvector.plan import Plan
 from rag_pgvector.search import TableState, dense, table_state
 from rag_pgvector.types import Chunk, IndexReport, SearchResult, WriteCounts
@@ -342,7 +342,12 @@ class Collection(DocumentStore):
         return await asyncio.to_thread(self.build_index, min_rows=min_rows)
 
     def drop(self) -> None:
-        """Remove the collection: its chunks, documents and index."""
+        """Remove the collection, of all tenants: its chunks, documents and index. Raises TenantError on a bound one."""
+        if self.tenant is not None:
+            raise TenantError(
+                f"drop() removes every tenant's rows, and this object is bound to {self.tenant!r}: to remove one "
+                "tenant, run 'rag-pgvector tenants delete'; to remove all of them, drop the unbound collection"
+            )
         self._db.run_admin(lambda: schema.drop_collection(self._table))
 
     async def adrop(self) -> None:

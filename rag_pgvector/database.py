@@ -204,14 +204,15 @@ class Database:
         while True:
             attempt += 1
             try:
-                conn = self._pools.get()
+                lease = self._pools.get()
+                conn = lease[1]
                 try:
-                    if not atomic:
+                    if not atomic and conn.autocommit:
                         return drive(conn, make_plan())
                     with conn.transaction():
                         return drive(conn, make_plan())
                 finally:
-                    self._pools.put(conn)
+                    self._pools.put(lease)
             except (psycopg.Error, PoolTimeout) as error:
                 if not _may_retry(error, attempt, atomic=atomic, retry=retry):
                     raise connect.translate(error, self.url) from error
@@ -224,14 +225,15 @@ class Database:
         while True:
             attempt += 1
             try:
-                conn = await self._pools.aget()
+                lease = await self._pools.aget()
+                conn = lease[1]
                 try:
-                    if not atomic:
+                    if not atomic and conn.autocommit:
                         return await adrive(conn, make_plan())
                     async with conn.transaction():
                         return await adrive(conn, make_plan())
                 finally:
-                    await self._pools.aput(conn)
+                    await self._pools.aput(lease)
             except (psycopg.Error, PoolTimeout) as error:
                 if not _may_retry(error, attempt, atomic=atomic, retry=retry):
                     raise connect.translate(error, self.url) from error
@@ -241,7 +243,8 @@ class Database:
     def run_admin(self, make_plan: Callable[[], Plan[T]], *, atomic: bool = True) -> T:
         """Run DDL, on a connection of its own at ``admin_url``."""
         try:
-            with psycopg.connect(self.admin_url, autocommit=True) as conn:
+            # Nothing is prepared: it may be PgBouncer's address.
+            with psycopg.connect(self.admin_url, autocommit=True, prepare_threshold=None) as conn:
                 if not atomic:
                     return drive(conn, make_plan())
                 with conn.transaction():

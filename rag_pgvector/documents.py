@@ -15,7 +15,7 @@ from rag_pgvector.table import Table
 from rag_pgvector.types import Document, WriteCounts
 from rag_pgvector.write import Record, delete, json_text, stage, store_staged
 
-__all__ = ["delete_document", "embedded_hashes", "get_document", "list_documents", "put_document", "texts"]
+__all__ = ["delete_document", "embedded_hashes", "get_document", "list_documents", "put_document", "put_text", "texts"]
 
 _PUT = sql.SQL(
     """INSERT INTO rag.documents AS d
@@ -33,6 +33,16 @@ def put_document(table: Table, document: Document, records: Sequence[Record]) ->
 
     A record without an embedding whose stored text is the same keeps the stored embedding.
     """
+    yield from put_text(table, document, chunks=len(records))
+    yield from stage(table, records)
+    condition, params = _own_chunks(table, document.id)
+    vanished = sql.SQL("{} AND NOT EXISTS (SELECT FROM pg_temp.rag_staging s WHERE s.id = c.id)").format(condition)
+    deleted = yield from delete(table, vanished, params)
+    return WriteCounts(deleted=deleted) + (yield from store_staged(table, len(records)))
+
+
+def put_text(table: Table, document: Document, *, chunks: int) -> Plan[None]:
+    """Store a document that is to have so many chunks, and none of them."""
     for name in ("id", "source", "text", "loader"):
         if "\0" in getattr(document, name):
             raise ChunkError(f"document {document.id!r}: {name} holds a NUL byte, which Postgres cannot store")
@@ -50,14 +60,9 @@ def put_document(table: Table, document: Document, records: Sequence[Record]) ->
             json_text(document.metadata, f"document {document.id!r}: metadata"),
             profile,
             document.content_hash,
-            len(records),
+            chunks,
         ),
     )
-    yield from stage(table, records)
-    condition, params = _own_chunks(table, document.id)
-    vanished = sql.SQL("{} AND NOT EXISTS (SELECT FROM pg_temp.rag_staging s WHERE s.id = c.id)").format(condition)
-    deleted = yield from delete(table, vanished, params)
-    return WriteCounts(deleted=deleted) + (yield from store_staged(table, len(records)))
 
 
 def _own_chunks(table: Table, document_id: str) -> tuple[sql.Composed, list[Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg.rows import tuple_row
 
 from rag_pgvector.plan import Batch, Execute, Plan, Row, Step
 
@@ -25,17 +26,26 @@ def drive(conn: psycopg.Connection[Any], plan: Plan[T]) -> T:
 
 def _perform(conn: psycopg.Connection[Any], step: Step) -> list[Row]:
     if isinstance(step, Execute):
-        cursor = conn.execute(step.query, step.params or None, prepare=step.prepare, binary=True)
-        # rownumber is None where there are no rows to fetch; description would build an object per column.
-        return cursor.fetchall() if cursor.rownumber is not None else []
+        return _rows(_execute(conn, step))
     if isinstance(step, Batch):
         with conn.pipeline():
-            cursors = [conn.execute(s.query, s.params or None, prepare=s.prepare, binary=True) for s in step.steps]
-        return cursors[-1].fetchall() if cursors[-1].rownumber is not None else []
-    with conn.cursor() as cursor, cursor.copy(step.query) as copy:
+            cursors = [_execute(conn, each) for each in step.steps]
+        return _rows(cursors[-1])
+    with psycopg.Cursor(conn) as cursor, cursor.copy(step.query) as copy:
         for block in step.blocks:
             copy.write(block)
     return []
+
+
+def _execute(conn: psycopg.Connection[Any], step: Execute) -> psycopg.Cursor[Row]:
+    # Not conn.execute(): a caller's pool may give out dictionaries, or cursors that bind on the client.
+    cursor = psycopg.Cursor(conn, row_factory=tuple_row)
+    return cursor.execute(step.query, step.params or None, prepare=step.prepare, binary=True)
+
+
+def _rows(cursor: psycopg.Cursor[Row]) -> list[Row]:
+    # rownumber is None where there are no rows to fetch; description would build an object per column.
+    return cursor.fetchall() if cursor.rownumber is not None else []
 
 
 async def adrive(conn: psycopg.AsyncConnection[Any], plan: Plan[T]) -> T:
@@ -50,15 +60,21 @@ async def adrive(conn: psycopg.AsyncConnection[Any], plan: Plan[T]) -> T:
 
 async def _aperform(conn: psycopg.AsyncConnection[Any], step: Step) -> list[Row]:
     if isinstance(step, Execute):
-        cursor = await conn.execute(step.query, step.params or None, prepare=step.prepare, binary=True)
-        return await cursor.fetchall() if cursor.rownumber is not None else []
+        return await _arows(await _aexecute(conn, step))
     if isinstance(step, Batch):
         async with conn.pipeline():
-            cursors = [
-                await conn.execute(s.query, s.params or None, prepare=s.prepare, binary=True) for s in step.steps
-            ]
-        return await cursors[-1].fetchall() if cursors[-1].rownumber is not None else []
-    async with conn.cursor() as cursor, cursor.copy(step.query) as copy:
+            cursors = [await _aexecute(conn, each) for each in step.steps]
+        return await _arows(cursors[-1])
+    async with psycopg.AsyncCursor(conn) as cursor, cursor.copy(step.query) as copy:
         for block in step.blocks:
             await copy.write(block)
     return []
+
+
+async def _aexecute(conn: psycopg.AsyncConnection[Any], step: Execute) -> psycopg.AsyncCursor[Row]:
+    cursor = psycopg.AsyncCursor(conn, row_factory=tuple_row)
+    return await cursor.execute(step.query, step.params or None, prepare=step.prepare, binary=True)
+
+
+async def _arows(cursor: psycopg.AsyncCursor[Row]) -> list[Row]:
+    return await cursor.fetchall() if cursor.rownumber is not None else []

@@ -5,6 +5,7 @@ RagPgvectorError
 ├── FilterError (ValueError)              a metadata filter that is malformed or of the wrong type
 ├── ChunkError (ValueError)               a chunk that cannot be stored: NUL byte, long id, metadata that is not JSON
 ├── TenantError (ValueError)              no tenant was given, or one that cannot be
+├── AccessDeniedError (PermissionError)   an API key that is not valid, or lacks a permission
 ├── VectorError (ValueError)              a vector that cannot be stored or searched for: NaN, infinity, all zeros
 │   └── DimensionError                    ... or of the wrong length
 ├── MissingDependencyError (ImportError)  an extra that is not installed; names it
@@ -25,6 +26,7 @@ RagPgvectorError
 from __future__ import annotations
 
 __all__ = [
+    "AccessDeniedError",
     "ChunkError",
     "CollectionMismatchError",
     "CollectionNotFoundError",
@@ -69,6 +71,10 @@ class TenantError(RagPgvectorError, ValueError):
 
     No tenant never means all tenants.
     """
+
+
+class AccessDeniedError(RagPgvectorError, PermissionError):
+    """An API key that is not valid, or that lacks a permission."""
 
 
 class VectorError(RagPgvectorError, ValueError):

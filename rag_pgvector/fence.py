@@ -19,7 +19,7 @@ from rag_pgvector.errors import IsolationError
 from rag_pgvector.plan import Batch, CopyIn, Execute, Plan
 from rag_pgvector.table import Table
 
-__all__ = ["APP", "OWNER", "WORKER", "fence_sql", "fenced", "require_fenced_role"]
+__all__ = ["APP", "OWNER", "WORKER", "bind", "fence_sql", "fenced", "require_fenced_role"]
 
 #: The roles, none of which is a superuser, may bypass row-level security, or (but for members) log in.
 OWNER, APP, WORKER = "rag_owner", "rag_app", "rag_worker"
@@ -38,16 +38,21 @@ def fenced(table: Table, make_plan: Callable[[], Plan[T]], *, atomic: bool) -> C
     table.require_tenant()
     if not table.multi:
         return make_plan
-    bind = Execute(_BIND, (table.tenant, table.scope))
-    return lambda: _in_transaction(bind, make_plan()) if atomic else _in_pipelines(bind, make_plan())
+    first = bind(table.tenant, table.scope)
+    return lambda: _in_transaction(first, make_plan()) if atomic else _in_pipelines(first, make_plan())
 
 
-def _in_transaction(bind: Execute, plan: Plan[T]) -> Plan[T]:
-    yield bind
+def bind(tenant: str, scope: str = "") -> Execute:
+    """The statement that names the tenant for the rest of its transaction."""
+    return Execute(_BIND, (tenant, scope))
+
+
+def _in_transaction(first: Execute, plan: Plan[T]) -> Plan[T]:
+    yield first
     return (yield from plan)
 
 
-def _in_pipelines(bind: Execute, plan: Plan[T]) -> Plan[T]:
+def _in_pipelines(first: Execute, plan: Plan[T]) -> Plan[T]:
     reply = None
     while True:
         try:
@@ -56,7 +61,7 @@ def _in_pipelines(bind: Execute, plan: Plan[T]) -> Plan[T]:
             return stop.value  # type: ignore[no-any-return]
         if isinstance(step, CopyIn):
             raise AssertionError("COPY into a multi-tenant collection runs in a transaction")
-        reply = yield Batch([bind, *(step.steps if isinstance(step, Batch) else [step])])
+        reply = yield Batch([first, *(step.steps if isinstance(step, Batch) else [step])])
 
 
 def fence_sql(relation: sql.Identifier) -> list[sql.Composed]:

@@ -7,16 +7,20 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool, ConnectionPool
+from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from rag_pgvector import schema, vectors
 
 __all__ = ["Pools"]
 
 C = TypeVar("C", psycopg.Connection[Any], psycopg.AsyncConnection[Any])
+
+#: A connection and the pool that it goes back to.
+Lease: TypeAlias = tuple[ConnectionPool[Any], psycopg.Connection[Any]]
+AsyncLease: TypeAlias = tuple[AsyncConnectionPool[Any], psycopg.AsyncConnection[Any]]
 
 #: A connection that lay idle for longer is asked whether it still lives; asking at every checkout costs 0.4 queries.
 CHECK_AFTER_SECONDS = 30.0
@@ -49,6 +53,8 @@ class Pools:
         self._lock = threading.Lock()
         self._pool: ConnectionPool[Any] | None = None
         self._async_pools: dict[asyncio.AbstractEventLoop, AsyncConnectionPool[Any]] = {}
+        self._opening: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
+        self._closers: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}
         self._given_pool: ConnectionPool[Any] | None = None
         self._given_async_pool: AsyncConnectionPool[Any] | None = None
         self._known: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -64,20 +70,21 @@ class Pools:
 
     # ------------------------------------------------------------------------------------------------ synchronous
 
-    def get(self) -> psycopg.Connection[Any]:
-        """A connection, to be given back with ``put``."""
-        if self._given_pool is not None:
-            return self._adopt(self._given_pool.getconn())
-        conn: psycopg.Connection[Any] = (self._pool or self._open()).getconn()
-        return conn
+    def get(self) -> Lease:
+        """A connection, to be given back with ``put``. Raises psycopg.Error, PoolTimeout."""
+        pool: ConnectionPool[Any] = self._given_pool or self._pool or self._open()
+        try:
+            conn: psycopg.Connection[Any] = pool.getconn()
+        except PoolTimeout:
+            self._probe(self._url())  # tells a server that went away from a pool that is busy
+            raise
+        return pool, conn if self._given_pool is None else self._adopt(conn)
 
-    def put(self, conn: psycopg.Connection[Any]) -> None:
-        if self._given_pool is not None:
-            self._given_pool.putconn(conn)
-        else:
-            conn.idle_since = time.monotonic()  # type: ignore[attr-defined]  # it is a _Connection
-            assert self._pool is not None
-            self._pool.putconn(conn)
+    def put(self, lease: Lease) -> None:
+        pool, conn = lease
+        if isinstance(conn, _Connection):
+            conn.idle_since = time.monotonic()
+        pool.putconn(conn)  # which closes it if the pool was closed meanwhile
 
     def check(self) -> None:
         """Replace the connections that died: where one broke, the others may be as dead."""
@@ -112,20 +119,25 @@ class Pools:
 
     # ----------------------------------------------------------------------------------------------- asynchronous
 
-    async def aget(self) -> psycopg.AsyncConnection[Any]:
+    async def aget(self) -> AsyncLease:
         """A connection of the running loop's pool, to be given back with ``aput``."""
-        if self._given_async_pool is not None:
-            return self._adopt(await self._given_async_pool.getconn())
-        pool = self._async_pools.get(asyncio.get_running_loop()) or await self._aopen()
-        conn: psycopg.AsyncConnection[Any] = await pool.getconn()
-        return conn
+        pool: AsyncConnectionPool[Any] | None
+        pool = self._given_async_pool or self._async_pools.get(asyncio.get_running_loop())
+        if pool is None:
+            pool = await self._aopen()
+        try:
+            conn: psycopg.AsyncConnection[Any] = await pool.getconn()
+        except PoolTimeout:
+            await asyncio.to_thread(self._probe, self._url())
+            raise
+        return pool, conn if self._given_async_pool is None else self._adopt(conn)
 
-    async def aput(self, conn: psycopg.AsyncConnection[Any]) -> None:
-        if self._given_async_pool is not None:
-            await self._given_async_pool.putconn(conn)
-        else:
-            conn.idle_since = time.monotonic()  # type: ignore[attr-defined]  # it is an _AsyncConnection
-            await self._async_pools[asyncio.get_running_loop()].putconn(conn)
+    async def aput(self, lease: AsyncLease) -> None:
+        pool, conn = lease
+        if isinstance(conn, _AsyncConnection):
+            conn.idle_since = time.monotonic()
+        # Shielded: cancelled in here, a second time perhaps, the connection would be lost to the pool.
+        await asyncio.shield(pool.putconn(conn))
 
     async def acheck(self) -> None:
         """``check`` for the running loop's pool."""
@@ -134,42 +146,48 @@ class Pools:
             await pool.check()
 
     async def _aopen(self) -> AsyncConnectionPool[Any]:
-        url = await asyncio.to_thread(self._url)
-        await asyncio.to_thread(self._probe, url)
         loop = asyncio.get_running_loop()
         self._forget_closed_loops()
-        if (other := self._async_pools.get(loop)) is not None:  # another task of this loop was quicker
-            return other
-        pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
-            url,
-            connection_class=_AsyncConnection,
-            min_size=0,
-            max_size=self._size,
-            timeout=self._timeout,
-            kwargs=self._connection_options(),
-            configure=self._aconfigure,
-            check=_acheck,
-            open=False,
-            name="rag_pgvector_async",
-        )
-        self._async_pools[loop] = pool
-        await pool.open()
-        return pool
+        async with self._opening.setdefault(loop, asyncio.Lock()):
+            if (other := self._async_pools.get(loop)) is not None:  # another task of this loop was quicker
+                return other
+            url = await asyncio.to_thread(self._url)
+            await asyncio.to_thread(self._probe, url)
+            pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
+                url,
+                connection_class=_AsyncConnection,
+                min_size=0,
+                max_size=self._size,
+                timeout=self._timeout,
+                kwargs=self._connection_options(),
+                configure=self._aconfigure,
+                check=_acheck,
+                open=False,
+                name="rag_pgvector_async",
+            )
+            await pool.open()
+            self._closers[loop] = loop.create_task(_close_when_cancelled(pool))
+            self._async_pools[loop] = pool
+            return pool
 
     async def _aconfigure(self, conn: psycopg.AsyncConnection[Any]) -> None:
         conn.loop = asyncio.get_running_loop()  # type: ignore[attr-defined]
-        self._known.add(conn)
+        with self._lock:
+            self._known.add(conn)
         if self._prepare:
             await conn.execute(schema.SESSION_DEFAULTS)
 
     def _forget_closed_loops(self) -> None:
         """Close what belonged to loops that ended under their pools: nobody can await them any more."""
-        for loop in [known for known in self._async_pools if known.is_closed()]:
-            del self._async_pools[loop]
-        for conn in list(self._known):
-            made_on = getattr(conn, "loop", None)
-            if made_on is not None and made_on.is_closed():
-                conn.pgconn.finish()
+        with self._lock:  # other threads' loops open theirs at the same moment
+            for loop in [known for known in self._opening if known.is_closed()]:
+                del self._opening[loop]
+                self._async_pools.pop(loop, None)
+                self._closers.pop(loop, None)
+            for conn in list(self._known):
+                made_on = getattr(conn, "loop", None)
+                if made_on is not None and made_on.is_closed():
+                    conn.pgconn.finish()
 
     # ----------------------------------------------------------------------------------------------------- common
 
@@ -185,7 +203,8 @@ class Pools:
         """Connections made before this package was imported do not know its types yet."""
         if conn not in self._known:
             vectors.register(conn)
-            self._known.add(conn)
+            with self._lock:
+                self._known.add(conn)
         return conn
 
     def close(self) -> None:
@@ -198,10 +217,21 @@ class Pools:
 
     async def aclose(self) -> None:
         """Close what was opened here, the running loop's pool included."""
-        pool = self._async_pools.pop(asyncio.get_running_loop(), None)
-        if pool is not None:
-            await pool.close()
+        loop = asyncio.get_running_loop()
+        if self._async_pools.pop(loop, None) is not None:
+            closer = self._closers.pop(loop)
+            closer.cancel()
+            await asyncio.wait([closer])
         await asyncio.to_thread(self.close)
+
+
+async def _close_when_cancelled(pool: AsyncConnectionPool[Any]) -> None:
+    """Close a pool when its loop ends: ``asyncio.run`` cancels all tasks and waits for them, but a worker of the pool that
+    is just connecting swallows that, and nobody would tell it to stop (psycopg_pool 3.3)."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await pool.close()
 
 
 def _check(conn: psycopg.Connection[Any]) -> None:

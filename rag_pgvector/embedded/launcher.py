@@ -107,16 +107,14 @@ def stop(home: Path | None = None) -> bool:
             return False
         with place.locked():
             postmaster = find_postmaster(place.data)
-            if postmaster is None:
-                running = place.try_lock_running()
-                if running is not None:
-                    os.close(running)
-                    return False
-                postmaster = find_unnamed_postmaster(place.data)
-            if postmaster is None:
+            if postmaster is not None:
+                terminate(postmaster)
+                return True
+            running = place.try_lock_running()
+            if running is not None:
+                os.close(running)
                 return False
-            terminate(postmaster)
-            return True
+            return _end_the_rest(place)
 
 
 @contextlib.contextmanager
@@ -184,14 +182,8 @@ def _launch(place: Home) -> Server:
 def _claim(place: Home) -> int:
     """The lock that the new server will hold, once nothing of an earlier one lives."""
     running = place.try_lock_running()
-    if running is None and (postmaster := find_unnamed_postmaster(place.data)) is not None:
-        terminate(postmaster)
-    deadline = time.monotonic() + _ORPHAN_SECONDS
-    while running is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-        running = place.try_lock_running()
     if running is None:
-        end_orphans(place.data)
+        _end_the_rest(place)
         running = place.try_lock_running()
     if running is None:
         raise ServerError(
@@ -199,6 +191,20 @@ def _claim(place: Home) -> int:
             "stop it there, or set RAG_PGVECTOR_HOME to another folder"
         )
     return running
+
+
+def _end_the_rest(place: Home) -> bool:
+    """End a server whose ``postmaster.pid`` is lost, or what a killed one has left; False if nothing is found."""
+    postmaster = find_unnamed_postmaster(place.data)
+    if postmaster is not None:
+        terminate(postmaster)
+    deadline = time.monotonic() + _ORPHAN_SECONDS
+    while time.monotonic() < deadline:
+        if (running := place.try_lock_running()) is not None:
+            os.close(running)
+            return postmaster is not None
+        time.sleep(0.01)
+    return end_orphans(place.data) or postmaster is not None
 
 
 def _forget_the_dead(place: Home) -> None:
@@ -238,13 +244,15 @@ def _wait(place: Home, postmaster: psutil.Process) -> PidFile | None:
     Raises ServerError where waiting does not help.
     """
     deadline = time.monotonic() + _READY_SECONDS
+    pause = 0.005
     while not is_gone(postmaster):
         record = read_pid_file(place.data)
         if record is not None and record.pid == postmaster.pid and record.is_ready and _lets_in(place, record.port):
             return record
         if time.monotonic() > deadline:
             raise ServerError(f"the embedded server (pid {postmaster.pid}) is not ready after an hour: see {place.log}")
-        time.sleep(0.01)
+        time.sleep(pause)
+        pause = min(1.2 * pause, 0.2)  # each try that is let down during a crash recovery is a line in the log
     return None
 
 

@@ -162,16 +162,17 @@ def terminate(postmaster: psutil.Process) -> None:
     raise ServerError(f"the postmaster (pid {postmaster.pid}) does not end")
 
 
-def end_orphans(data: Path) -> None:
+def end_orphans(data: Path) -> bool:
     """End what a killed postmaster has left: processes that hold its shared memory, so that no new one can start.
 
     They notice its death by themselves, unless they are deep in a computation. To be called only when no postmaster
-    runs any more.
+    runs any more. False if there are none.
     """
+    found = list(_relatives(data))
     for sign in (signal.SIGQUIT, signal.SIGKILL):
-        found = list(_relatives(data))
         for process in found:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(sign)
         if all(is_gone(process, 5.0) for process in found):
-            return
+            break
+    return bool(found)

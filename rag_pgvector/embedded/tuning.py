@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -42,6 +43,9 @@ def server_settings(memory: int, free_disk: int, free_shm: int | None) -> dict[s
         "log_checkpoints": "off",
         "log_error_verbosity": "terse",
     }
+    if sys.platform == "linux":
+        # After a crash, before recovery: one system call in place of one for each file, 5 s less on a busy disk.
+        settings["recovery_init_sync_method"] = "syncfs"
     if free_shm is not None and free_shm < maintenance + 64 * _MB:
         # A parallel index build takes all of maintenance_work_mem there, and containers have 64 MB. System V memory,
         # of which Postgres needs a little anyway, has no such limit on Linux.

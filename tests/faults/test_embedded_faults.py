@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -109,20 +110,21 @@ def test_the_postmaster_is_killed(home: Path) -> None:
             connection.execute("SELECT 1")
 
 
-def test_the_postmaster_is_killed_and_a_backend_does_not_notice(home: Path) -> None:
+@pytest.mark.parametrize("verb", [embedded.start, embedded.stop])
+def test_the_postmaster_is_killed_and_a_backend_does_not_notice(
+    home: Path, verb: Callable[[Path], embedded.Server | bool]
+) -> None:
     first = embedded.start(home)
-    connection = psycopg.connect(first.url, autocommit=True)
-    orphan = psutil.Process(connection.info.backend_pid)
-    connection.pgconn.send_query(b"DO $$ BEGIN LOOP END LOOP; END $$")
-    eventually(lambda: orphan.cpu_times().user > 0.1)
-    kill(first.pid)
-    eventually(lambda: not _lives(first.pid))
-    assert embedded.stop(home) is False
-    assert _lives(orphan.pid)
-    second = embedded.start(home)
-    assert not _lives(orphan.pid)
-    assert rows(second) == 1000
-    connection.close()
+    with contextlib.closing(psycopg.connect(first.url, autocommit=True)) as connection:
+        orphan = psutil.Process(connection.info.backend_pid)
+        connection.pgconn.send_query(b"DO $$ BEGIN LOOP END LOOP; END $$")
+        eventually(lambda: orphan.cpu_times().user > 0.1)
+        kill(first.pid)
+        eventually(lambda: not _lives(first.pid))
+        assert _lives(orphan.pid)
+        assert verb(home)
+        assert not _lives(orphan.pid)
+        assert rows(embedded.start(home)) == 1000
 
 
 def test_a_backend_is_killed(home: Path) -> None:

@@ -7,8 +7,10 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -181,13 +183,15 @@ def test_bad_inputs_are_one_line(database_url: str, files: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """RAG_PGVECTOR_HOME of a server that the tests below start; the server's account can reach it."""
-    folder = Path("/tmp") / f"rag_pgvector_cli_{uuid.uuid4().hex[:8]}"
-    folder.mkdir(mode=0o755)
-    yield str(folder)
-    subprocess.run([PROGRAM, "server", "stop"], env=os.environ | {"RAG_PGVECTOR_HOME": str(folder)}, check=True)
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
+def home() -> Iterator[str]:
+    """RAG_PGVECTOR_HOME of a server of this module's own, in a folder that its account can enter."""
+    folder = Path(tempfile.mkdtemp(prefix="rag_pgvector_cli_"))
+    folder.chmod(0o755)
+    try:
+        yield str(folder)
+    finally:
+        done("server", "stop", RAG_PGVECTOR_HOME=str(folder))
+        shutil.rmtree(folder)
 
 
 def test_the_embedded_server(home: str) -> None:
