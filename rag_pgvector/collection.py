@@ -151,8 +151,8 @@ class Collection(DocumentStore):
         if ids is not None and not len(ids):
             return None
         condition = read.where(self._table, filter=filter, ids=_as_ids(ids))
-        if condition is None:
-            raise ConfigError("delete() needs ids or a filter: to remove everything, use drop()")
+        if condition is None or (ids is None and not filter):  # a bound tenant is a condition, but selects everything
+            raise ConfigError("delete() needs ids or a filter: to remove everything, use drop() or 'tenants delete'")
         return lambda: write.delete(self._table, *condition)
 
     # --------------------------------------------------------------------------------------------------- reading

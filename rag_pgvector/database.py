@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
@@ -64,8 +65,8 @@ class Database:
         pool_size: int = 8,
         timeout: float = 30.0,
     ) -> None:
-        if pool_size < 1:
-            raise ConfigError(f"pool_size={pool_size!r}: use 1 or more")
+        if type(pool_size) is not int or pool_size < 1:
+            raise ConfigError(f"pool_size={pool_size!r}: use a whole number from 1")
         self._url = connect.normalise_url(url) if url is not None else None
         self._admin_url = connect.normalise_url(admin_url) if admin_url is not None else None
         self._pools = Pools(lambda: self.url, prepare=prepare, size=pool_size, timeout=timeout)
@@ -76,7 +77,8 @@ class Database:
 
     @classmethod
     def from_engine(cls, engine: Engine | AsyncEngine, **options: Any) -> Database:
-        """A database at the engine's URL, with pools of its own; the engine is neither used nor closed.
+        """A database where the engine's URL and ``connect_args`` lead, with pools of its own; the engine is neither used
+        nor closed.
 
         Raises ConfigError for an engine that makes its connections itself (``creator=``, a ``do_connect`` listener):
         its URL does not say how to connect. Takes the options of ``Database``.
@@ -89,7 +91,10 @@ class Database:
             raise ConfigError(
                 "the engine makes its own connections (creator= or do_connect): pass a URL or from_pools()"
             )
-        return cls(sync_engine.url.render_as_string(hide_password=False), **options)
+        url = connect.normalise_url(sync_engine.url.render_as_string(hide_password=False))
+        # What create_engine made of the URL and connect_args= is kept in this function only.
+        parameters = inspect.getclosurevars(creator).nonlocals.get("cparams", {})
+        return cls(make_conninfo(url, **_libpq_options(parameters)), **options)
 
     @classmethod
     def from_pools(
@@ -109,12 +114,8 @@ class Database:
         if given is None:
             raise ConfigError("from_pools() needs pool= or async_pool=")
         conninfo = given.conninfo() if callable(given.conninfo) else given.conninfo
-        known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
-        db = cls(
-            make_conninfo(conninfo, **{key: value for key, value in given.kwargs.items() if key in known}),
-            admin_url=admin_url,
-            prepare=prepare,
-        )
+        kwargs = given.kwargs() if callable(given.kwargs) else given.kwargs or {}
+        db = cls(make_conninfo(conninfo, **_libpq_options(kwargs)), admin_url=admin_url, prepare=prepare)
         db._pools.give(pool, async_pool)
         return db
 
@@ -278,6 +279,7 @@ class Database:
 
         Any number of processes may do so at the same moment: one works, the others wait and find it done.
         """
+        from alembic.util import CommandError
         from sqlalchemy.exc import DBAPIError
 
         from rag_pgvector import migrations
@@ -291,6 +293,8 @@ class Database:
             if isinstance(error.orig, psycopg.Error):
                 raise connect.translate(error.orig, target) from error
             raise
+        except CommandError as error:
+            raise SchemaError(f"the schema was made by another version ({error}): upgrade the package") from error
         if self.admin_is_separate:
             role = self.run(schema.current_role)
             self.run_admin(lambda: schema.grant_control_tables(role))
@@ -347,6 +351,12 @@ class Database:
     async def acollections(self) -> list[str]:
         """``collections`` for asynchronous callers."""
         return await asyncio.to_thread(self.collections)
+
+
+def _libpq_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a driver's connection parameters that libpq knows."""
+    known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
+    return {key: value for key, value in parameters.items() if key in known and value is not None}
 
 
 def _may_retry(error: Exception, attempt: int, *, atomic: bool, retry: bool) -> bool:

@@ -8,6 +8,8 @@ from typing import Literal
 
 from psycopg import sql
 
+from rag_pgvector.audit import Audit, index_findings, isolation_findings
+from rag_pgvector.finding import Finding
 from rag_pgvector.index import INDEX_PAYS_ROWS
 from rag_pgvector.plan import Execute, Plan
 from rag_pgvector.table import SCHEMA, table_name
@@ -27,7 +29,7 @@ class CollectionState:
     Attributes:
         rows: Chunks, or ``None`` where the table is gone or may not be read (``reason`` says which).
         null_embeddings: Chunks that dense search does not see, since they have no embedding.
-        documents: Sources that chunks were cut from.
+        documents: Sources that chunks were cut from; ``None`` where row-level security hides them.
         index: The vector index: ``valid``, ``invalid`` (the leftover of an interrupted build), ``wanted`` (asked for by
             a role that may not create it) or ``missing``.
         reason: Why there are no counts, or "".
@@ -39,11 +41,12 @@ class CollectionState:
     distance: str
     storage: str
     embedder: str | None
-    documents: int
+    documents: int | None
     rows: int | None
     null_embeddings: int | None
     index: IndexState
-    reason: Literal["", "no such table", "permission denied"] = ""
+    reason: Literal["", "no such table", "permission denied", "row-level security"] = ""
+    tenancy: Literal["single", "multi"] = "single"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,21 +59,6 @@ class Survey:
     vector_available: str | None
     revision: str | None
     collections: Sequence[CollectionState]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """Something to know (``warning``) or to mend (``error``): what it is, why it matters, what to do.
-
-    ``collection`` is the one concerned, or ``None`` for the whole database.
-    """
-
-    level: Literal["error", "warning"]
-    check: str
-    what: str
-    why: str
-    remedy: str
-    collection: str | None = None
 
 
 # ----------------------------------------------------------------------------------------------------------- survey
@@ -105,19 +93,20 @@ def survey() -> Plan[Survey]:
 def _collections() -> Plan[list[CollectionState]]:
     rows = yield Execute(
         sql.SQL(
-            "SELECT c.name, c.table_name, c.dimensions, c.distance, c.storage, c.embedder, c.index_wanted, "
+            "SELECT c.name, c.table_name, c.dimensions, c.distance, c.storage, c.embedder, c.index_wanted, c.tenancy, "
             "(SELECT count(*) FROM rag.documents d WHERE d.collection_id = c.id), "
-            "t.oid IS NOT NULL, coalesce(has_table_privilege(t.oid, 'SELECT'), false) "
+            "CASE WHEN t.oid IS NULL THEN 'no such table' WHEN NOT has_table_privilege(t.oid, 'SELECT') "
+            "THEN 'permission denied' WHEN row_security_active(t.oid) THEN 'row-level security' ELSE '' END "
             "FROM rag.collections c LEFT JOIN pg_class t "
             "ON t.relname = c.table_name AND t.relnamespace = to_regnamespace('rag') "
             'ORDER BY c.name COLLATE "C"'
         )
     )
     states = []
-    for name, table, dimensions, distance, storage, embedder, wanted, documents, exists, readable in rows:
+    for name, table, dimensions, distance, storage, embedder, wanted, tenancy, documents, reason in rows:
         count: int | None = None
         unembedded: int | None = None
-        if exists and readable:
+        if not reason:
             query = sql.SQL("SELECT count(*), count(*) - count(embedding) FROM {}").format(
                 sql.Identifier(SCHEMA, table)
             )
@@ -130,11 +119,12 @@ def _collections() -> Plan[list[CollectionState]]:
                 distance=distance,
                 storage=storage,
                 embedder=embedder,
-                documents=documents,
+                documents=None if reason == "row-level security" else documents,
                 rows=count,
                 null_embeddings=unembedded,
                 index=(yield from _index_state(name, wanted)),
-                reason="" if exists and readable else "permission denied" if exists else "no such table",
+                reason=reason,
+                tenancy=tenancy,
             )
         )
     return states
@@ -153,9 +143,13 @@ def _index_state(collection: str, wanted: bool) -> Plan[IndexState]:
 # --------------------------------------------------------------------------------------------------------- findings
 
 
-def diagnose(found: Survey, *, needed_revision: str) -> list[Finding]:
-    """What the survey tells, errors first."""
+def diagnose(found: Survey, *, needed_revision: str, audit: Audit | None = None) -> list[Finding]:
+    """What the survey tells, errors first; and the audit, which is made of a schema of the needed revision."""
     findings = [*_vector(found), *_schema(found, needed_revision)]
+    if audit is not None:
+        findings += index_findings(audit)
+        if any(state.tenancy == "multi" for state in found.collections):
+            findings += isolation_findings(audit)
     for state in found.collections:
         findings += _collection(state)
     return sorted(findings, key=lambda finding: finding.level != "error")
@@ -227,6 +221,18 @@ def _collection(state: CollectionState) -> Iterator[Finding]:
             remedy="restore the table from a backup, or delete its row in rag.collections and ingest again",
             collection=state.name,
         )
+        return
+    if state.reason == "row-level security":
+        yield Finding(
+            level="warning",
+            check="rows",
+            what="its rows were not counted",
+            why="row-level security keeps this role from the rows of all tenants",
+            remedy="set ADMIN_DATABASE_URL to a superuser or a role with BYPASSRLS, and run doctor again",
+            collection=state.name,
+        )
+        if state.index == "invalid":
+            yield from _index(state, 0)
         return
     if state.rows is None:
         yield Finding(

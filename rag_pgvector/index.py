@@ -36,8 +36,9 @@ def build(table: Table, *, min_rows: int = 0) -> Plan[IndexReport]:
         query = sql.SQL("SELECT count(*) FROM (SELECT FROM {} WHERE embedding IS NOT NULL LIMIT %s) AS embedded")
         rows = yield Execute(query.format(table.identifier), (min_rows,))
         if rows[0][0] < min_rows:
+            few = "few" if table.multi else rows[0][0]  # how many the others have is nobody's business
             return IndexReport(
-                state="not_needed", name=name, reason=f"{rows[0][0]} rows are searched exactly (index from {min_rows})"
+                state="not_needed", name=name, reason=f"{few} rows are searched exactly (index from {min_rows})"
             )
     if valid is False:  # IF NOT EXISTS would silently keep it
         yield Execute(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 import weakref
@@ -58,6 +59,7 @@ class Pools:
         self._given_pool: ConnectionPool[Any] | None = None
         self._given_async_pool: AsyncConnectionPool[Any] | None = None
         self._known: weakref.WeakSet[Any] = weakref.WeakSet()
+        _alive.add(self)
 
     def give(self, pool: ConnectionPool[Any] | None, async_pool: AsyncConnectionPool[Any] | None) -> None:
         """Use the caller's pools."""
@@ -207,6 +209,12 @@ class Pools:
                 self._known.add(conn)
         return conn
 
+    def forget(self) -> None:
+        """Let go, in a forked child, of the parent's connections: on a shared socket one would read the other's rows."""
+        _inherited.append((self._pool, self._async_pools))  # kept, for their destructors are not for this process
+        self._lock = threading.Lock()
+        self._pool, self._async_pools = None, {}
+
     def close(self) -> None:
         """Close what was opened here. A pool of a loop that still runs needs ``aclose`` there."""
         with self._lock:
@@ -232,6 +240,19 @@ async def _close_when_cancelled(pool: AsyncConnectionPool[Any]) -> None:
         await asyncio.Event().wait()
     finally:
         await pool.close()
+
+
+_alive: weakref.WeakSet[Pools] = weakref.WeakSet()
+_inherited: list[Any] = []
+
+
+def _forget_all() -> None:
+    for pools in list(_alive):
+        pools.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
 
 
 def _check(conn: psycopg.Connection[Any]) -> None:

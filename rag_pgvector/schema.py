@@ -15,7 +15,9 @@ from rag_pgvector.plan import Execute, Plan
 from rag_pgvector.table import Table, table_name
 
 __all__ = [
+    "SCOPE_COLUMN",
     "SESSION_DEFAULTS",
+    "TENANT_CHECK",
     "bind_embedder",
     "create_collection",
     "create_table_sql",
@@ -37,6 +39,10 @@ SESSION_DEFAULTS = sql.SQL("SET hnsw.iterative_scan = strict_order; SET hnsw.ef_
 _MIN_VECTOR = (0, 8)
 #: Below it: heap overflow in parallel builds (CVE-2026-3172), index corruption by vacuum.
 _GOOD_VECTOR = (0, 8, 4)
+
+#: As table.check_tenant. '' is what an unset setting reads as, and must own nothing.
+TENANT_CHECK = sql.SQL("CHECK (tenant_id ~ '^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$')")
+SCOPE_COLUMN = sql.SQL("scope text NOT NULL DEFAULT '' CHECK (scope ~ '^([A-Za-z0-9][A-Za-z0-9_.-]{0,62})?$')")
 
 _COLLECTION_COLUMNS = sql.SQL(
     "id, name, table_name, dimensions, distance, storage, tenancy, hnsw_m, hnsw_ef_construction"
@@ -176,11 +182,8 @@ def create_table_sql(table: Table) -> list[sql.Composed]:
     The TOAST target keeps vectors of up to about 800 dimensions in their rows, where an exact search reads them in half
     the time; Postgres's own 2 kB would move every one of 384 dimensions out.
     """
-    if table.multi:  # as table.check_tenant; '' is what an unset setting reads as, and must own nothing
-        owner = sql.SQL(
-            "tenant_id text NOT NULL CHECK (tenant_id ~ '^[A-Za-z0-9][A-Za-z0-9_.-]{{0,62}}$'),\n"
-            "    scope text NOT NULL DEFAULT '' CHECK (scope ~ '^([A-Za-z0-9][A-Za-z0-9_.-]{{0,62}})?$')"
-        ).format()
+    if table.multi:
+        owner = sql.SQL("tenant_id text NOT NULL {},\n    {}").format(TENANT_CHECK, SCOPE_COLUMN)
     else:
         owner = sql.SQL("tenant_id text NOT NULL DEFAULT '' CHECK (tenant_id = '')").format()
     norm = sql.SQL("vector_norm" if table.config.storage == "vector" else "l2_norm")

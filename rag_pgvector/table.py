@@ -104,6 +104,9 @@ class Table:
         """The same table for one tenant, or for one scope of it. Raises TenantError."""
         if not self.multi:
             raise TenantError(f"collection {self.collection!r} has no tenants: open it without one, or convert it")
+        if self.tenant and (tenant != self.tenant or (self.scope and scope != self.scope)):  # else it would widen
+            whose = f"{self.tenant!r}, scope {self.scope!r}" if self.scope else f"{self.tenant!r}"
+            raise TenantError(f"this object is bound to {whose}: call for_tenant on the unbound collection")
         return replace(self, tenant=check_tenant(tenant), scope="" if scope is None else check_tenant(scope, "scope"))
 
     @property

@@ -129,7 +129,8 @@ def _list(collection: str | None) -> Plan[list[TenantInfo]]:
         for tenant, chunks, documents in sizes:
             info = found.setdefault(tenant, TenantInfo(tenant=tenant))
             info.collections[name] = TenantSize(chunks=chunks, documents=documents)
-    keys = dict((yield Execute(sql.SQL("SELECT tenant_id, count(*) FROM rag.api_keys GROUP BY 1"))))
+    rows = yield Execute(sql.SQL("SELECT tenant_id, count(*) FROM rag.api_keys GROUP BY 1"))
+    keys: dict[str, int] = dict(rows)
     names = found.keys() if collection is not None else found.keys() | keys.keys()
     return [
         TenantInfo(tenant=name, collections=found[name].collections if name in found else {}, keys=keys.get(name, 0))
@@ -164,11 +165,13 @@ def _each(query: sql.SQL, tenant: str, collection: str | None) -> Plan[dict[str,
     yield bind(tenant)
     counts = {}
     for name, per_collection in (yield from _tables()):
-        condition, params = sql.SQL("tenant_id = %s"), [tenant]
+        condition = sql.SQL("tenant_id = %s")
+        params: list[str | int] = [tenant]
         if chosen is not None and name != chosen.name:
             if not per_collection:
                 continue
-            condition, params = sql.SQL("tenant_id = %s AND collection_id = %s"), [tenant, chosen.collection_id]
+            condition = sql.SQL("tenant_id = %s AND collection_id = %s")
+            params.append(chosen.collection_id)
         rows = yield Execute(query.format(sql.Identifier(SCHEMA, name), condition), params)
         counts[name] = int(rows[0][0])
     return counts

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
@@ -44,6 +45,8 @@ _CHUNK_FIELDS = (
     "embedding",
     "embedding_hash",
 )
+#: What a value must be before it is looked at; the rest is checked as it is stored.
+_TYPES = dict.fromkeys(("scope", "id", "text", "loader", "content"), str) | {"metadata": dict, "chunks": int}
 #: The expressions of those that are not selected as they are.
 _EXPRESSIONS = {
     "embedding": "embedding::real[]",
@@ -60,11 +63,12 @@ def export_tenant(collection: Collection) -> Iterator[str]:
     table = _bound(collection)
     header = collection._run(lambda: _header(table), retry=True)
     yield _line(header)
-    for kind, page in (("document", _DOCUMENT_PAGE), ("chunk", _CHUNK_PAGE)):
-        last: tuple[str, str] | None = None
-        while rows := collection._run(lambda kind=kind, last=last, page=page: _page(table, kind, last, page), retry=True):  # type: ignore[misc]
+    for kind, size in (("document", _DOCUMENT_PAGE), ("chunk", _CHUNK_PAGE)):
+        next_page = partial(_page, table, kind, size)
+        rows = collection._run(next_page, retry=True)
+        while rows:
             yield from map(_line, rows)
-            last = rows[-1]["scope"], rows[-1]["id"]
+            rows = collection._run(partial(next_page, (rows[-1]["scope"], rows[-1]["id"])), retry=True)
 
 
 def import_tenant(collection: Collection, lines: Iterable[str], *, source: str = "the import") -> WriteCounts:
@@ -124,22 +128,22 @@ def _header(table: Table) -> Plan[dict[str, Any]]:
     }
 
 
-def _page(table: Table, kind: str, last: tuple[str, str] | None, page: int) -> Plan[list[dict[str, Any]]]:
+def _page(table: Table, kind: str, size: int, after: tuple[str, str] | None = None) -> Plan[list[dict[str, Any]]]:
     names = _DOCUMENT_FIELDS if kind == "document" else _CHUNK_FIELDS
     relation: sql.Composable = sql.SQL("rag.documents") if kind == "document" else table.identifier
     parts, params = owned(table)
     if kind == "document":
         parts.append(sql.SQL("collection_id = %s"))
         params.append(table.collection_id)
-    if last is not None:
+    if after is not None:
         parts.append(sql.SQL("(scope, id) > (%s, %s)"))
-        params.extend(last)
+        params.extend(after)
     query = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY scope, id LIMIT %s").format(
         sql.SQL(", ").join(sql.SQL(_EXPRESSIONS[n]) if n in _EXPRESSIONS else sql.Identifier(n) for n in names),
         relation,
         sql.SQL(" AND ").join(parts),
     )
-    rows = yield Execute(query, [*params, page])
+    rows = yield Execute(query, [*params, size])
     return [{"kind": kind} | dict(zip(names, row, strict=True)) for row in rows]
 
 
@@ -163,7 +167,11 @@ def _parse(line: str, number: int, source: str, table: Table | None) -> dict[str
             raise LoadError(source, f"not the beginning of an export ({FORMAT}): use 'tenants export'", where)
         return dict(row)
     fields = {"document": _DOCUMENT_FIELDS, "chunk": _CHUNK_FIELDS}.get(str(kind))
-    if fields is None or row.keys() != {"kind", *fields} or not isinstance(row["scope"], str):
+    if (
+        fields is None
+        or row.keys() != {"kind", *fields}
+        or not all(isinstance(value, _TYPES.get(name, object)) for name, value in row.items())
+    ):
         raise LoadError(source, "neither a document nor a chunk of an export: export the tenant again", where)
     if table.scope and row["scope"] != table.scope:
         raise TenantError(
@@ -201,16 +209,20 @@ def _store(collection: Collection, batch: list[tuple[str, dict[str, Any]]], sour
     try:
         if kind == "document":
             stored = [(_document(row), row["chunks"]) for row in rows]
-            return target._run(lambda: _put_texts(table, stored), atomic=True, retry=True)
-        chunks = [Chunk(**{n: row[n] for n in _CHUNK_FIELDS if n not in ("scope", "embedding_hash")}) for row in rows]
-        hashes = {row["id"]: _unhex(row["embedding_hash"]) for row in rows}
-    except (TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, (TenantError, LoadError)):
-            raise
+        else:
+            chunks = [
+                Chunk(**{n: row[n] for n in _CHUNK_FIELDS if n not in ("scope", "embedding_hash")}) for row in rows
+            ]
+            hashes = {
+                row["id"]: None if row["embedding_hash"] is None else bytes.fromhex(row["embedding_hash"])
+                for row in rows
+            }
+    except (TypeError, ValueError) as error:
         raise LoadError(source, f"a {kind} with a wrong value ({error}): export the tenant again") from error
-    records = [
-        replace(record, embedding_hash=hashes[record.id]) for record in write.prepare(chunks, table, [""] * len(chunks))
-    ]
+    if kind == "document":
+        return target._run(lambda: _put_texts(table, stored), atomic=True, retry=True)
+    prepared = write.prepare(chunks, table, [""] * len(chunks))
+    records = [replace(record, embedding_hash=hashes[record.id]) for record in prepared]
     counts = target._run(lambda: write.upsert(table, records), atomic=True, retry=True)
     collection._note_write(len(records))
     return counts
@@ -221,10 +233,6 @@ def _document(row: dict[str, Any]) -> Document:
         **{n: row[n] for n in _DOCUMENT_FIELDS if n not in ("scope", "chunks", "content_hash")},
         content_hash=bytes.fromhex(row["content_hash"]),
     )
-
-
-def _unhex(text: str | None) -> bytes | None:
-    return None if text is None else bytes.fromhex(text)
 
 
 def _put_texts(table: Table, stored: list[tuple[Document, int]]) -> Plan[WriteCounts]:

@@ -6,6 +6,7 @@ The server is RAG_PGVECTOR_TEST_DSN, or an embedded one that this run starts in 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -66,6 +67,7 @@ def server_url() -> Iterator[str]:
         yield server.url
     finally:
         embedded.stop(home=home)
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def with_database(url: str, name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +15,7 @@ from rag_pgvector.errors import ConfigError
 from rag_pgvector.plan import Execute, Plan, Row
 
 if TYPE_CHECKING:
+    from rag_pgvector.audit import Audit
     from rag_pgvector.config import CollectionConfig
     from rag_pgvector.database import Database
     from rag_pgvector.doctor import CollectionState, Survey
@@ -173,8 +174,9 @@ def doctor(url: Url = None, as_json: Json = False) -> None:
 
     with open_database(url) as db:
         found = _survey(db)
+        audit = _audit(db, found)
         address = without_password(db.url)
-    findings = diagnose(found, needed_revision=_needed_revision())
+    findings = diagnose(found, needed_revision=_needed_revision(), audit=audit)
     errors = sum(finding.level == "error" for finding in findings)
     if as_json:
         say_json(_status(found, address) | {"findings": [asdict(f) for f in findings], "ok": not errors})
@@ -193,7 +195,24 @@ def doctor(url: Url = None, as_json: Json = False) -> None:
 def _survey(db: Database) -> Survey:
     from rag_pgvector.doctor import survey
 
-    return db.run(survey, retry=True)
+    found = db.run(survey, retry=True)
+    if not db.admin_is_separate or all(state.reason != "row-level security" for state in found.collections):
+        return found
+    seen = {state.name: state for state in db.run_admin(survey, atomic=False).collections}
+    counted = [
+        seen.get(state.name, state) if state.reason == "row-level security" else state for state in found.collections
+    ]
+    return replace(found, collections=counted)
+
+
+def _audit(db: Database, found: Survey) -> Audit | None:
+    """The audit, as the role that multi-tenant collections are opened as where there are some."""
+    from rag_pgvector.audit import audit
+
+    if found.revision != _needed_revision():
+        return None
+    multi = any(state.tenancy == "multi" for state in found.collections)
+    return (db.as_application() if multi else db).run(audit, atomic=True, retry=True)
 
 
 def _needed_revision() -> str:

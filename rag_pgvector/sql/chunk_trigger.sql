@@ -1,6 +1,6 @@
 -- Keeps a chunk's derived columns true whoever writes the row, psql included.
 -- content_hash follows content; seq is new at every change of content; an embedding made of the old content is dropped
--- unless the same statement brings a new one (its embedding_hash then differs).
+-- unless the same statement brings a new one (it or its embedding_hash then differs).
 CREATE OR REPLACE FUNCTION rag.before_chunk_write() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'UPDATE' THEN
@@ -10,8 +10,12 @@ BEGIN
         NEW.seq := nextval(pg_get_serial_sequence(format('%I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME), 'seq'));
         NEW.updated_at := now();
         IF NEW.embedding_hash IS NOT DISTINCT FROM OLD.embedding_hash THEN
-            NEW.embedding := NULL;
-            NEW.embedding_hash := NULL;
+            IF NEW.embedding IS NULL OR NEW.embedding IS NOT DISTINCT FROM OLD.embedding THEN
+                NEW.embedding := NULL;
+                NEW.embedding_hash := NULL;
+            ELSE -- given by hand, as in rag_pgvector.write.embedding_hash
+                NEW.embedding_hash := sha256(convert_to(chr(1) || NEW.content, 'UTF8'));
+            END IF;
         END IF;
     END IF;
     NEW.content_hash := sha256(convert_to(NEW.content, 'UTF8'));

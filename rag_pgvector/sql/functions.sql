@@ -18,7 +18,10 @@ BEGIN
         RAISE EXCEPTION 'collection "%" does not exist', collection
             USING ERRCODE = '42704', HINT = 'SELECT name FROM rag.collections';
     END IF;
-    IF vector_dims(query_vector) <> chosen.dimensions THEN
+    IF k IS NULL OR k < 1 THEN
+        RAISE EXCEPTION 'k is %', k USING ERRCODE = '22023', HINT = 'Use a whole number from 1.';
+    END IF;
+    IF vector_dims(query_vector) IS DISTINCT FROM chosen.dimensions THEN
         RAISE EXCEPTION 'the query vector has % dimensions, collection "%" has %',
             vector_dims(query_vector), collection, chosen.dimensions USING ERRCODE = '22000';
     END IF;

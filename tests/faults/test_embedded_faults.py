@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -88,8 +89,10 @@ def starter(home: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", START, str(home)], env={**os.environ, "PYTHONPATH": str(ROOT)})
 
 
-def stale_pid_file(home: Path, pid: int, port: int = 5432) -> None:
+def stale_pid_file(home: Path, pid: int) -> None:
+    """What a killed server leaves, when its pid has come to name another process."""
     data = home / "server" / "data"
+    port = json.loads((home / "state.json").read_text())["port"]
     lines = [pid, data, int(time.time()), port, home / "server" / "run", "127.0.0.1", "  1 2", "ready   "]
     (data / "postmaster.pid").write_text("".join(f"{line}\n" for line in lines))
     (home / "server" / "run" / f".s.PGSQL.{port}.lock").write_text(f"{pid}\n")
@@ -211,7 +214,7 @@ def test_the_holder_of_the_lock_is_killed(home: Path) -> None:
 
 
 def test_a_stale_pid_that_is_used_again(home: Path, bystander: subprocess.Popen[bytes]) -> None:
-    stale_pid_file(home, bystander.pid, port=5432)
+    stale_pid_file(home, bystander.pid)
     assert embedded.status(home) is None
     assert embedded.stop(home) is False
     server = embedded.start(home)
@@ -225,7 +228,7 @@ def test_a_stale_pid_of_another_postgres(home: Path) -> None:
     other_home.chmod(0o755)
     other = embedded.start(other_home)
     try:
-        stale_pid_file(home, other.pid, other.port)
+        stale_pid_file(home, other.pid)
         assert embedded.status(home) is None
         assert embedded.stop(home) is False
         assert rows(embedded.start(home)) == 1000

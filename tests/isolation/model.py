@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import json
+import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from rag_pgvector import Chunk, Document, SearchOptions
-from rag_pgvector.errors import ChunkError, ConfigError, DimensionError, FilterError, RagPgvectorError, TenantError
+from rag_pgvector import Chunk, Document, SearchOptions, ingest, keys, tenants, transfer
+from rag_pgvector.errors import (
+    AccessDeniedError,
+    ChunkError,
+    ConfigError,
+    DimensionError,
+    FilterError,
+    RagPgvectorError,
+    TenantError,
+)
 from rag_pgvector.evals.answers import GoldenQuestion, ask_all
 from tests.isolation.world import NAME, Logs, Who, World, embed
 
@@ -82,6 +94,7 @@ class Isolation(RuleBasedStateMachine):
         self.world.clear()
         self.rows: dict[tuple[str, str, str], Chunk] = {}
         self.documents: dict[tuple[str, str, str], Document] = {}
+        self.exported: dict[Who, Any] = {}
 
     # ----------------------------------------------------------------------------------------------------- the oracle
 
@@ -104,6 +117,11 @@ class Isolation(RuleBasedStateMachine):
         """One operation as ``who``; whatever it returns or raises may hold no foreign mark."""
         type(self).operations += 1
         return self.shown(who, self.colour.call(self.world.bound(who), name, *arguments, **options))
+
+    def do(self, module: Any, name: str, *arguments: Any, **options: Any) -> Any:
+        """One operation of a module's function, or of its twin."""
+        type(self).operations += 1
+        return self.colour.call(module, name, *arguments, **options)
 
     def shown(self, who: Who, result: Any) -> Any:
         assert self.world.canaries.foreign(who, result) == []
@@ -246,6 +264,74 @@ class Isolation(RuleBasedStateMachine):
     @rule(who=WHO)
     def embed(self, who: Who) -> None:
         assert self.call(who, "embed_documents", ["a"]).shape == (1, len(self.call(who, "embed_query", "a")))
+
+    # ---------------------------------------------------------------------------------------- tenants, files and keys
+
+    @rule(who=WHO)
+    def export(self, who: Who) -> None:
+        lines = self.shown(who, builtins.list(self.do(transfer, "export_tenant", self.world.bound(who))))
+        rows = {key: chunk for key, chunk in self.rows.items() if key[0] == who[0] and who[1] in ("", key[1])}
+        papers = {key: each for key, each in self.documents.items() if key[0] == who[0] and who[1] in ("", key[1])}
+        assert len(lines) == 1 + len(rows) + len(papers)
+        self.exported[who] = lines, rows, papers
+
+    @precondition(lambda self: self.exported)
+    @rule(data=st.data())
+    def import_again(self, data: st.DataObject) -> None:
+        who = data.draw(st.sampled_from(sorted(self.exported)))
+        lines, rows, papers = self.exported[who]
+        counts = self.do(transfer, "import_tenant", self.world.bound(who), lines)
+        assert counts.added + counts.updated + counts.unchanged == len(rows)
+        self.rows |= rows
+        self.documents |= papers
+
+    @rule(who=WHO)
+    def delete_tenant(self, who: Who) -> None:
+        gone = [key for key in self.rows if key[0] == who[0]]
+        deleted = self.do(tenants, "delete_tenant", self.world.db, who[0])
+        assert deleted[self.world.collection._table.name] == len(gone)
+        self.rows = {key: chunk for key, chunk in self.rows.items() if key[0] != who[0]}
+        self.documents = {key: each for key, each in self.documents.items() if key[0] != who[0]}
+
+    @rule(who=WHO)
+    def move_there_and_back(self, who: Who) -> None:
+        if not self.visible((who[0], "")):
+            return
+        self.do(tenants, "move_tenant", self.world.db, who[0], "elsewhere")
+        assert self.call(who, "list", limit=1000) == []
+        assert self.call(who, "documents") == []
+        self.do(tenants, "move_tenant", self.world.db, "elsewhere", who[0])
+
+    @rule()
+    def list_tenants(self) -> None:
+        found = {each.tenant: each.collections for each in self.do(tenants, "list_tenants", self.world.db)}
+        for tenant in TENANTS:
+            size = found.get(tenant, {}).get(NAME)
+            assert (size.chunks if size else 0) == len(self.visible((tenant, "")))
+        assert self.world.canaries.foreign(("nobody", ""), found) == []
+
+    @rule(who=WHO)
+    def keys_of_one_tenant(self, who: Who) -> None:
+        options = {"permissions": ["data.vector_search"], "scope": who[1] or None}
+        made = self.do(keys, "create_key", self.world.db, self.world.canaries.new(who), who[0], **options)
+        holder = self.shown(who, self.do(keys, "authenticate", self.world.db, made.secret))
+        assert (holder.tenant, holder.scope or "") == who
+        assert self.shown((who[0], ""), self.do(keys, "list_keys", self.world.db, who[0]))
+        self.shown(who, self.do(keys, "revoke_key", self.world.db, made.id))
+        for secret in (made.secret, made.secret[:-1], "", "' OR true --"):
+            self.refused(who, AccessDeniedError, partial(self.do, keys, "authenticate", self.world.db, secret))
+
+    @rule(who=WHO)
+    def ingest_a_file(self, who: Who) -> None:
+        """Everybody's file has the same name, and so the same document id."""
+        mark = self.world.canaries.new(who)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "notes.md"
+            path.write_text(f"# Fees\n\nThe yearly fee is {mark}.\n")
+            assert self.shown(who, self.do(ingest, "ingest", self.world.bound(who), path)).added
+        (found,) = [each for each in self.call(who, "documents") if each.source.endswith("notes.md")]
+        assert mark in self.call(who, "document", found.id).text
+        assert self.call(who, "delete_document", found.id) > 0
 
     # -------------------------------------------------------------------------------------- psql, DDL, opening, mistakes
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from psycopg import sql
 
-from rag_pgvector import documents, fence, open, read, search
+from rag_pgvector import documents, fence, open, read, search, transfer
 from rag_pgvector.table import Table
 
 __all__ = ["MUTANTS", "Mutant"]
@@ -30,7 +30,7 @@ class Mutant:
 
 
 def _where(patch: pytest.MonkeyPatch) -> None:
-    for module in (read, search):
+    for module in (read, search, transfer):
         patch.setattr(module, "owned", lambda table: ([], []))
     patch.setattr(search, "table_state", _state_of_everything)
 
@@ -45,6 +45,13 @@ def _documents_where(patch: pytest.MonkeyPatch) -> None:
         return sql.SQL(" AND ").join(map(sql.SQL, ("collection_id = %s", *more))), [table.collection_id]
 
     patch.setattr(documents, "_of_collection", everybody)
+
+
+def _vanished_where(patch: pytest.MonkeyPatch) -> None:
+    def everybodys(table: Table, document_id: str) -> tuple[sql.Composed, list[Any]]:
+        return sql.SQL("document_id = %s").format(), [document_id]
+
+    patch.setattr(documents, "_own_chunks", everybodys)
 
 
 def _session_setting(patch: pytest.MonkeyPatch) -> None:
@@ -82,6 +89,11 @@ MUTANTS: dict[str, Mutant] = {
     "where": Mutant("the tenant in the WHERE of chunks", "test_the_where_alone_keeps_chunks_apart", patch=_where),
     "documents-where": Mutant(
         "the tenant in the WHERE of documents", "test_the_where_alone_keeps_documents_apart", patch=_documents_where
+    ),
+    "vanished-where": Mutant(
+        "the tenant in the WHERE of a document's vanished chunks",
+        "test_the_where_alone_keeps_documents_apart",
+        patch=_vanished_where,
     ),
     "local-setting": Mutant(
         "set_config(..., local)", "test_nothing_stays_on_a_pooled_connection", patch=_session_setting

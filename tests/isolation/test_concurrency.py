@@ -18,7 +18,7 @@ from tests.isolation.pooler import pgbouncer
 from tests.isolation.world import Logs, Who, World, embed, opened
 
 WORKERS = 64
-ROUNDS = 200 if os.environ.get("RAG_PGVECTOR_LONG") else 6
+ROUNDS = 200 if os.environ.get("RAG_PGVECTOR_LONG") else 20
 VECTOR = embed(["the question"])[0]
 #: Eight tenants, eight scopes of each: every worker is alone in its scope, so it knows all that it may see.
 EVERYBODY: list[Who] = [(f"t{i % 8}", f"s{i // 8}") for i in range(WORKERS)]

@@ -1,0 +1,356 @@
+"""Plans driven by hand: which statements they send, in which order, and what they make of the rows. No database."""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import pytest
+from psycopg import sql
+
+from rag_pgvector import documents, index, read, schema, write
+from rag_pgvector.config import CollectionConfig, Distance, SearchOptions, Storage
+from rag_pgvector.errors import CollectionNotFoundError, ExtensionError
+from rag_pgvector.plan import Batch, CopyIn, Execute, Plan, Row, Step
+from rag_pgvector.search import EF_SEARCH, EXACT_ROWS, EXACT_ROWS_FILTERED, TableState, choose, dense, table_state
+from rag_pgvector.table import Table
+from rag_pgvector.types import Chunk, Document, SearchResult, WriteCounts
+from rag_pgvector.vectors import as_vector
+from rag_pgvector.write import SMALL_WRITE, Record, prepare, upsert
+
+T = TypeVar("T")
+
+SMALL, LARGE = TableState(EXACT_ROWS, True), TableState(EXACT_ROWS_FILTERED + 1, True)
+
+
+def table(distance: Distance = "cosine", storage: Storage = "vector") -> Table:
+    return Table(1, "docs", "chunks_docs", CollectionConfig(dimensions=3, distance=distance, storage=storage))
+
+
+def drive(plan: Plan[T], *replies: list[Row]) -> tuple[list[Step], T]:
+    """Send the replies in order; the steps that asked for them, and the plan's result."""
+    steps = []
+    try:
+        step = next(plan)
+        for reply in replies:
+            steps.append(step)
+            step = plan.send(reply)
+    except StopIteration as stop:
+        assert len(steps) == len(replies), "the plan ended early"
+        return steps, stop.value
+    raise AssertionError(f"the plan wants more: {text(step)}")
+
+
+def text(step: Step) -> str:
+    if isinstance(step, Batch):
+        return "; ".join(map(text, step.steps))
+    return step.query.decode() if isinstance(step.query, bytes) else step.query.as_string(None)
+
+
+def hit(id: str, distance: float) -> Row:
+    return (id, f"text of {id}", {"n": 1}, None, "a.md", 2, 0, 9, distance)
+
+
+def record(id: str) -> Record:
+    [made] = prepare([Chunk(id=id, content=f"text of {id}", embedding=[1, 2, 3])], table(), [""])
+    return made
+
+
+# ------------------------------------------------------------------------------------------------------------ choosing
+
+
+@pytest.mark.parametrize(
+    ("state", "options", "k", "filtered", "expected"),
+    [
+        (TableState(10**6, True), SearchOptions(exact=True), 4, False, ("exact", None, "asked for")),
+        (TableState(10**6, False), SearchOptions(), 4, False, ("exact", None, "no valid vector index")),
+        (TableState(10**6, False), SearchOptions(exact=False), 4, False, ("exact", None, "no valid vector index")),
+        (SMALL, SearchOptions(), 4, False, ("exact", None, f"about {EXACT_ROWS} rows")),
+        (TableState(EXACT_ROWS + 1, True), SearchOptions(), 4, False, ("hnsw", EF_SEARCH, "valid index")),
+        (TableState(EXACT_ROWS + 1, True), SearchOptions(), 4, True, ("exact", None, "under a filter")),
+        (LARGE, SearchOptions(), 4, True, ("hnsw", EF_SEARCH, "valid index")),
+        (SMALL, SearchOptions(exact=False), 4, True, ("hnsw", EF_SEARCH, "valid index")),
+        (LARGE, SearchOptions(), 300, False, ("hnsw", 300, "valid index")),
+        (LARGE, SearchOptions(), 5000, False, ("hnsw", 1000, "valid index")),
+        (LARGE, SearchOptions(ef_search=7), 300, False, ("hnsw", 7, "valid index")),
+    ],
+)
+def test_the_planner_chooses_and_says_why(
+    state: TableState, options: SearchOptions, k: int, filtered: bool, expected: tuple[str, int | None, str]
+) -> None:
+    plan = choose(state, options, k=k, filtered=filtered)
+    assert (plan.kind, plan.ef_search) == expected[:2]
+    assert expected[2] in plan.reason
+
+
+# ----------------------------------------------------------------------------------------------------------- searching
+
+
+def search(
+    state: TableState, *, k: int = 2, options: SearchOptions | None = None, filtered: bool = False, defaults: bool = True
+) -> Plan[SearchResult]:
+    condition = read.where(table(), filter={"year": 2024}) if filtered else None
+    vector = as_vector([1, 0, 0], table().config)
+    return dense(
+        table(),
+        vector,
+        k=k,
+        condition=condition,
+        options=options or SearchOptions(),
+        state=state,
+        session_defaults=defaults,
+    )
+
+
+def test_exact_search_is_one_statement_that_no_index_can_serve() -> None:
+    [step], result = drive(search(SMALL, filtered=True), [hit("a", 0.25), hit("b", 0.5)])
+    assert isinstance(step, Execute)
+    assert "distance + 0" in text(step)
+    assert "embedding IS NOT NULL AND" in text(step)
+    assert step.params[0] == as_vector([1, 0, 0], table().config)
+    assert step.params[-1] == 2
+    assert len(step.params) > 2, "the filter's values are bound"
+    assert [(h.chunk.id, h.score, h.distance) for h in result] == [("a", 0.75, 0.25), ("b", 0.5, 0.5)]
+    assert result.plan.kind == "exact"
+
+
+def test_index_search_on_our_connections_is_one_bare_statement() -> None:
+    [step], result = drive(search(LARGE), [hit("a", 0.25), hit("b", 0.5)])
+    assert isinstance(step, Execute)
+    assert text(step).endswith("ORDER BY distance LIMIT %s")
+    assert (result.plan.kind, result.plan.ef_search) == ("hnsw", EF_SEARCH)
+
+
+@pytest.mark.parametrize(("k", "defaults", "ef"), [(2, False, "100"), (300, True, "300"), (300, False, "300")])
+def test_other_settings_go_with_the_search_in_one_pipeline(k: int, defaults: bool, ef: str) -> None:
+    [step], result = drive(search(LARGE, k=k, defaults=defaults), [hit(str(i), i / k) for i in range(k)])
+    assert isinstance(step, Batch)
+    setting, query = step.steps
+    assert setting.params == (ef,)
+    assert text(setting).count(", true)") == 2, "local to the transaction"
+    assert "hnsw.iterative_scan" in text(setting)
+    assert query.params[-1] == k
+    assert len(result) == k
+
+
+def test_an_index_walk_that_comes_back_short_is_followed_by_an_exact_pass() -> None:
+    (walk, exact), result = drive(search(LARGE, filtered=True), [hit("a", 0.1)], [hit("a", 0.1), hit("b", 0.2)])
+    assert "distance + 0" not in text(walk)
+    assert "distance + 0" in text(exact)
+    assert [h.chunk.id for h in result] == ["a", "b"]
+    assert result.plan.kind == "exact"
+    assert "found 1 of 2" in result.plan.reason
+
+
+def test_the_unfiltered_statement_is_rendered_once() -> None:
+    (first,), _ = drive(search(LARGE), [hit("a", 0), hit("b", 0)])
+    (second,), _ = drive(search(LARGE), [hit("a", 0), hit("b", 0)])
+    assert isinstance(first, Execute)
+    assert isinstance(second, Execute)
+    assert isinstance(first.query, bytes)
+    assert first.query is second.query
+
+
+@pytest.mark.parametrize(
+    ("distance", "operator", "raw", "score"),
+    [("cosine", "<=>", 0.25, 0.75), ("l2", "<->", 3.0, 0.25), ("inner_product", "<#>", -5.0, 5.0)],
+)
+def test_scores_are_higher_better_for_every_distance(
+    distance: Distance, operator: str, raw: float, score: float
+) -> None:
+    where = table(distance, "halfvec")
+    plan = dense(
+        where,
+        as_vector([1, 0, 0], where.config),
+        k=1,
+        condition=None,
+        options=SearchOptions(),
+        state=SMALL,
+        session_defaults=True,
+    )
+    [step], result = drive(plan, [hit("a", raw)])
+    assert f"embedding {operator} %s::halfvec" in text(step)
+    assert (result[0].score, result[0].distance) == (score, raw)
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ([], TableState(0, False)),
+        ([(1000.0, 10, 10 * 8192, True)], TableState(1000, True)),
+        ([(1000.0, 10, 20 * 8192, False)], TableState(2000, False)),  # grew since it was analysed
+        ([(-1.0, 0, 212 * 50, False)], TableState(50, False)),  # never analysed
+        ([(0.0, 0, 0, False)], TableState(0, False)),
+    ],
+)
+def test_the_table_is_estimated_from_the_catalogue(reply: list[Row], expected: TableState) -> None:
+    _, state = drive(table_state(table()), reply)
+    assert state == expected
+
+
+# ------------------------------------------------------------------------------------------------------------- writing
+
+
+def test_nothing_to_write_sends_nothing() -> None:
+    assert drive(upsert(table(), [])) == ([], WriteCounts())
+
+
+def test_a_small_write_is_one_statement_sorted_by_id() -> None:
+    records = [record(f"id{i:02}") for i in reversed(range(SMALL_WRITE))]
+    [step], counts = drive(upsert(table(), records), [(20, 7)])
+    assert isinstance(step, Execute)
+    ids = [value for value in step.params if isinstance(value, str) and value.startswith("id")]
+    assert ids == sorted(ids)
+    assert len(ids) == SMALL_WRITE
+    assert counts == WriteCounts(added=20, updated=7, unchanged=5)
+
+
+def test_a_large_write_is_staged_and_upserted_in_the_order_of_ids() -> None:
+    records = [record(f"id{i}") for i in range(SMALL_WRITE + 1)]
+    (create, copy, store), counts = drive(upsert(table(), records), [], [], [(30, 1)])
+    assert text(create).startswith("CREATE TEMP TABLE rag_staging")
+    assert "ON COMMIT DROP" in text(create)
+    assert isinstance(copy, CopyIn)
+    assert list(copied_ids(b"".join(copy.blocks))) == [f"id{i}" for i in range(SMALL_WRITE + 1)]
+    assert "FROM pg_temp.rag_staging ORDER BY id" in text(store)
+    assert isinstance(store, Execute)
+    assert store.prepare is False
+    assert counts == WriteCounts(added=30, updated=1, unchanged=2)
+
+
+def copied_ids(blob: bytes) -> Iterator[str]:
+    """Read COPY's binary format back: the first field of every row."""
+    assert blob[:11] == b"PGCOPY\n\xff\r\n\0"
+    position = 19
+    while (fields := struct.unpack_from(">h", blob, position)[0]) != -1:
+        position += 2
+        for i in range(fields):
+            (length,) = struct.unpack_from(">i", blob, position)
+            position += 4
+            if i == 0:
+                yield blob[position : position + length].decode()
+            position += max(length, 0)
+    assert position + 2 == len(blob), "the trailer is the last thing"
+
+
+def test_the_last_of_a_repeated_id_stays() -> None:
+    chunks = [Chunk(id="a", content="1"), Chunk(id="b", content="2"), Chunk(id="a", content="3")]
+    assert {r.id: r.content for r in prepare(chunks, table(), [""] * 3)} == {"a": "3", "b": "2"}
+
+
+def test_get_keeps_the_order_asked_and_leaves_out_what_is_missing() -> None:
+    _, chunks = drive(read.get(table(), ["b", "x", "a", "b"]), [hit("a", 0)[:8], hit("b", 0)[:8]])
+    assert [chunk.id for chunk in chunks] == ["b", "a", "b"]
+
+
+def test_a_document_is_stored_staged_pruned_and_upserted() -> None:
+    document = Document(id="d", source="d.md", text="text", loader="text")
+    plan = documents.put_document(table(), document, [record("a")])
+    steps, counts = drive(plan, [], [], [], [(3,)], [(1, 0)])
+    assert [text(step).split()[0] for step in steps] == ["INSERT", "CREATE", "COPY", "WITH", "WITH"]
+    assert "DELETE" in text(steps[3])
+    assert counts == WriteCounts(added=1, deleted=3)
+
+
+# ------------------------------------------------------------------------------------------------------ schema, index
+
+
+def test_creating_a_collection_takes_the_lock_first_and_keeps_what_is_there() -> None:
+    (lock, _), found = drive(
+        schema.create_collection("docs", CollectionConfig(dimensions=8)),
+        [],
+        [(7, "docs", "chunks_docs", 3, "l2", "halfvec", 16, 64, *stored_rest())],
+    )
+    assert "pg_advisory_xact_lock" in text(lock)
+    assert (found.collection_id, found.config.dimensions, found.config.distance) == (7, 3, "l2")
+
+
+def stored_rest() -> Row:
+    """The columns of rag.collections that came after version 0.1."""
+    columns = schema._COLLECTION_COLUMNS.as_string(None).split(", ")
+    return tuple({"tenancy": "single"}[name] for name in columns[8:])
+
+
+def test_binding_an_embedder_to_a_dropped_collection_says_so() -> None:
+    with pytest.raises(CollectionNotFoundError, match="'docs' was dropped"):
+        drive(schema.bind_embedder(table(), "m", [1.0]), [], [])
+
+
+@pytest.mark.parametrize(
+    ("version", "problem"), [("0.7.4", "0.7.4"), ("0.8.0", ""), ("0.8.4", ""), ("0.10.0", ""), ("1.0", "")]
+)
+def test_the_version_of_the_extension_is_compared_as_numbers(
+    version: str, problem: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    if problem:
+        with pytest.raises(ExtensionError, match="ALTER EXTENSION vector UPDATE"):
+            drive(schema.require_extension(), [(version,)])
+    else:
+        assert drive(schema.require_extension(), [(version,)])[1] == version
+        assert bool(caplog.records) == (version == "0.8.0")
+
+
+def test_a_missing_extension_is_created_only_where_asked() -> None:
+    with pytest.raises(ExtensionError, match="CREATE EXTENSION vector"):
+        drive(schema.require_extension(), [])
+    steps, found = drive(schema.require_extension(create=True), [], [], [], [("0.8.5",)])
+    assert found == "0.8.5"
+    assert "advisory" in text(steps[1])
+    assert text(steps[2]) == "CREATE EXTENSION IF NOT EXISTS vector"
+
+
+def build(*replies: list[Row], min_rows: int = 0) -> tuple[list[str], Any]:
+    """Drive an index build: each reply answers the next question, statements without rows are answered by []."""
+    left = list(replies)
+    plan = index.build(table(), min_rows=min_rows)
+    sent = []
+    try:
+        step = next(plan)
+        while True:
+            sent.append(text(step))
+            silent = sent[-1].split()[0] in ("SET", "RESET", "CREATE", "DROP", "ANALYZE", "UPDATE")
+            step = plan.send([] if silent or not left else left.pop(0))
+    except StopIteration as stop:
+        return sent, stop.value
+
+
+def test_a_second_builder_polls_for_the_lock_and_finds_the_index_there() -> None:
+    sent, report = build([(False,)], [], [(True,)], [(True,)])
+    assert sum("pg_try_advisory_lock" in query for query in sent) == 2
+    assert any("pg_sleep" in query for query in sent)
+    assert (report.state, report.reason) == ("valid", "it was there")
+    assert not any("CREATE INDEX" in query for query in sent)
+
+
+def test_an_invalid_leftover_is_dropped_before_building() -> None:
+    sent, report = build([(True,)], [(False,)])
+    drop, create = (next(i for i, query in enumerate(sent) if word in query) for word in ("DROP INDEX", "CREATE INDEX"))
+    assert drop < create
+    assert report.reason == "built"
+    assert "CONCURRENTLY" in sent[drop]
+    assert "CONCURRENTLY" in sent[create]
+
+
+def test_a_small_collection_needs_no_index() -> None:
+    sent, report = build([(True,)], [], [(9,)], min_rows=10)
+    assert report.state == "not_needed"
+    assert "9 rows" in report.reason
+    assert not any("CREATE INDEX" in query for query in sent)
+
+
+def test_every_statement_quotes_the_table() -> None:
+    odd = Table(1, 'o"dd', 'chunks_o"dd', CollectionConfig(dimensions=3))
+    [step], _ = drive(read.count(odd, None), [(0,)])
+    assert text(step) == 'SELECT count(*) FROM "rag"."chunks_o""dd"'
+    assert isinstance(index.create_index_sql(odd), sql.Composed)
+    assert '"rag"."chunks_o""dd"' in index.create_index_sql(odd).as_string(None)
+
+
+def test_writes_name_every_column_once() -> None:
+    [step], _ = drive(upsert(table(), [record("a")]), [(1, 0)])
+    assert isinstance(step, Execute)
+    assert text(step).count("%s") == len(step.params)
+    assert write.embedding_hash("text of a") in step.params
