@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum |
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format types notebooks bench bench-store clean
+.PHONY: help install demo test lint format types notebooks bench bench-store bench-tenants prove-isolation clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,10 +40,18 @@ types: $(STAMP) ## mypy --strict
 notebooks: $(STAMP) ## execute the notebooks from top to bottom
 	$(BIN)/jupyter execute notebooks/*.ipynb
 
-bench: bench-store ## all benchmarks
+bench: bench-store bench-tenants ## all benchmarks
 
 bench-store: $(STAMP) ## add and search against langchain-postgres, LlamaIndex and raw psycopg
 	$(BIN)/python -m rag_pgvector.evals.bench.store --json
+
+bench-tenants: $(STAMP) ## search among 200 tenants against the peers' way
+	$(BIN)/python -m rag_pgvector.evals.bench.tenants --json
+
+prove-isolation: $(STAMP) ## 20,000 random operations of tenants; then the tests without each defence
+	@scripts/install_test_tools.sh
+	RAG_PGVECTOR_LONG=1 $(BIN)/python -m pytest tests/isolation/test_stateful.py tests/isolation/test_concurrency.py -s
+	$(BIN)/python scripts/prove_isolation.py
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,8 +1,8 @@
 """Do the locks between tenants hold? What the catalogue says of roles, policies, grants, views and functions.
 
-One survey (a plan) and the findings that follow from it (no I/O), for ``doctor``. Policies are compared with a fence made
-fresh beside them, so that Postgres prints both in the same words; functions that run with their owner's rights are known
-by the hash of their bodies.
+One survey (a plan) and the findings that follow from it (no I/O), for ``doctor``. Policies are compared with a fence
+made fresh beside them, so that Postgres prints both in the same words; functions that run with their owner's rights are
+known by the hash of their bodies.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Audit:
 
 
 def audit() -> Plan[Audit]:
-    """Look at everything and change nothing. Run it in one transaction, as the application: it makes temporary tables."""
+    """Look at everything and change nothing. One transaction of the application: it makes temporary tables."""
     for name, statements in (("rag_fence_chunks", _fence("rag_fence_chunks")), ("rag_fence_documents", _documents())):
         temporary = sql.SQL("CREATE TEMP TABLE {} (tenant_id text, scope text) ON COMMIT DROP")
         yield Execute(temporary.format(sql.Identifier(name)), prepare=False)
@@ -252,7 +252,7 @@ def _quoted(name: str) -> str:
 
 def _raw(statement: str) -> sql.Composed:
     """A statement of this package's own files, as it stands there."""
-    return sql.SQL(statement.replace("{", "{{").replace("}", "}}")).format()  # type: ignore[arg-type]
+    return sql.SQL(statement.replace("{", "{{").replace("}", "}}")).format()
 
 
 # --------------------------------------------------------------------------------------------------------- findings
@@ -319,11 +319,12 @@ def _role_findings(found: Audit) -> Iterator[Finding]:
 
 def _fence_findings(table: FencedTable) -> Iterator[Finding]:
     statements = _documents() if table.name == "documents" else _fence(SCHEMA, table.name)
-    missing = [name for name, flag in (("enable", table.enabled), ("force", table.forced)) if not flag]
+    flags = {"enable": ("enabled", table.enabled), "force": ("forced", table.forced)}
+    missing = {name: word for name, (word, on) in flags.items() if not on}
     if missing:
         yield _error(
             "fence",
-            f"row-level security of rag.{table.name} is not {' and not '.join(missing)}d",
+            f"row-level security of rag.{table.name} is not {' and not '.join(missing.values())}",
             "the policies that keep tenants apart do not hold" if not table.enabled else "they do not hold its owner",
             _ADMIN + "; ".join(statements[name] for name in missing),
         )
@@ -337,13 +338,13 @@ def _fence_findings(table: FencedTable) -> Iterator[Finding]:
                 _ADMIN + drop + statements[name],
             )
     for name in sorted(table.policies.keys() - table.expected.keys()):
-        policy = sql.Identifier(name).as_string(None)
+        own = sql.Identifier(name).as_string(None)
         yield Finding(
             level="warning",
             check="policy",
             what=f"rag.{table.name} has the policy {name!r}, which this package does not know",
             why="it cannot widen what a tenant sees, but it may hide or refuse rows of its own",
-            remedy=f"keep it if it is yours, else {_ADMIN}DROP POLICY {policy} ON {_quoted(table.name)}",
+            remedy=f"keep it if it is yours, else {_ADMIN}DROP POLICY {own} ON {_quoted(table.name)}",
         )
 
 
@@ -377,7 +378,7 @@ def _function_findings(function: DefinerFunction, known: Mapping[str, str] | Non
             "function",
             f"the body of {function.signature} is not this package's",
             "it runs with its owner's rights, so what it does must be known",
-            _ADMIN + next(reversed(known.values())),
+            _ADMIN + list(known.values())[-1],
         )
     if _SEARCH_PATH not in function.settings:
         yield _error(

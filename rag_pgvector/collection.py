@@ -13,13 +13,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rag_pgvector import index, read, schema, write
+from rag_pgvector.arguments import as_chunks, as_ids, check_page, check_query
 from rag_pgvector.config import CollectionConfig, SearchOptions
 from rag_pgvector.document_store import DocumentStore
 from rag_pgvector.errors import ConfigError, PermissionDeniedError, TenantError
+from rag_pgvector.filters import parse_filter
 from rag_pgvector.plan import Plan
 from rag_pgvector.search import TableState, dense, table_state
 from rag_pgvector.types import Chunk, IndexReport, SearchResult, WriteCounts
-from rag_pgvector.vectors import as_vector
+from rag_pgvector.vectors import VectorParam, as_vector
 
 if TYPE_CHECKING:
     from rag_pgvector.answer.types import GroundedAnswer
@@ -103,12 +105,10 @@ class Collection(DocumentStore):
         return await self._aupsert(self._with_ids(chunks))
 
     def _with_ids(self, chunks: Iterable[Chunk]) -> builtins.list[Chunk]:
-        if isinstance(chunks, Chunk):
-            raise ConfigError("add() takes several chunks: put the one in a list")
-        return [chunk if chunk.id is not None else replace(chunk, id=write.new_id()) for chunk in chunks]
+        return [chunk if chunk.id is not None else replace(chunk, id=write.new_id()) for chunk in as_chunks(chunks)]
 
     def _upsert(self, chunks: Sequence[Chunk]) -> WriteCounts:
-        missing = [chunk.content for chunk in chunks if chunk.embedding is None]
+        missing = _not_embedded(chunks)
         vectors = self.embed_documents(missing) if missing else None
         records = self._records(chunks, vectors)
         counts = self._run(lambda: write.upsert(self._table, records), atomic=True, retry=True)
@@ -116,7 +116,7 @@ class Collection(DocumentStore):
         return counts
 
     async def _aupsert(self, chunks: Sequence[Chunk]) -> WriteCounts:
-        missing = [chunk.content for chunk in chunks if chunk.embedding is None]
+        missing = await asyncio.to_thread(_not_embedded, chunks)
         vectors = await self.aembed_documents(missing) if missing else None
         records = await asyncio.to_thread(self._records, chunks, vectors)
         counts = await self._arun(lambda: write.upsert(self._table, records), atomic=True, retry=True)
@@ -148,22 +148,23 @@ class Collection(DocumentStore):
     def _delete_plan(
         self, ids: Sequence[str] | None, filter: Mapping[str, Any] | None
     ) -> Callable[[], Plan[int]] | None:
-        if ids is not None and not len(ids):
-            return None
-        condition = read.where(self._table, filter=filter, ids=_as_ids(ids))
-        if condition is None or (ids is None and not filter):  # a bound tenant is a condition, but selects everything
+        wanted = as_ids(ids)
+        if wanted is None and parse_filter(filter) is None:
             raise ConfigError("delete() needs ids or a filter: to remove everything, use drop() or 'tenants delete'")
+        condition = read.where(self._table, filter=filter, ids=wanted)
+        if wanted == [] or condition is None:
+            return None
         return lambda: write.delete(self._table, *condition)
 
     # --------------------------------------------------------------------------------------------------- reading
 
     def get(self, ids: Sequence[str], *, embeddings: bool = False) -> builtins.list[Chunk]:
         """The chunks of these ids in the order asked; missing ones are left out. ``embeddings`` reads them too."""
-        wanted = _as_ids(ids) or []
+        wanted = as_ids(ids) or []
         return self._run(lambda: read.get(self._table, wanted, embeddings=embeddings), retry=True)
 
     async def aget(self, ids: Sequence[str], *, embeddings: bool = False) -> builtins.list[Chunk]:
-        wanted = _as_ids(ids) or []
+        wanted = as_ids(ids) or []
         return await self._arun(lambda: read.get(self._table, wanted, embeddings=embeddings), retry=True)
 
     def count(self, filter: Mapping[str, Any] | None = None) -> int:
@@ -199,8 +200,7 @@ class Collection(DocumentStore):
     def _list_plan(
         self, limit: int, offset: int, filter: Mapping[str, Any] | None, document_id: str | None
     ) -> Callable[[], Plan[builtins.list[Chunk]]]:
-        if limit < 0 or offset < 0:
-            raise ConfigError(f"limit={limit!r}, offset={offset!r}: neither may be negative")
+        check_page(limit, offset)
         condition = read.where(self._table, filter=filter, document_id=document_id)
         return lambda: read.list_chunks(
             self._table, condition, limit=limit, offset=offset, by_position=document_id is not None
@@ -222,12 +222,13 @@ class Collection(DocumentStore):
         Fewer than ``k`` come back only if fewer exist. Raises ConfigError, FilterError, VectorError, DimensionError,
         EmbeddingError, DatabaseError.
         """
-        _check_query(query, vector, k)
+        check_query(query, vector, k, options)
+        condition = read.where(self._table, filter=filter)
         if query is not None:
             vector = self.embed_query(query)
-        if self._state is None or time.monotonic() > self._state_until:
-            self._learn(self._run(lambda: table_state(self._table), retry=True))
-        return self._run(self._search_plan(vector, k, filter, options), retry=True)
+        encoded = as_vector(vector, self.config)  # type: ignore[arg-type]  # check_query saw that there is one
+        state = self._fresh_state() or self._learn(self._run(lambda: table_state(self._table), retry=True))
+        return self._run(self._search_plan(encoded, k, condition, options, state), retry=True)
 
     async def asearch(
         self,
@@ -238,23 +239,29 @@ class Collection(DocumentStore):
         filter: Mapping[str, Any] | None = None,
         options: SearchOptions | None = None,
     ) -> SearchResult:
-        _check_query(query, vector, k)
+        check_query(query, vector, k, options)
+        condition = read.where(self._table, filter=filter)
         if query is not None:
             vector = await self.aembed_query(query)
-        if self._state is None or time.monotonic() > self._state_until:
-            self._learn(await self._arun(lambda: table_state(self._table), retry=True))
-        return await self._arun(self._search_plan(vector, k, filter, options), retry=True)
+        encoded = as_vector(vector, self.config)  # type: ignore[arg-type]
+        state = self._fresh_state() or self._learn(await self._arun(lambda: table_state(self._table), retry=True))
+        return await self._arun(self._search_plan(encoded, k, condition, options, state), retry=True)
 
-    def _learn(self, state: TableState) -> None:
+    def _fresh_state(self) -> TableState | None:
+        return self._state if time.monotonic() <= self._state_until else None
+
+    def _learn(self, state: TableState) -> TableState:
         self._state, self._state_until = state, time.monotonic() + _STATE_SECONDS
+        return state
 
     def _search_plan(
-        self, vector: Any, k: int, filter: Mapping[str, Any] | None, options: SearchOptions | None
+        self,
+        encoded: VectorParam,
+        k: int,
+        condition: read.Where | None,
+        options: SearchOptions | None,
+        state: TableState,
     ) -> Callable[[], Plan[SearchResult]]:
-        encoded = as_vector(vector, self.config)
-        condition = read.where(self._table, filter=filter)
-        state = self._state
-        assert state is not None
         return lambda: dense(
             self._table,
             encoded,
@@ -354,30 +361,9 @@ class Collection(DocumentStore):
         await asyncio.to_thread(self.drop)
 
 
-def _as_ids(ids: Sequence[str] | None) -> builtins.list[str] | None:
-    if ids is None:
-        return None
-    if isinstance(ids, str):
-        raise ConfigError(f"ids={ids!r}: give a list of ids")
-    wanted = builtins.list(ids)
-    for id_ in wanted:
-        if not isinstance(id_, str):
-            raise ConfigError(f"id {id_!r} is {type(id_).__name__}: ids are text")
-    return [id_ for id_ in wanted if _storable(id_)]  # what Postgres cannot hold is not there
-
-
-def _storable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in text
-
-
-def _check_query(query: str | None, vector: ArrayLike | None, k: int) -> None:
-    if (query is None) == (vector is None):
-        raise ConfigError("search() takes either a question or vector=")
-    if query is not None and (not isinstance(query, str) or not query.strip()):
-        raise ConfigError(f"question {query!r}: use a non-empty text")
-    if type(k) is not int or k < 1:
-        raise ConfigError(f"k={k!r}: use a whole number from 1")
+def _not_embedded(chunks: Sequence[Chunk]) -> builtins.list[str]:
+    """The texts that need an embedding, once all chunks are known to be storable: embedding may cost money."""
+    missing = [chunk.content for chunk in chunks if chunk.embedding is None]
+    if missing:
+        write.check(chunks)
+    return missing

@@ -77,14 +77,15 @@ class Database:
 
     @classmethod
     def from_engine(cls, engine: Engine | AsyncEngine, **options: Any) -> Database:
-        """A database where the engine's URL and ``connect_args`` lead, with pools of its own; the engine is neither used
-        nor closed.
+        """A database where the engine's URL and ``connect_args`` lead, with pools of its own.
+
+        The engine is neither used nor closed.
 
         Raises ConfigError for an engine that makes its connections itself (``creator=``, a ``do_connect`` listener):
         its URL does not say how to connect. Takes the options of ``Database``.
         """
         sync_engine: Any = getattr(engine, "sync_engine", engine)
-        creator = getattr(sync_engine.pool, "_creator", None)
+        creator: Any = getattr(sync_engine.pool, "_creator", None)
         if getattr(creator, "__module__", "") != "sqlalchemy.engine.create" or len(
             sync_engine.dialect.dispatch.do_connect
         ):

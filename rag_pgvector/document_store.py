@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from rag_pgvector import documents, write
+from rag_pgvector.arguments import as_chunks
 from rag_pgvector.bound import BoundEmbedder
 from rag_pgvector.fence import fenced
 from rag_pgvector.plan import Plan
@@ -63,9 +64,15 @@ class DocumentStore:
         return counts
 
     def _document_records(self, document: Document, chunks: Iterable[Chunk]) -> builtins.list[write.Record]:
+        documents.check(document)
         own = [
-            replace(chunk, id=chunk.id or write.new_id(), document_id=document.id, source=document.source)
-            for chunk in chunks
+            replace(
+                chunk,
+                id=write.new_id() if chunk.id is None else chunk.id,
+                document_id=document.id,
+                source=document.source,
+            )
+            for chunk in as_chunks(chunks)
         ]
         model = self._embedder.model_if_used
         return write.prepare(own, self._table, [model] * len(own))

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from psycopg import sql
 
-from rag_pgvector.errors import ChunkError
+from rag_pgvector.arguments import as_ids, as_key
+from rag_pgvector.errors import ChunkError, ConfigError
 from rag_pgvector.plan import Execute, Plan
 from rag_pgvector.read import where
 from rag_pgvector.table import Table
 from rag_pgvector.types import Document, WriteCounts
-from rag_pgvector.write import Record, delete, json_text, stage, store_staged
+from rag_pgvector.write import (
+    MAX_DOCUMENT_ID_BYTES,
+    Record,
+    check_length,
+    check_text,
+    delete,
+    json_text,
+    stage,
+    store_staged,
+)
 
 __all__ = ["delete_document", "embedded_hashes", "get_document", "list_documents", "put_document", "put_text", "texts"]
 
@@ -26,6 +35,18 @@ ON CONFLICT (collection_id, tenant_id, scope, id) DO UPDATE SET
     profile = excluded.profile, content_hash = excluded.content_hash, chunks = excluded.chunks, updated_at = now()"""
 )
 _FIELDS = sql.SQL("id, source, loader, metadata, profile, content_hash")
+
+
+def check(document: Document) -> None:
+    """Raises ConfigError for what is no document, ChunkError for one that Postgres cannot store."""
+    if not isinstance(document, Document):
+        raise ConfigError(f"document={document!r:.80}: use Document(id=..., source=..., text=..., loader=...)")
+    who = f"document {document.id!r:.80}"
+    for name in ("id", "source", "text", "loader"):
+        check_text(getattr(document, name), f"{who}: {name}")
+    check_length(document.id, f"{who}: id", MAX_DOCUMENT_ID_BYTES)
+    if not isinstance(document.content_hash, bytes):
+        raise ChunkError(f"{who}: content_hash is {type(document.content_hash).__name__}, it must be bytes")
 
 
 def put_document(table: Table, document: Document, records: Sequence[Record]) -> Plan[WriteCounts]:
@@ -43,10 +64,8 @@ def put_document(table: Table, document: Document, records: Sequence[Record]) ->
 
 def put_text(table: Table, document: Document, *, chunks: int) -> Plan[None]:
     """Store a document that is to have so many chunks, and none of them."""
-    for name in ("id", "source", "text", "loader"):
-        if "\0" in getattr(document, name):
-            raise ChunkError(f"document {document.id!r}: {name} holds a NUL byte, which Postgres cannot store")
-    profile = None if document.profile is None else json.dumps(document.profile, allow_nan=False, ensure_ascii=False)
+    check(document)
+    who = f"document {document.id!r}"
     yield Execute(
         _PUT,
         (
@@ -57,8 +76,8 @@ def put_text(table: Table, document: Document, *, chunks: int) -> Plan[None]:
             document.source,
             document.text,
             document.loader,
-            json_text(document.metadata, f"document {document.id!r}: metadata"),
-            profile,
+            json_text(document.metadata, f"{who}: metadata"),
+            None if document.profile is None else json_text(document.profile, f"{who}: profile"),
             document.content_hash,
             chunks,
         ),
@@ -68,7 +87,7 @@ def put_text(table: Table, document: Document, *, chunks: int) -> Plan[None]:
 def _own_chunks(table: Table, document_id: str) -> tuple[sql.Composed, list[Any]]:
     """The chunks of a document as it is written: in exactly the bound scope."""
     owner = [sql.SQL("{} = %s").format(sql.Identifier(name)) for name in table.owner_columns]
-    return sql.SQL(" AND ").join([*owner, sql.SQL("document_id = %s")]), [*table.owner, document_id]
+    return sql.SQL(" AND ").join([*owner, sql.SQL("document_id = %s")]), [*table.owner, as_key(document_id)]
 
 
 def _of_collection(table: Table, *more: str) -> tuple[sql.Composed, list[Any]]:
@@ -104,7 +123,7 @@ def get_document(table: Table, document_id: str) -> Plan[Document | None]:
     """One document with its text; of several scopes the first."""
     condition, params = _of_collection(table, "id = %s")
     query = sql.SQL("SELECT {}, text FROM rag.documents WHERE {} ORDER BY scope LIMIT 1").format(_FIELDS, condition)
-    rows = yield Execute(query, [*params, document_id])
+    rows = yield Execute(query, [*params, as_key(document_id)])
     if not rows:
         return None
     id_, source, loader, metadata, profile, content_hash, text = rows[0]
@@ -123,14 +142,14 @@ def texts(table: Table, document_ids: Sequence[str]) -> Plan[dict[str, str]]:
     """The stored texts of these documents, by id."""
     condition, params = _of_collection(table, "id = ANY(%s::text[])")
     query = sql.SQL("SELECT id, text FROM rag.documents WHERE {} ORDER BY scope DESC").format(condition)
-    rows = yield Execute(query, [*params, list(document_ids)])
+    rows = yield Execute(query, [*params, as_ids(document_ids)])
     return {row[0]: row[1] for row in rows}
 
 
 def delete_document(table: Table, document_id: str) -> Plan[int]:
     """Delete a document and its chunks; returns how many chunks went. One transaction."""
     condition, params = _of_collection(table, "id = %s")
-    yield Execute(sql.SQL("DELETE FROM rag.documents WHERE {}").format(condition), [*params, document_id])
+    yield Execute(sql.SQL("DELETE FROM rag.documents WHERE {}").format(condition), [*params, as_key(document_id)])
     found = where(table, document_id=document_id)
     assert found is not None
     return (yield from delete(table, *found))

@@ -19,9 +19,8 @@ def build(table: Table, *, min_rows: int = 0) -> Plan[IndexReport]:
     """Build the HNSW index where there is none, and rebuild one that an interrupted build left invalid.
 
     Run it on a connection of its own, not in a transaction: the index is built CONCURRENTLY, so that reading and
-    writing go on, and the lock that keeps other builders out ends with the connection.
+    writing go on, and the lock that keeps other builders out ends with the connection, if not before.
     """
-    name = table.index_name
     yield Execute(sql.SQL("SET lock_timeout = 0"), prepare=False)
     # Polled, not waited for: CREATE INDEX CONCURRENTLY waits for every statement that holds a snapshot, a waiting
     # pg_advisory_lock() included, so two builders would block each other for ever.
@@ -29,6 +28,15 @@ def build(table: Table, *, min_rows: int = 0) -> Plan[IndexReport]:
         0
     ]:
         yield Execute(sql.SQL("SELECT pg_sleep(%s)"), (_POLL_SECONDS,))
+    report = yield from _build(table, min_rows)
+    # PgBouncer keeps the connection.
+    yield Execute(sql.SQL("SELECT pg_advisory_unlock(hashtextextended(%s, 2))"), (table.collection,))
+    yield Execute(sql.SQL("RESET lock_timeout"), prepare=False)
+    return report
+
+
+def _build(table: Table, min_rows: int) -> Plan[IndexReport]:
+    name = table.index_name
     valid = yield from _is_valid(table)
     if valid:
         return IndexReport(state="valid", name=name, reason="it was there")

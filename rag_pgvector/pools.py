@@ -210,7 +210,7 @@ class Pools:
         return conn
 
     def forget(self) -> None:
-        """Let go, in a forked child, of the parent's connections: on a shared socket one would read the other's rows."""
+        """Let go, in a forked child, of the parent's connections: one would read the other's rows on a shared socket."""
         _inherited.append((self._pool, self._async_pools))  # kept, for their destructors are not for this process
         self._lock = threading.Lock()
         self._pool, self._async_pools = None, {}
@@ -234,8 +234,8 @@ class Pools:
 
 
 async def _close_when_cancelled(pool: AsyncConnectionPool[Any]) -> None:
-    """Close a pool when its loop ends: ``asyncio.run`` cancels all tasks and waits for them, but a worker of the pool that
-    is just connecting swallows that, and nobody would tell it to stop (psycopg_pool 3.3)."""
+    """Close a pool when its loop ends: ``asyncio.run`` cancels all tasks and waits for them, but a worker of the pool
+    that is just connecting swallows that, and nobody would tell it to stop (psycopg_pool 3.3)."""
     try:
         await asyncio.Event().wait()
     finally:

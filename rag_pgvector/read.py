@@ -7,6 +7,7 @@ from typing import Any
 
 from psycopg import sql
 
+from rag_pgvector.arguments import as_key
 from rag_pgvector.filters import compile_filter, parse_filter
 from rag_pgvector.plan import Execute, Plan, Row
 from rag_pgvector.table import Table
@@ -53,7 +54,7 @@ def where(
         params.append(list(ids))
     if document_id is not None:
         parts.append(sql.SQL("document_id = %s"))
-        params.append(document_id)
+        params.append(as_key(document_id))
     parsed = parse_filter(filter)
     if parsed is not None:
         condition, values = compile_filter(parsed, sql.Identifier("metadata"))

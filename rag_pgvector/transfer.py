@@ -1,6 +1,6 @@
 """One tenant's part of a collection as JSON lines, out and in again, embeddings bit for bit.
 
-The first line describes the collection; then come the documents, then the chunks. No line names the tenant: an import
+The first line describes the collection; then come the documents, the chunks, and how many they were. No line names the tenant: an import
 goes to the tenant that the collection is bound to, whatever the file says. Everything runs as the application, held by
 row-level security, so that an export can hold nobody else's rows.
 """
@@ -63,12 +63,15 @@ def export_tenant(collection: Collection) -> Iterator[str]:
     table = _bound(collection)
     header = collection._run(lambda: _header(table), retry=True)
     yield _line(header)
+    counts = {"document": 0, "chunk": 0}
     for kind, size in (("document", _DOCUMENT_PAGE), ("chunk", _CHUNK_PAGE)):
         next_page = partial(_page, table, kind, size)
         rows = collection._run(next_page, retry=True)
         while rows:
             yield from map(_line, rows)
+            counts[kind] += len(rows)
             rows = collection._run(partial(next_page, (rows[-1]["scope"], rows[-1]["id"])), retry=True)
+    yield _line({"kind": "end", **counts})
 
 
 def import_tenant(collection: Collection, lines: Iterable[str], *, source: str = "the import") -> WriteCounts:
@@ -91,15 +94,25 @@ def import_tenant(collection: Collection, lines: Iterable[str], *, source: str =
     _check_header(collection, _parse(first, number, source, None))
     counts = WriteCounts()
     batch: list[tuple[str, dict[str, Any]]] = []  # rows of one kind and one scope
+    seen = {"document": 0, "chunk": 0}
+    end: dict[str, Any] | None = None
     for number, line in numbered:
         row = _parse(line, number, source, table)
         kind = row.pop("kind")
+        if kind == "end":
+            end = row
+            continue
+        seen[kind] += 1
         page = _DOCUMENT_PAGE if kind == "document" else _CHUNK_PAGE
         if batch and (len(batch) >= page or (batch[-1][0], batch[-1][1]["scope"]) != (kind, row["scope"])):
             counts += _store(collection, batch, source)
             batch = []
         batch.append((kind, row))
-    return counts + _store(collection, batch, source) if batch else counts
+    if batch:
+        counts += _store(collection, batch, source)
+    if end != seen:
+        raise LoadError(source, f"it holds {seen} and should hold {end}: it was cut off; export the tenant again")
+    return counts
 
 
 def _bound(collection: Collection) -> Table:
@@ -165,6 +178,8 @@ def _parse(line: str, number: int, source: str, table: Table | None) -> dict[str
     if table is None:
         if kind != FORMAT:
             raise LoadError(source, f"not the beginning of an export ({FORMAT}): use 'tenants export'", where)
+        return dict(row)
+    if kind == "end":
         return dict(row)
     fields = {"document": _DOCUMENT_FIELDS, "chunk": _CHUNK_FIELDS}.get(str(kind))
     if (

@@ -20,12 +20,29 @@ from rag_pgvector.table import Table
 from rag_pgvector.types import Chunk, WriteCounts
 from rag_pgvector.vectors import VectorParam, as_matrix, vector_bytes
 
-__all__ = ["Record", "delete", "embedding_hash", "json_text", "new_id", "prepare", "stage", "store_staged", "upsert"]
+__all__ = [
+    "MAX_DOCUMENT_ID_BYTES",
+    "MAX_ID_BYTES",
+    "Record",
+    "check",
+    "check_length",
+    "check_text",
+    "delete",
+    "embedding_hash",
+    "json_text",
+    "new_id",
+    "prepare",
+    "stage",
+    "store_staged",
+    "upsert",
+]
 
 #: Up to this many rows, one INSERT is quicker than a staging table (measured with 384 dimensions: equal at 35 rows).
 SMALL_WRITE = 32
 _BLOCK_BYTES = 1 << 18
-_MAX_ID_BYTES = 512
+MAX_ID_BYTES = 512
+#: What an index can hold of it, with room for the other columns.
+MAX_DOCUMENT_ID_BYTES = 2_000
 
 _TYPES = ("text", "text", "text", "int", "int", "int", "text", "jsonb", "vector", "bytea")
 _COLUMNS = (
@@ -89,6 +106,8 @@ def prepare(chunks: Sequence[Chunk], table: Table, models: Sequence[str]) -> lis
     Raises ChunkError, VectorError and DimensionError, naming the chunk.
     """
     ids = [chunk.id if chunk.id is not None else new_id() for chunk in chunks]
+    for id_ in ids:
+        check_text(id_, f"chunk {id_!r:.80}: id")
     given = [i for i, chunk in enumerate(chunks) if chunk.embedding is not None]
     encoded: dict[int, VectorParam] = {}
     if given:
@@ -98,17 +117,7 @@ def prepare(chunks: Sequence[Chunk], table: Table, models: Sequence[str]) -> lis
     records = []
     for i in last.values():
         chunk, id_ = chunks[i], ids[i]
-        _check_text(id_, "id", id_)
-        if not 1 <= len(id_.encode()) <= _MAX_ID_BYTES:
-            raise ChunkError(f"chunk id of {len(id_.encode())} bytes ({id_[:40]!r}...): use 1 to {_MAX_ID_BYTES}")
-        _check_text(chunk.content, "content", id_)
-        for name in ("document_id", "source"):
-            if (value := getattr(chunk, name)) is not None:
-                _check_text(value, name, id_)
-        for name in ("page_or_row", "char_start", "char_end"):
-            value = getattr(chunk, name)
-            if value is not None and not (type(value) is int and 0 <= value < 1 << 31):
-                raise ChunkError(f"chunk {id_!r}: {name}={value!r} is not a whole number from 0 to 2**31 - 1")
+        _check(chunk, id_)
         vector = encoded.get(i)
         records.append(
             Record(
@@ -127,34 +136,71 @@ def prepare(chunks: Sequence[Chunk], table: Table, models: Sequence[str]) -> lis
     return records
 
 
-def _check_text(value: object, what: str, id_: object) -> None:
+def check(chunks: Sequence[Chunk]) -> None:
+    """Raises ChunkError for a chunk that cannot be stored, its embedding aside."""
+    for chunk in chunks:
+        id_ = chunk.id if chunk.id is not None else "without an id"
+        check_text(id_, f"chunk {id_!r:.80}: id")
+        _check(chunk, id_)
+        json_text(chunk.metadata, f"chunk {id_!r}: metadata")
+
+
+def _check(chunk: Chunk, id_: str) -> None:
+    who = f"chunk {id_!r:.80}"
+    check_length(id_, f"{who}: id", MAX_ID_BYTES)
+    check_text(chunk.content, f"{who}: content")
+    if chunk.document_id is not None:
+        check_text(chunk.document_id, f"{who}: document_id")
+        check_length(chunk.document_id, f"{who}: document_id", MAX_DOCUMENT_ID_BYTES)
+    if chunk.source is not None:
+        check_text(chunk.source, f"{who}: source")
+    for name in ("page_or_row", "char_start", "char_end"):
+        value = getattr(chunk, name)
+        if value is not None and not (type(value) is int and 0 <= value < 1 << 31):
+            raise ChunkError(f"{who}: {name}={value!r:.80} is not a whole number from 0 to 2**31 - 1")
+
+
+def check_text(value: object, what: str) -> None:
+    """Raises ChunkError for what is no text that Postgres can store."""
     if not isinstance(value, str):
-        raise ChunkError(f"chunk {id_!r}: {what} is {type(value).__name__}, it must be text")
+        raise ChunkError(f"{what} is {type(value).__name__}, it must be text")
     if (position := value.find("\0")) >= 0:
-        raise ChunkError(f"chunk {id_!r}: {what} holds a NUL byte at position {position}, which Postgres cannot store")
+        raise ChunkError(f"{what} holds a NUL byte at position {position}, which Postgres cannot store: remove it")
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise ChunkError(f"chunk {id_!r}: {what} holds a lone surrogate at position {error.start}") from error
+        raise ChunkError(
+            f"{what} holds a lone surrogate at position {error.start}, which is no Unicode text: remove it"
+        ) from error
 
 
-def json_text(value: Mapping[str, Any], what: str) -> str:
+def check_length(value: str, what: str, most: int) -> None:
+    """Raises ChunkError for a key that is empty or too long for an index."""
+    if not 1 <= len(value) <= most or len(value.encode()) > most:
+        raise ChunkError(f"{what} has {len(value.encode())} bytes: use 1 to {most}")
+
+
+def json_text(value: Mapping[str, Any] | None, what: str) -> str:
     """JSON that jsonb accepts, or ChunkError: no NaN, no infinity, no NUL, text keys only."""
-    if not value:
+    if value is None:
         return "{}"
+    if not isinstance(value, Mapping):
+        raise ChunkError(f"{what} is {type(value).__name__} {value!r:.60}: use a dictionary")
     try:
-        text = json.dumps(value, allow_nan=False, default=_plain, ensure_ascii=False)
+        text = json.dumps(dict(value), allow_nan=False, default=_plain, ensure_ascii=False)
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise ChunkError(
             f"{what} is not JSON ({error}): use text, numbers, booleans, lists and dictionaries"
         ) from error
     if "\\u0000" in text and "\0" in _texts(json.loads(text)):
-        raise ChunkError(f"{what} holds a NUL byte, which Postgres cannot store")
+        raise ChunkError(f"{what} holds a NUL byte, which Postgres cannot store: remove it")
     return text
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
     if hasattr(value, "isoformat"):
         return value.isoformat()
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
@@ -213,7 +259,8 @@ def store_staged(table: Table, count: int) -> Plan[WriteCounts]:
 def _upsert_query(table: Table, rows: int | None) -> bytes:
     """The upsert from ``rows`` tuples of parameters, or from the staging table (None)."""
     if rows is None:
-        origin: sql.Composable = sql.SQL("SELECT * FROM pg_temp.rag_staging ORDER BY id")
+        # in the order of sorted(), so that small and large writes lock rows in one order
+        origin: sql.Composable = sql.SQL('SELECT * FROM pg_temp.rag_staging ORDER BY id COLLATE "C"')
     else:
         one = sql.SQL(", ").join(
             sql.SQL("%s::{}").format(table.vector_type if type_ == "vector" else sql.SQL(type_)) for type_ in _TYPES

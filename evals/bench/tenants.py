@@ -1,12 +1,12 @@
-"""Search among many tenants, against the peers' way and a table of one's own: ``python -m rag_pgvector.evals.bench.tenants``.
+"""Search among tenants, the peers' way, and one's own table: ``python -m rag_pgvector.evals.bench.tenants --json``.
 
 The rows of tenants of Zipf sizes lie in one multi-tenant collection with an HNSW index, written in batches as documents
 come in. Per size of tenant, the same queries, interleaved in random order:
 
-- ``ours``: ``Collection.search`` of an object bound to the tenant; ``ours_first_call`` of an object made for this query.
+- ``ours``: ``Collection.search`` of an object bound to the tenant; ``ours_first_call`` of one made for this query.
 - ``no_fence``: our statements without tenant setting and row-level security, by a superuser: what the fence costs.
 - ``raw``: a prepared SELECT on a plain table of this tenant's rows alone, by the plan that ours chose.
-- ``post_filter_ef40``, ``..._ef100``: one plain table for all, HNSW and WHERE tenant, no iterative scan: the peers' way.
+- ``post_filter_ef40``, ``..._ef100``: one plain table for all, HNSW and WHERE tenant, no iterative scan, as peers do.
 
 Then whether ``get`` of somebody else's id takes as long as of an id that does not exist.
 """
@@ -214,15 +214,15 @@ def _options() -> Any:
 
 def _create(table: str) -> sql.Composed:
     return sql.SQL(
-        "CREATE TABLE {} (tenant_id text NOT NULL, id text PRIMARY KEY, content text NOT NULL, metadata jsonb NOT NULL, "
-        "document_id text, source text, page_or_row int, char_start int, char_end int, embedding vector({}))"
+        "CREATE TABLE {} (tenant_id text NOT NULL, id text PRIMARY KEY, content text NOT NULL, metadata jsonb NOT NULL,"
+        " document_id text, source text, page_or_row int, char_start int, char_end int, embedding vector({}))"
     ).format(sql.Identifier(table), sql.Literal(DIMENSIONS))
 
 
 def _hnsw(table: str) -> sql.Composed:
-    return sql.SQL("CREATE INDEX ON {} USING hnsw (embedding vector_cosine_ops) WITH (m={}, ef_construction={})").format(
-        sql.Identifier(table), sql.Literal(HNSW_M), sql.Literal(EF_CONSTRUCTION)
-    )
+    return sql.SQL(
+        "CREATE INDEX ON {} USING hnsw (embedding vector_cosine_ops) WITH (m={}, ef_construction={})"
+    ).format(sql.Identifier(table), sql.Literal(HNSW_M), sql.Literal(EF_CONSTRUCTION))
 
 
 def _configure(conn: psycopg.Connection[Any]) -> None:
@@ -230,15 +230,17 @@ def _configure(conn: psycopg.Connection[Any]) -> None:
 
 
 def _searching(ef_search: int, *, iterative: bool) -> Callable[[psycopg.Connection[Any]], None]:
+    mode = "strict_order" if iterative else "off"
+
     def configure(conn: psycopg.Connection[Any]) -> None:
         register_vector(conn)
         conn.execute(sql.SQL("SET hnsw.ef_search = {}").format(sql.Literal(ef_search)))
-        conn.execute(sql.SQL("SET hnsw.iterative_scan = {}").format(sql.Literal("strict_order" if iterative else "off")))
+        conn.execute(sql.SQL("SET hnsw.iterative_scan = {}").format(sql.Literal(mode)))
 
     return configure
 
 
-# ------------------------------------------------------------------------------------------------------------- measuring
+# ------------------------------------------------------------------------------------------------------------ measuring
 
 
 def measure(server: str, *, rows: int, tenants: int, queries: int) -> dict[str, Any]:
@@ -269,7 +271,7 @@ def measure(server: str, *, rows: int, tenants: int, queries: int) -> dict[str, 
         }
         _say(f"load {rows} rows of {tenants} tenants")
         load = bench.load()
-        bands = [band for band in _bands(bench, queries)]
+        bands = list(_bands(bench, queries))
         not_yours = _not_yours(bench)
     return {
         **described,
@@ -335,9 +337,7 @@ def _ask(bench: Bench, asked: list[tuple[int, Any, set[str]]], plans: dict[int, 
     return {
         "contenders": found_by,
         "recall_by_plan": {plan: round(float(np.mean(values)), 4) for plan, values in by_plan.items()},
-        "ratios": {
-            f"ours/{name}": round(ours / found_by[name]["p50_ms"], 3) for name in _CONTENDERS if name != "ours"
-        },
+        "ratios": {f"ours/{name}": round(ours / found_by[name]["p50_ms"], 3) for name in _CONTENDERS if name != "ours"},
     }
 
 

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from rag_pgvector.cli import content, database, output, server
-from rag_pgvector.errors import ConfigError, FilterError, RagPgvectorError
+from rag_pgvector.cli import content, database, keys, output, server, tenants
+from rag_pgvector.errors import ConfigError, FilterError, RagPgvectorError, TenantError
 
 __all__ = ["app", "run"]
 
@@ -53,6 +53,8 @@ def _root(
 content.register(app)
 server.register(app)
 database.register(app)
+tenants.register(app)
+keys.register(app)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -75,7 +77,7 @@ def run(arguments: Sequence[str]) -> int:
             raise
         if isinstance(error, RagPgvectorError):
             output.complain(str(error))
-            return EXIT_USAGE if isinstance(error, (ConfigError, FilterError)) else EXIT_FAILED
+            return EXIT_USAGE if isinstance(error, (ConfigError, FilterError, TenantError)) else EXIT_FAILED
         if isinstance(error, OSError):  # stdout on a full disk, a temporary folder that is not there
             output.complain(f"{error}: make room, or check the path")
             output.abandon_stdout()

@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rag_pgvector.cli.options import (
+    ApiKey,
     CollectionName,
     Filter,
+    Identity,
     Json,
+    ScopeName,
+    TenantName,
     Url,
+    identify,
     open_database,
     probability,
     read_filter,
@@ -95,6 +100,17 @@ def ingest(
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first file or row that cannot be read.")
     ] = False,
+    tenancy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="Of a new collection: single, or multi, which keeps tenants apart.  [default: multi for a tenant]",
+            show_default=False,
+        ),
+    ] = None,
+    tenant: TenantName = None,
+    scope: ScopeName = None,
+    api_key: ApiKey = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -109,7 +125,8 @@ def ingest(
 
     list(find_files(paths))  # a path that does not exist is told before a collection is made
     with open_database(url) as db:
-        collection = _open_or_create(db, name)
+        who = identify(db, tenant, scope, api_key, "data.ingest")
+        collection = _open_or_create(db, name, tenancy, who)
         with progress() as tell:
             report = run(collection, paths, strict=strict, progress=tell)
     for line in _failures(report.failed):
@@ -123,15 +140,24 @@ def ingest(
         raise typer.Exit(1)
 
 
-def _open_or_create(db: Database, name: str) -> Collection:
+def _open_or_create(db: Database, name: str, tenancy: str | None, who: Identity) -> Collection:
     """An existing collection with whatever configuration it has, or a new one with the embedder's dimensions."""
     from rag_pgvector.config import CollectionConfig
-    from rag_pgvector.errors import CollectionNotFoundError
+    from rag_pgvector.errors import CollectionMismatchError, CollectionNotFoundError, TenantError
 
+    config = CollectionConfig(tenancy=tenancy or ("single" if who.tenant is None else "multi"))  # type: ignore[arg-type]
+    if tenancy == "multi" and who.tenant is None:
+        raise TenantError("--tenancy multi needs to know whose the files are: add --tenant")
     try:
-        return db.collection(name)
+        collection = db.collection(name)
     except CollectionNotFoundError:
-        return db.collection(name, config=CollectionConfig())
+        collection = db.collection(name, config=config)
+    if tenancy is not None and collection.config.tenancy != tenancy:
+        raise CollectionMismatchError(
+            f"collection {name!r} exists with tenancy {collection.config.tenancy!r}: leave --tenancy out (db convert "
+            "makes a single one multi)"
+        )
+    return who.bind(collection)
 
 
 def _ingested(report: IngestReport, name: str) -> str:
@@ -172,6 +198,9 @@ def search(
     name: CollectionName,
     k: Annotated[int, typer.Option("-k", metavar="N", parser=whole_number, help="How many chunks.")] = 4,
     filter: Filter = None,
+    tenant: TenantName = None,
+    scope: ScopeName = None,
+    api_key: ApiKey = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -181,7 +210,8 @@ def search(
     """
     conditions = read_filter(filter)
     with open_database(url) as db:
-        collection = db.collection(name)
+        who = identify(db, tenant, scope, api_key, "data.vector_search")
+        collection = who.bind(db.collection(name))
         with working("searching"):
             found = collection.search(question, k=k, filter=conditions)
     if as_json:
@@ -234,6 +264,9 @@ def ask(
         ),
     ] = None,
     filter: Filter = None,
+    tenant: TenantName = None,
+    scope: ScopeName = None,
+    api_key: ApiKey = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -245,7 +278,8 @@ def ask(
 
     conditions = read_filter(filter)
     with open_database(url) as db:
-        collection = db.collection(name)
+        who = identify(db, tenant, scope, api_key, "data.vector_search")
+        collection = who.bind(db.collection(name))
         with working("reading"):
             response = predict(collection, question, k=k, filter=conditions, threshold=threshold)
     if as_json:

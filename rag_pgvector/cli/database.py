@@ -1,4 +1,4 @@
-"""The verbs of a DBA: db upgrade, db status, db sql, and doctor."""
+"""The verbs of a DBA: db and doctor."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from psycopg import sql
 
+from rag_pgvector.cli import tenants
 from rag_pgvector.cli.options import Json, Url, open_database, without_password
 from rag_pgvector.cli.output import say, say_json
 from rag_pgvector.errors import ConfigError
@@ -40,6 +41,8 @@ def register(app: typer.Typer) -> None:
         "sql",
         epilog="Example: rag-pgvector db sql --collection docs --grant-to app | psql -v ON_ERROR_STOP=1 -f - DBNAME",
     )(print_sql)
+    db.command(epilog="Example: rag-pgvector db grant --role app --create --password-file app.password")(tenants.grant)
+    db.command(epilog="Example: rag-pgvector db convert --collection docs --tenant acme")(tenants.convert)
     app.add_typer(
         db,
         name="db",

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from rag_pgvector.errors import ConfigError, FilterError
+from rag_pgvector.errors import AccessDeniedError, ConfigError, FilterError, TenantError
 
 if TYPE_CHECKING:
+    from rag_pgvector.collection import Collection
     from rag_pgvector.database import Database
+    from rag_pgvector.keys import Permission
 
 __all__ = [
+    "ApiKey",
     "CollectionName",
     "Filter",
+    "Identity",
     "Json",
+    "ScopeName",
+    "TenantName",
     "Url",
+    "identify",
     "open_database",
     "probability",
     "read_filter",
@@ -50,6 +58,65 @@ Filter = Annotated[
         show_default=False,
     ),
 ]
+
+
+TenantName = Annotated[
+    str | None,
+    typer.Option("--tenant", metavar="NAME", help="The tenant, in a multi-tenant collection.", show_default=False),
+]
+ScopeName = Annotated[
+    str | None,
+    typer.Option("--scope", metavar="NAME", help="Only this scope of the tenant.", show_default=False),
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key",
+        metavar="KEY",
+        envvar="RAG_API_KEY",
+        help="Gives tenant and scope, and is checked. Better in RAG_API_KEY than on the command line.",
+        show_default=False,
+        show_envvar=False,
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """For whom a verb works: a tenant, perhaps one scope of it; or nobody in particular."""
+
+    tenant: str | None
+    scope: str | None
+
+    def bind(self, collection: Collection) -> Collection:
+        """The collection for this tenant. Raises TenantError where it needs one, or has none."""
+        if self.tenant is not None:
+            return collection.for_tenant(self.tenant, scope=self.scope)
+        if collection.config.tenancy == "multi":
+            raise TenantError(f"collection {collection.name!r} keeps tenants apart: add --tenant, or set RAG_API_KEY")
+        return collection
+
+
+def identify(
+    db: Database, tenant: str | None, scope: str | None, api_key: str | None, permission: Permission
+) -> Identity:
+    """What ``--tenant``, ``--scope`` and ``--api-key`` say together.
+
+    Raises AccessDeniedError for a key that is not valid, lacks the permission, or stands for somebody else.
+    """
+    if api_key is None:
+        if scope is not None and tenant is None:
+            raise ConfigError("--scope is a part of a tenant: add --tenant")
+        return Identity(tenant, scope)
+    from rag_pgvector.keys import authenticate
+
+    holder = authenticate(db, api_key)
+    holder.require(permission)
+    if tenant not in (None, holder.tenant):
+        raise AccessDeniedError(f"--tenant {tenant!r:.80} is not the API key's: leave --tenant out")
+    if holder.scope is not None and scope not in (None, holder.scope):
+        raise AccessDeniedError(f"--scope {scope!r:.80} is not the API key's: leave --scope out")
+    return Identity(holder.tenant, holder.scope or scope)
 
 
 def whole_number(value: str | int) -> int:

@@ -33,7 +33,9 @@ HEAD = ScriptDirectory.from_config(_config()).get_current_head() or ""
 @contextmanager
 def transaction(conninfo: str) -> Iterator[Connection]:
     """A SQLAlchemy connection in one transaction, alone among those that upgrade."""
-    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo, prepare_threshold=None), poolclass=NullPool)
+    engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo, prepare_threshold=None), poolclass=NullPool
+    )
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('rag_pgvector', 0))"))
         connection.execute(text("CREATE SCHEMA IF NOT EXISTS rag"))

@@ -126,7 +126,7 @@ def test_an_import_is_bit_for_bit_what_was_exported(
     with psycopg.connect(database_url) as conn:  # a chunk that waits for its embedding
         conn.execute("UPDATE rag.chunks_shared SET embedding = NULL, embedding_hash = NULL WHERE id = 'd:1'")
     lines = list(export_tenant(origin.for_tenant("acme")))
-    assert len(lines) == 1 + 4 + 9
+    assert len(lines) == 1 + 4 + 9 + 1
     assert "bolt" not in "".join(lines)
     expected = rows(database_url, origin, "acme")
     assert len(expected[2]) == 7
@@ -139,7 +139,7 @@ def test_an_import_is_bit_for_bit_what_was_exported(
     assert [info.tenant for info in list_tenants(tenant_db, "target")] == ["other"]
 
     narrow = list(export_tenant(origin.for_tenant("acme", scope="audit")))
-    assert len(narrow) == 1 + 2 + 5
+    assert len(narrow) == 1 + 2 + 5 + 1
     assert import_tenant(target.for_tenant("third", scope="audit"), narrow) == WriteCounts(added=5)
     with pytest.raises(TenantError, match=r"line 2: belongs to scope ''"):
         import_tenant(target.for_tenant("third", scope="audit"), lines)
@@ -149,12 +149,14 @@ def test_what_is_no_export_is_refused(tenant_db: Database) -> None:
     collection = made(tenant_db)
     fill(collection, "acme")
     bound = collection.for_tenant("bolt")
-    header, *documents, last = list(export_tenant(collection.for_tenant("acme")))
+    header, *documents, last, end = list(export_tenant(collection.for_tenant("acme")))
     smuggled = json.dumps(json.loads(last) | {"tenant_id": "acme"})
     for lines, said in (
         ([], "line 1: not JSON"),
         (documents, "line 1: not the beginning"),
         ([header, "{"], "line 2: not JSON"),
+        ([header, *documents, end], "cut off"),
+        ([header, *documents, last], "cut off"),
         ([header, smuggled], "line 2: neither"),
         ([header, json.dumps(json.loads(last) | {"scope": 1})], "line 2: neither"),
         ([header, json.dumps(json.loads(last) | {"embedding_hash": "x"})], "wrong value"),
@@ -162,10 +164,11 @@ def test_what_is_no_export_is_refused(tenant_db: Database) -> None:
         with pytest.raises(LoadError, match=said):
             import_tenant(bound, lines)
     with pytest.raises(CollectionMismatchError, match="distance='cosine'"):
-        import_tenant(made(tenant_db, "far", distance="l2").for_tenant("bolt"), [header])
+        import_tenant(made(tenant_db, "far", distance="l2").for_tenant("bolt"), [header, end])
     with pytest.raises(TenantError, match="shared"):
         list(export_tenant(collection))
-    assert bound.count() == 0
+    import_tenant(bound, [header, *documents, last, end])
+    assert bound.count() == 4
 
 
 def test_an_import_keeps_the_embedder_of_the_collection(tenant_db: Database) -> None:

@@ -30,7 +30,7 @@ def filled(world: World) -> World:
     return world
 
 
-# ------------------------------------------------------------------------------------------------------ names of tenants
+# ----------------------------------------------------------------------------------------------------- names of tenants
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_single_tenant_collection_takes_no_tenant(world: World) -> None:
             single.for_tenant("acme")
 
 
-# ------------------------------------------------------------------------------------------------- rows that name others
+# ------------------------------------------------------------------------------------------------ rows that name others
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import psycopg
 import pytest
@@ -126,7 +126,7 @@ def test_the_where_alone_keeps_chunks_apart(filled: World) -> None:
     unfenced(filled)
     for who, rows in ((ACME, 5), (BOLT, 3), (PART, 2)):
         collection = filled.bound(who)
-        shown = [
+        shown: list[Sequence[object]] = [
             collection.get(["1", "2", "d"]),
             collection.list(),
             collection.list(document_id="table"),
@@ -156,7 +156,7 @@ def test_the_where_alone_keeps_documents_apart(filled: World) -> None:
     assert filled.bound(ACME).document("table") is not None
 
 
-# ------------------------------------------------------------------------------------------------- keys, settings, roles
+# ------------------------------------------------------------------------------------------------ keys, settings, roles
 
 
 def test_the_same_id_belongs_to_each_tenant_alone(filled: World) -> None:
@@ -221,7 +221,7 @@ def test_a_role_that_escapes_is_refused_as_is_a_table_without_its_fence(world: W
         db.collection(NAME, embedder=embed)
 
 
-# -------------------------------------------------------------------------------------------------------------- no tenant
+# ------------------------------------------------------------------------------------------------------------ no tenant
 
 
 #: What every method is called with; a method that is missing here fails the test below.
@@ -254,9 +254,7 @@ NO_ROWS = {
 
 
 def test_without_a_tenant_everything_is_refused(filled: World) -> None:
-    methods = {
-        name for name in dir(Collection) if not name.startswith("_") and callable(getattr(Collection, name))
-    }
+    methods = {name for name in dir(Collection) if not name.startswith("_") and callable(getattr(Collection, name))}
     twins = {"a" + name for name in methods} & methods
     assert methods - twins == CALLS.keys() | NO_ROWS.keys(), "say here how a new method is refused without a tenant"
     for name, arguments in CALLS.items():

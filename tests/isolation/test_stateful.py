@@ -74,9 +74,7 @@ def test_random_operations_show_nobody_elses_rows(narrow: World, logs: Logs, asy
 
 @pytest.mark.timeout(1800 if LONG else 300)
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
-def test_random_operations_through_pgbouncer(
-    database_url: str, app_login: str, logs: Logs, asynchronous: bool
-) -> None:
+def test_random_operations_through_pgbouncer(database_url: str, app_login: str, logs: Logs, asynchronous: bool) -> None:
     colour = Colour(asynchronous=asynchronous)
     with pgbouncer(database_url, app_login) as through:
         with opened(database_url, app_login, through=through, prepare=False) as world, closing(colour, world):

@@ -124,7 +124,7 @@ class World:
         with psycopg.connect(self.admin_url, autocommit=True) as conn:
             if role is not None:
                 conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
-            cursor = conn.execute(sql.SQL(query).format(table=self.table), params or None)  # type: ignore[arg-type]
+            cursor = conn.execute(sql.SQL(query).format(table=self.table), params or None)
             return cursor.fetchall() if cursor.description else []
 
     def app(self, query: str, params: Sequence[Any] = (), *, who: Who | None = None) -> list[Row]:
@@ -136,7 +136,7 @@ class World:
                     who,
                     prepare=False,
                 )
-            text = sql.SQL(query).format(table=self.table)  # type: ignore[arg-type]
+            text = sql.SQL(query).format(table=self.table)
             cursor = conn.execute(text, params or None, prepare=False)
             return cursor.fetchall() if cursor.description else []
 

@@ -1,0 +1,69 @@
+"""Checks of what callers pass. Every error says what was wrong, which value, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rag_pgvector.config import SearchOptions
+from rag_pgvector.errors import ChunkError, ConfigError
+from rag_pgvector.types import Chunk
+
+__all__ = ["as_chunks", "as_ids", "as_key", "check_page", "check_query", "is_storable"]
+
+_MOST_RESULTS = 2**31 - 1
+
+
+def as_chunks(chunks: Iterable[Chunk]) -> list[Chunk]:
+    """The chunks of any iterable. Raises ConfigError, ChunkError."""
+    if isinstance(chunks, (Chunk, str, bytes, Mapping)) or not isinstance(chunks, Iterable):
+        raise ConfigError(f"chunks={chunks!r:.80}: give a list of Chunk")
+    found = list(chunks)
+    for i, chunk in enumerate(found):
+        if not isinstance(chunk, Chunk):
+            raise ChunkError(f"chunk {i} is {type(chunk).__name__} {chunk!r:.60}: use Chunk(content=...)")
+    return found
+
+
+def is_storable(text: str) -> bool:
+    """Whether Postgres can hold the text: no NUL, no lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
+def as_ids(ids: Sequence[str] | None) -> list[str] | None:
+    """A list of ids, without those that Postgres cannot hold: they are not there. Raises ConfigError."""
+    if ids is None:
+        return None
+    if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
+        raise ConfigError(f"ids={ids!r:.80}: give a list of ids")
+    return [id_ for id_ in ids if as_key(id_) is not None]
+
+
+def as_key(text: Any) -> str | None:
+    """An id to look for; None, which equals nothing in SQL, for one that Postgres cannot hold. Raises ConfigError."""
+    if not isinstance(text, str):
+        raise ConfigError(f"id {text!r:.80} is {type(text).__name__}: ids are text")
+    return text if is_storable(text) else None
+
+
+def check_page(limit: Any, offset: Any) -> None:
+    """Raises ConfigError for a page that cannot be."""
+    for name, value in (("limit", limit), ("offset", offset)):
+        if type(value) is not int or not 0 <= value < 2**63:
+            raise ConfigError(f"{name}={value!r}: use a whole number from 0")
+
+
+def check_query(query: Any, vector: Any, k: Any, options: Any) -> None:
+    """Raises ConfigError for a search that cannot be."""
+    if (query is None) == (vector is None):
+        raise ConfigError("search() takes either a question or vector=")
+    if query is not None and (not isinstance(query, str) or not query.strip()):
+        raise ConfigError(f"question {query!r:.80}: use a non-empty text")
+    if type(k) is not int or not 1 <= k <= _MOST_RESULTS:
+        raise ConfigError(f"k={k!r}: use a whole number from 1")
+    if options is not None and not isinstance(options, SearchOptions):
+        raise ConfigError(f"options={options!r:.80}: use SearchOptions(...)")
