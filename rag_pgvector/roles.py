@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
+import os
+
 from psycopg import sql
 
 from rag_pgvector.errors import ConfigError, IsolationError
@@ -69,6 +74,21 @@ def grant_table(table: Table) -> Plan[None]:
         )
 
 
+def _verifier(password: str) -> str:
+    """What Postgres stores of a password (RFC 5803), so that the password itself reaches neither server nor log.
+
+    One that is not ASCII goes as it is: the server normalises it (SASLprep) before it makes the same.
+    """
+    if not password.isascii():
+        return password
+    salt, rounds = os.urandom(16), 4096
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, rounds)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server = hmac.digest(salted, b"Server Key", "sha256")
+    encoded = [base64.b64encode(part).decode() for part in (salt, stored, server)]
+    return f"SCRAM-SHA-256${rounds}:{encoded[0]}${encoded[1]}:{encoded[2]}"
+
+
 def grant_login(role: str, *, create: bool = False, password: str | None = None) -> Plan[None]:
     """Make ``role`` one that the application may log in as. Run it in one transaction, as an administrator.
 
@@ -93,6 +113,7 @@ def grant_login(role: str, *, create: bool = False, password: str | None = None)
         raise IsolationError(f"role {role!r} {what}, so it would see every tenant's rows: use another role")
     if password is not None:
         yield Execute(
-            sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(password)), prepare=False
+            sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(_verifier(password))),
+            prepare=False,
         )
     yield Execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(APP), sql.Identifier(role)), prepare=False)

@@ -1,8 +1,8 @@
 """One tenant's part of a collection as JSON lines, out and in again, embeddings bit for bit.
 
-The first line describes the collection; then come the documents, the chunks, and how many they were. No line names the tenant: an import
-goes to the tenant that the collection is bound to, whatever the file says. Everything runs as the application, held by
-row-level security, so that an export can hold nobody else's rows.
+The first line describes the collection; then come the documents, the chunks, and how many they were. No line names the
+tenant: an import goes to the tenant that the collection is bound to, whatever the file says. Everything runs as the
+application, held by row-level security, so that an export can hold nobody else's rows.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class Mutant:
 
 def _where(patch: pytest.MonkeyPatch) -> None:
     for module in (read, search, transfer):
-        patch.setattr(module, "owned", lambda table: ([], []))
+        patch.setattr(module, "owned", lambda table: ([sql.SQL("true")], []))
     patch.setattr(search, "table_state", _state_of_everything)
 
 
