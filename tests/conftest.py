@@ -101,6 +101,12 @@ def database_url(server_url: str, template: str) -> Iterator[str]:
     yield from _fresh(server_url, template)
 
 
+@pytest.fixture(scope="module")
+def module_database_url(server_url: str, template: str) -> Iterator[str]:
+    """The URL of a database that the tests of one module share, schema included."""
+    yield from _fresh(server_url, template)
+
+
 def _fresh(server_url: str, template: str) -> Iterator[str]:
     name = f"rag_test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server_url, autocommit=True) as admin:
