@@ -210,7 +210,7 @@ class Pools:
         return conn
 
     def forget(self) -> None:
-        """Let go, in a forked child, of the parent's connections: one would read the other's rows on a shared socket."""
+        """Let go, in a forked child, of the parent's connections: one would read the other's rows."""
         _inherited.append((self._pool, self._async_pools))  # kept, for their destructors are not for this process
         self._lock = threading.Lock()
         self._pool, self._async_pools = None, {}

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["Chunk", "Document", "IndexReport", "ScoredChunk", "SearchPlan", "SearchResult", "WriteCounts"]
 
@@ -31,7 +34,7 @@ class Chunk:
     content: str
     id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    embedding: Sequence[float] | None = field(default=None, repr=False, compare=False)
+    embedding: Sequence[float] | NDArray[Any] | None = field(default=None, repr=False, compare=False)
     document_id: str | None = None
     source: str | None = None
     page_or_row: int | None = None

@@ -55,7 +55,9 @@ def as_vector(vector: ArrayLike, config: CollectionConfig, what: str = "the quer
     return vector_bytes(as_matrix([vector], config, [what]), config)[0]
 
 
-def as_matrix(vectors: Sequence[Any], config: CollectionConfig, what: Sequence[str]) -> NDArray[np.float32]:
+def as_matrix(
+    vectors: Sequence[Any] | NDArray[Any], config: CollectionConfig, what: Sequence[str]
+) -> NDArray[np.float32]:
     """``(n, dimensions)`` float32; ``what[i]`` names the i-th vector in errors."""
     try:
         with np.errstate(over="ignore"):

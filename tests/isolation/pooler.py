@@ -32,6 +32,7 @@ pool_mode = transaction
 default_pool_size = 1
 max_client_conn = 200
 server_reset_query =
+admin_users = {login}
 logfile = {folder}/log
 pidfile = {folder}/pid
 """
@@ -57,6 +58,7 @@ def pgbouncer(database_url: str, login: str) -> Iterator[str]:
                 port=server.get("port") or 5432,
                 listen=listen,
                 folder=folder,
+                login=login,
             )
         )
         nobody = pwd.getpwnam("nobody") if os.getuid() == 0 else None  # it refuses to run as root
