@@ -102,7 +102,7 @@ def test_a_pool_of_no_connections_is_refused(size: Any) -> None:
         Database("postgresql://h/d", pool_size=size)
 
 
-# ------------------------------------------------------------------------------------------ other people's connections
+# -------------------------------------------------------------------------------------------- other people's connections
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
@@ -166,7 +166,9 @@ def test_a_callers_pool_is_used_as_it_is_and_never_closed(
     assert "rolling back" not in caplog.text
 
 
-async def test_a_callers_asynchronous_pool_is_never_closed(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_callers_asynchronous_pool_is_never_closed(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async with AsyncConnectionPool(database_url, min_size=1, max_size=1, kwargs={"row_factory": dict_row}) as pool:
         async with Database.from_pools(async_pool=pool) as db:
             docs = await db.acollection("docs", config=THREE)
@@ -220,7 +222,6 @@ def open_connections(server_url: str, database_url: str) -> int:
             if row[0] == 0:
                 break
             time.sleep(0.05)
-        assert row is not None
         return int(row[0])
 
 
@@ -310,7 +311,7 @@ def scram_url(server_url: str) -> Iterator[str]:
 @pytest.mark.parametrize("password", ["wr0ng p@ss", ""])
 def test_a_wrong_password_is_never_shown(scram_url: str, password: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    parts: dict[str, Any] = {key: value for key, value in conninfo_to_dict(scram_url).items() if key != "password"}
+    parts = {key: value for key, value in conninfo_to_dict(scram_url).items() if key != "password"}
     error = refused(make_conninfo(**parts, **({"password": password} if password else {})))
     assert "refused the user or the password: check both in DATABASE_URL" in str(error)
     shown = "".join(traceback.format_exception(error)) + caplog.text

@@ -74,7 +74,7 @@ def test_the_sum_of_the_migrations_is_a_fresh_schema(database_url: str, empty_da
 
 
 def sql_names() -> list[str]:
-    folder = sql_files.__spec__.submodule_search_locations
+    folder = sql_files.__spec__.submodule_search_locations  # type: ignore[union-attr]
     assert folder is not None
     return [path.stem for path in Path(folder[0]).glob("*.sql")]
 
@@ -224,7 +224,7 @@ def test_search_chunks_finds_what_search_finds(
     random = np.random.default_rng(5)
     vectors = random.normal(size=(200, 8))
     with Database(database_url) as db:
-        name = f'Dr. o\'Nö "{distance}"'
+        name = f"Dr. o'Nö \"{distance}\""
         docs = db.collection(name, config=CollectionConfig(dimensions=8, distance=distance, storage=storage))
         docs.add(
             [
@@ -245,8 +245,8 @@ def test_search_chunks_finds_what_search_finds(
             assert [row[1] for row in rows] == pytest.approx([hit.distance for hit in expected], abs=1e-6)
             assert [row[2] for row in rows] == pytest.approx([hit.score for hit in expected], abs=1e-6)
             assert rows[0][3:] == (expected[0].chunk.metadata, "s")
-        many = conn.execute("SELECT id FROM rag.search_chunks(%s, %s::vector, 150)", (name, str(query.tolist())))
-        assert len(many.fetchall()) == 150, "k above hnsw.ef_search"
+        rows = conn.execute("SELECT id FROM rag.search_chunks(%s, %s::vector, 150)", (name, str(query.tolist())))
+        assert len(rows.fetchall()) == 150, "k above hnsw.ef_search"
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ def test_search_chunks_refuses_what_cannot_be(
 ) -> None:
     docs.add([Chunk(id="a", content="x", embedding=[1, 2, 3])])
     with pytest.raises(psycopg.Error) as caught:
-        conn.execute(f"SELECT * FROM rag.search_chunks({arguments})".encode())  # noqa: S608
+        conn.execute(f"SELECT * FROM rag.search_chunks({arguments})".encode())
     assert caught.value.sqlstate == code
     assert message in str(caught.value)
 
@@ -287,10 +287,7 @@ def test_upsert_chunk_adds_replaces_and_drops_a_stale_embedding(
     assert upsert("new").embedding is None
     assert upsert("new", "[4,5,6]").embedding == [4, 5, 6]
     assert upsert("newer", "[4,5,6]").embedding == [4, 5, 6], "given again for the new text"
-    same = Chunk(
-        id="a", content="newer", embedding=[4, 5, 6], metadata={"n": 1}, document_id="d", source="d.md", page_or_row=3
-    )
-    assert docs.upsert([same]).unchanged == 1
+    assert docs.upsert([Chunk(id="a", content="newer", embedding=[4, 5, 6], metadata={"n": 1}, document_id="d", source="d.md", page_or_row=3)]).unchanged == 1  # fmt: skip
     with pytest.raises(psycopg.errors.UndefinedObject, match="nope"):
         conn.execute("SELECT rag.upsert_chunk('nope', 'a', 'x')")
     for bad in ("[1,2]", "[0,0,0]"):
@@ -331,7 +328,7 @@ def test_the_table_refuses_what_python_refuses(docs: Collection, conn: psycopg.C
         "('a', 'x', '[1,2]')",
     ):
         with pytest.raises(psycopg.Error):
-            conn.execute(f"INSERT INTO rag.chunks_docs (id, content, embedding) VALUES {values}".encode())  # noqa: S608
+            conn.execute(f"INSERT INTO rag.chunks_docs (id, content, embedding) VALUES {values}".encode())
     with contextlib.suppress(psycopg.Error):
         conn.execute("INSERT INTO rag.chunks_docs (tenant_id, id, content) VALUES ('other', 'a', 'x')")
     assert docs.count() == 0

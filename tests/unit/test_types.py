@@ -64,8 +64,8 @@ def test_values_are_frozen_copied_and_pickled(value: object) -> None:
 
 def test_chunks_compare_without_their_embedding() -> None:
     """An array has no truth value: comparing chunks must not ask for it."""
-    one = Chunk(content="a", id="1", embedding=np.ones(3).tolist())
-    assert one == Chunk(content="a", id="1", embedding=np.zeros(3).tolist())
+    one = Chunk(content="a", id="1", embedding=np.ones(3))
+    assert one == Chunk(content="a", id="1", embedding=np.zeros(3))
     assert one != Chunk(content="b", id="1")
     assert "embedding" not in repr(one)
 

@@ -1,0 +1,393 @@
+"""The verbs of a collection, in both colours: what goes in, what comes out, and what stays."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+from langchain_core.embeddings import DeterministicFakeEmbedding
+
+from rag_pgvector import Chunk, Collection, CollectionConfig, Database, Document, WriteCounts
+from rag_pgvector.errors import (
+    CollectionMismatchError,
+    CollectionNotFoundError,
+    ConfigError,
+    DatabaseError,
+    DimensionError,
+    EmbedderMismatchError,
+)
+
+Call = Callable[..., Any]
+Make = Callable[..., Collection]
+
+FULL = Chunk(
+    id="full",
+    content="Text with 'quotes', 😀 and \\ backslashes",
+    metadata={"n": 1, "list": [1, "two"], "nested": {"a": None}},
+    document_id="d",
+    source="d.md",
+    page_or_row=0,
+    char_start=5,
+    char_end=9,
+    embedding=[1, 2, 3],
+)
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture(scope="module")
+def db(module_database_url: str, loop: asyncio.AbstractEventLoop) -> Iterator[Database]:
+    db = Database(module_database_url)
+    yield db
+    loop.run_until_complete(db.aclose())
+
+
+@pytest.fixture(params=["sync", "async"])
+def call(request: pytest.FixtureRequest, loop: asyncio.AbstractEventLoop) -> Call:
+    """``call(docs, "add", chunks)`` runs docs.add, or docs.aadd in a loop."""
+
+    def run(target: Any, method: str, *args: Any, **options: Any) -> Any:
+        if request.param == "sync":
+            return getattr(target, method)(*args, **options)
+        return loop.run_until_complete(getattr(target, "a" + method)(*args, **options))
+
+    return run
+
+
+@pytest.fixture
+def make(db: Database) -> Make:
+    """A new collection of three dimensions, or as told."""
+
+    def make(embedder: Any = None, **config: Any) -> Collection:
+        return db.collection(str(uuid.uuid4()), config=CollectionConfig(**{"dimensions": 3, **config}), embedder=embedder)
+
+    return make
+
+
+@pytest.fixture
+def docs(make: Make) -> Collection:
+    return make()
+
+
+def chunk(id: str, text: str = "text", **fields: Any) -> Chunk:
+    return Chunk(**{"id": id, "content": text, "embedding": [1, 2, 3], **fields})
+
+
+# -------------------------------------------------------------------------------------------------------------- writing
+
+
+@pytest.mark.parametrize("more", [0, 100], ids=["one statement", "staged"])
+@pytest.mark.parametrize("storage", ["vector", "halfvec"])
+def test_every_field_comes_back_as_it_went_in(make: Make, call: Call, more: int, storage: str) -> None:
+    docs = make(storage=storage)
+    others = [chunk(f"{i}") for i in range(more)]
+    assert call(docs, "add", [FULL, *others]) == ["full", *(f"{i}" for i in range(more))]
+    [found] = call(docs, "get", ["full"], embeddings=True)
+    assert found == FULL
+    assert found.embedding == [1, 2, 3]
+    assert call(docs, "get", ["full"])[0].embedding is None
+    assert call(docs, "count") == more + 1
+
+
+def test_ids_come_back_in_the_order_given(docs: Collection, call: Call) -> None:
+    ids = call(docs, "add", [chunk("b"), Chunk(content="x", embedding=[1, 0, 0]), chunk("a"), chunk("b", "last")])
+    assert (ids[0], ids[2], ids[3]) == ("b", "a", "b")
+    assert str(uuid.UUID(ids[1])) == ids[1]
+    assert call(docs, "get", ["b"])[0].content == "last"
+    assert call(docs, "count") == 3
+    assert call(docs, "add", []) == []
+
+
+@pytest.mark.parametrize("more", [0, 100], ids=["one statement", "staged"])
+def test_upsert_counts_what_it_did_and_touches_nothing_else(
+    docs: Collection, call: Call, more: int, db: Database
+) -> None:
+    others = [chunk(f"{i}") for i in range(more)]
+    assert call(docs, "upsert", [chunk("a"), chunk("b"), chunk("a"), *others]) == WriteCounts(added=2 + more)
+
+    def versions() -> dict[str, str]:
+        with psycopg.connect(db.url) as conn:
+            query = psycopg.sql.SQL("SELECT id, xmin::text FROM {}").format(docs._table.identifier)
+            return dict(conn.execute(query).fetchall())
+
+    before = versions()
+    counts = call(docs, "upsert", [chunk("a"), chunk("b", metadata={"new": 1}), chunk("c"), *others])
+    assert counts == WriteCounts(added=1, updated=1, unchanged=1 + more)
+    after = versions()
+    assert {id for id in before if before[id] != after[id]} == {"b"}
+    for change in ({"content": "new"}, {"source": "s"}, {"page_or_row": 1}, {"embedding": [3, 2, 1]}, {"document_id": "d"}):  # fmt: skip
+        assert call(docs, "upsert", [chunk("a", **change)]).updated == 1
+    [found] = call(docs, "get", ["a"], embeddings=True)
+    assert (found.content, found.source, found.embedding) == ("text", None, [1, 2, 3]), "replaced, not merged"
+
+
+def test_texts_are_embedded_and_the_given_vectors_kept(make: Make, call: Call) -> None:
+    seen: list[str] = []
+
+    def embed(texts: list[str]) -> list[list[float]]:
+        seen.extend(texts)
+        return [[len(text), 1, 0] for text in texts]
+
+    docs = make(embed)
+    call(docs, "add", [Chunk(id="a", content="four"), chunk("b", "given"), Chunk(id="c", content="fifteen")])
+    assert seen[-2:] == ["four", "fifteen"]
+    assert [c.embedding for c in docs.get(["a", "b", "c"], embeddings=True)] == [[4, 1, 0], [1, 2, 3], [7, 1, 0]]
+    assert call(docs, "search", "1234", k=1)[0].chunk.id == "a"
+    assert call(docs, "embed_documents", ["ab"]).tolist() == [[2, 1, 0]]
+    assert call(docs, "embed_query", "abc").tolist() == [3, 1, 0]
+
+
+# ------------------------------------------------------------------------------------------------- reading and deleting
+
+
+def test_get_keeps_the_order_asked(docs: Collection, call: Call) -> None:
+    call(docs, "add", [chunk(id) for id in "abc"])
+    assert [c.id for c in call(docs, "get", ["c", "nope", "a", "c"])] == ["c", "a", "c"]
+    assert call(docs, "get", []) == []
+    assert [c.id for c in call(docs, "get", (id for id in "ba"))] == ["b", "a"]
+
+
+def test_pages_are_in_the_order_of_code_points(docs: Collection, call: Call) -> None:
+    ids = ["Z", "a", "10", "9", "é", "e\u0301", "😀", "ab", "A b", "_", "ﬀ"]
+    call(docs, "add", [chunk(id, metadata={"n": i}) for i, id in enumerate(ids)])
+    assert [c.id for c in call(docs, "list")] == sorted(ids)
+    pages = [call(docs, "list", limit=3, offset=offset) for offset in range(0, 12, 3)]
+    assert [c.id for page in pages for c in page] == sorted(ids)
+    assert call(docs, "list", limit=0) == []
+    assert call(docs, "list", offset=100) == []
+    assert {c.id for c in call(docs, "list", filter={"n": {"$lt": 2}})} == {"Z", "a"}
+    assert call(docs, "count", {"n": {"$lt": 2}}) == call(docs, "count", filter={"n": {"$lt": 2}}) == 2
+
+
+def test_a_documents_chunks_are_in_the_order_of_its_text(docs: Collection, call: Call) -> None:
+    call(docs, "add", [chunk("x", document_id="d", char_start=9), chunk("y", document_id="d", char_start=0), chunk("z")])
+    assert [c.id for c in call(docs, "list", document_id="d")] == ["y", "x"]
+    assert call(docs, "list", document_id="other") == []
+
+
+def test_delete_by_ids_by_filter_and_by_both(docs: Collection, call: Call) -> None:
+    def fill() -> None:
+        docs.add([chunk(f"{i}", metadata={"n": i}) for i in range(10)])
+
+    fill()
+    assert call(docs, "delete", ["1", "2", "2", "nope"]) == 2
+    assert call(docs, "delete", filter={"n": {"$gte": 8}}) == 2
+    assert call(docs, "delete", ["3", "4"], filter={"n": 4}) == 1
+    assert [c.id for c in docs.list()] == ["0", "3", "5", "6", "7"]
+    fill()
+    assert call(docs, "delete", [f"{i}" for i in range(70_000)]) == 10
+    assert call(docs, "get", [f"{i}" for i in range(70_000)]) == []
+
+
+def test_drop_removes_everything(db: Database, docs: Collection, call: Call) -> None:
+    docs.put_document(Document(id="d", source="s", text="t", loader="l"), [chunk("a")])
+    docs.build_index()
+    call(docs, "drop")
+    assert docs.name not in call(db, "collections")
+    with pytest.raises(CollectionNotFoundError, match="does not exist"):
+        call(db, "collection", docs.name)
+    with pytest.raises(DatabaseError, match="dropped by somebody else"):
+        call(docs, "count")
+    again = call(db, "collection", docs.name, config=CollectionConfig(dimensions=5))
+    assert (again.count(), again.documents(), again.config.dimensions) == (0, [], 5)
+
+
+# ------------------------------------------------------------------------------------------------------------ searching
+
+
+def brute_force(distance: str, vectors: np.ndarray[Any, Any], query: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Distances in double precision."""
+    if distance == "l2":
+        return np.linalg.norm(vectors - query, axis=1)
+    if distance == "inner_product":
+        return -(vectors @ query)
+    return 1 - (vectors @ query) / np.linalg.norm(vectors, axis=1) / np.linalg.norm(query)
+
+
+@pytest.mark.parametrize(
+    ("distance", "storage"), list(itertools.product(["cosine", "l2", "inner_product"], ["vector", "halfvec"]))
+)
+@pytest.mark.parametrize("filter", [None, {"odd": True}])
+def test_exact_search_is_brute_force(make: Make, call: Call, distance: str, storage: str, filter: Any) -> None:
+    random = np.random.default_rng(3)
+    kind = np.float16 if storage == "halfvec" else np.float32
+    vectors = random.normal(size=(300, 16)).astype(kind).astype(np.float64)
+    query = random.normal(size=16).astype(kind).astype(np.float64)
+    docs = make(dimensions=16, distance=distance, storage=storage)
+    docs.add([chunk(f"{i}", embedding=v, metadata={"odd": bool(i % 2)}) for i, v in enumerate(vectors)])
+    found = call(docs, "search", vector=query, k=20, filter=filter)
+    assert found.plan.kind == "exact"
+    distances = brute_force(distance, vectors, query)
+    order = [i for i in np.argsort(distances) if filter is None or i % 2][:20]
+    assert [hit.chunk.id for hit in found] == [str(i) for i in order]
+    assert [hit.distance for hit in found] == pytest.approx(distances[order], abs=1e-5)
+    scores = {"cosine": 1 - distances, "l2": 1 / (1 + distances), "inner_product": -distances}[distance]
+    assert [hit.score for hit in found] == pytest.approx(scores[order], abs=1e-5)
+    assert len(call(docs, "search", vector=query, k=1000)) == 300
+
+
+def test_rows_without_an_embedding_are_counted_but_not_found(docs: Collection, call: Call) -> None:
+    document = Document(id="d", source="s", text="t", loader="l")
+    call(docs, "put_document", document, [Chunk(id="a", content="no vector"), chunk("b")])
+    assert call(docs, "count") == 2
+    assert [hit.chunk.id for hit in call(docs, "search", vector=[1, 0, 0], k=10)] == ["b"]
+    assert [c.embedding for c in call(docs, "get", ["a", "b"], embeddings=True)] == [None, [1, 2, 3]]
+    assert len(call(docs, "search", vector=[1, 0, 0], filter={"nope": 1})) == 0
+
+
+# ------------------------------------------------------------------------------------------------------------ documents
+
+
+def test_a_document_and_its_chunks_are_replaced_together(make: Make, call: Call) -> None:
+    docs = make(lambda texts: [[len(t), 1, 0] for t in texts])
+    document = Document(id="d", source="d.md", text="one two", loader="text", metadata={"a": 1}, content_hash=b"1")
+    table = Document(id="t", source="a.csv", text="x", loader="csv", profile={"columns": []}, content_hash=b"2")
+    assert call(docs, "put_document", document, [chunk("a"), chunk("b"), Chunk(content="c")]) == WriteCounts(added=3)
+    assert call(docs, "put_document", table, []) == WriteCounts()
+    docs.add([chunk("other")])
+    assert call(docs, "document", "d") == document
+    assert [d.id for d in call(docs, "documents")] == ["t", "d"]
+    assert call(docs, "documents")[1].text == ""
+    assert [d.profile for d in call(docs, "tables")] == [{"columns": []}]
+    assert call(docs, "texts", ["d", "nope"]) == {"d": "one two"}
+    assert {c.source for c in call(docs, "list", document_id="d")} == {"d.md"}
+
+    new = Document(id="d", source="d.md", text="two", loader="text", content_hash=b"3")
+    chunks = [Chunk(id="b", content="text"), Chunk(id="n", content="new")]
+    assert call(docs, "put_document", new, chunks) == WriteCounts(added=1, unchanged=1, deleted=2)
+    assert call(docs, "document", "d") == new
+    kept, fresh = call(docs, "get", ["b", "n"], embeddings=True)
+    assert (kept.embedding, fresh.embedding) == ([1, 2, 3], None), "the same text keeps what was made of it"
+    changed = [Chunk(id="b", content="changed"), Chunk(id="n", content="new", embedding=[3, 1, 0])]
+    assert call(docs, "put_document", new, changed) == WriteCounts(updated=2)
+    assert [c.embedding for c in docs.get(["b", "n"], embeddings=True)] == [None, [3, 1, 0]]
+    assert call(docs, "delete_document", "d") == 2
+    assert call(docs, "delete_document", "d") == 0
+    assert call(docs, "document", "d") is None
+    assert [c.id for c in docs.list()] == ["other"]
+
+
+def test_what_each_embedding_was_made_of(make: Make, call: Call) -> None:
+    docs = make(lambda texts: [[len(t), 1, 0] for t in texts])
+    document = Document(id="d", source="s", text="t", loader="l")
+    by_model = docs.embed_documents(["text"])[0]
+    call(docs, "put_document", document, [chunk("a", embedding=by_model), Chunk(id="b", content="none")])
+    assert call(docs, "embedded_hashes", "d") == {"a": docs.embedding_hash("text")}
+    assert docs.embedding_hash("text") != docs.embedding_hash("other")
+    docs.add([chunk("a", document_id="d")])
+    assert call(docs, "embedded_hashes", "d")["a"] != docs.embedding_hash("text"), "given by hand"
+
+
+# ---------------------------------------------------------------------------------------------- names and configuration
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "collections", "documents", "alembic_version", "docs", "DOCS", "Mixed Case", "日本語", "a\"b'c`d", "a;b--", "x" * 63,
+        "é" * 31, "100%", "%s %(a)s %%", "{}", "a.b", " padded ", "😀", "__class__", "pg_class", "\u200b\u0301", "a\\b",
+    ],
+)  # fmt: skip
+def test_names_that_work(db: Database, call: Call, name: str) -> None:
+    docs = call(db, "collection", name, config=CollectionConfig(dimensions=3))
+    docs.put_document(Document(id="d", source="s", text="t", loader="l"), [chunk(f"{i}") for i in range(50)])
+    docs.add([chunk("a", metadata={"n": 1})])
+    docs.add([chunk("a", "changed")])
+    assert docs.build_index().state == "valid"
+    assert call(docs, "search", vector=[1, 2, 3], k=1, filter={"n": {"$exists": False}})
+    assert name in call(db, "collections") == sorted(db.collections())
+    assert (docs.name, docs.count(), docs.delete(["a"])) == (name, 51, 1)
+    call(docs, "drop")
+    assert name not in db.collections()
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 64, "é" * 32, "a\0b", "a\nb", "\ud800", None, 5, b"a"])
+def test_names_that_do_not(db: Database, call: Call, name: Any) -> None:
+    with pytest.raises(ConfigError, match="collection name"):
+        call(db, "collection", name, config=CollectionConfig(dimensions=3))
+
+
+def test_collections_never_share_a_table_an_index_or_a_sequence(db: Database) -> None:
+    """Whatever one collection is called, another one's relations are not in its way."""
+    long = "n" * 57
+    names = ["x", "x_hnsw", "x_document", "x_pkey", "x_seq", "x_seq_seq", "hnsw_x", "100%", "100_", long + "1", long + "2"]
+    made = [db.collection(name, config=CollectionConfig(dimensions=3)) for name in names]
+    names += [docs._table.name.removeprefix("chunks_") for docs in made if docs.name in ("100%", long + "1")]
+    made = [db.collection(name, config=CollectionConfig(dimensions=3)) for name in names]
+    assert len({docs._table.name for docs in made}) == len(names)
+    for docs in made:
+        docs.add([chunk("a", docs.name)])
+        assert docs.build_index().reason == "built"
+    for docs in made:
+        assert [c.content for c in docs.list()] == [docs.name]
+        assert all(len(docs._table.name.encode()) <= 63 for docs in made)
+    for docs in made:
+        docs.drop()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"dimensions": 4},
+        {"distance": "l2"},
+        {"storage": "halfvec"},
+        {"hnsw_m": 8},
+        {"hnsw_ef_construction": 100},
+        {"tenancy": "multi"},
+    ],
+)
+def test_another_configuration_is_refused(db: Database, docs: Collection, call: Call, changed: dict[str, Any]) -> None:
+    [(field, value)] = changed.items()
+    with pytest.raises(CollectionMismatchError, match=rf"exists with {field}=.*, not {value!r}: open it without config"):
+        call(db, "collection", docs.name, config=CollectionConfig(**{"dimensions": 3, **changed}))
+    for config in (None, CollectionConfig(), CollectionConfig(dimensions=3)):
+        assert call(db, "collection", docs.name, config=config).config == docs.config
+
+
+def test_an_unknown_collection_names_those_there_are(db: Database, docs: Collection, call: Call) -> None:
+    with pytest.raises(CollectionNotFoundError, match=rf"'nope' does not exist \(there are: .*{docs.name}.*\): create"):
+        call(db, "collection", "nope")
+
+
+# ------------------------------------------------------------------------------------------------------------ embedders
+
+
+def test_the_embedder_gives_the_dimensions(db: Database, call: Call) -> None:
+    model = DeterministicFakeEmbedding(size=7)
+    docs = call(db, "collection", str(uuid.uuid4()), config=CollectionConfig(), embedder=model)
+    assert docs.config.dimensions == 7
+    call(docs, "add", [Chunk(id="a", content="text")])
+    found = docs.get(["a"], embeddings=True)[0].embedding
+    assert found == pytest.approx(model.embed_documents(["text"])[0], rel=1e-6)
+
+
+def test_another_model_is_refused_and_the_same_in_another_wrapper_is_not(db: Database, make: Make, call: Call) -> None:
+    model = DeterministicFakeEmbedding(size=8)
+    docs = make(model, dimensions=8)
+    call(docs, "add", [Chunk(id="a", content="text")])
+
+    other = db.collection(docs.name, embedder=lambda texts: [list(np.random.default_rng(1).normal(size=8))] * len(texts))
+    smaller = db.collection(docs.name, embedder=DeterministicFakeEmbedding(size=4))
+    for method, arguments in (("add", [[Chunk(content="x")]]), ("search", ["x"]), ("embed_query", ["x"])):
+        with pytest.raises(EmbedderMismatchError, match=r"embedded by 'DeterministicFakeEmbedding'.*use the first, or"):
+            call(other, method, *arguments)
+        with pytest.raises(DimensionError, match="gives 4 dimensions, collection .* has 8"):
+            call(smaller, method, *arguments)
+    assert call(other, "search", vector=np.ones(8), k=1)[0].chunk.id == "a", "a vector of one's own is one's own affair"
+    call(other, "add", [chunk("b", embedding=np.ones(8))])
+
+    rounded = db.collection(docs.name, embedder=lambda t: np.asarray(model.embed_documents(t), dtype=np.float16))
+    assert call(rounded, "search", "text", k=1)[0].chunk.id == "a"
+    assert rounded.embedding_hash("text") == docs.embedding_hash("text"), "one model, one name"
+    assert docs.count() == 2
