@@ -125,7 +125,9 @@ def test_kill_9_in_the_middle_of_add(
         time.sleep(moments.uniform(0, 2.2) * once)
         os.kill(pid, signal.SIGKILL)
         wait_until_gone(conn)
-        whole = conn.execute("SELECT source, count(*), count(DISTINCT content) FROM rag.chunks_docs GROUP BY 1").fetchall()
+        whole = conn.execute(
+            "SELECT source, count(*), count(DISTINCT content) FROM rag.chunks_docs GROUP BY 1"
+        ).fetchall()
         assert {row[1:] for row in whole} == {(ROWS, 1)}, f"kill {number} left half a call: {whole}"
         assert len(whole) <= 2
         seen.update(row[0] for row in whole)

@@ -120,7 +120,11 @@ def test_the_postmaster_is_killed_and_a_backend_does_not_notice(
     first = embedded.start(home)
     with contextlib.closing(psycopg.connect(first.url, autocommit=True)) as connection:
         orphan = psutil.Process(connection.info.backend_pid)
-        connection.pgconn.send_query(b"DO $$ BEGIN LOOP END LOOP; END $$")
+        # Bounded: where the test run is killed, nobody ends this backend.
+        connection.pgconn.send_query(
+            b"DO $$ DECLARE t timestamptz := clock_timestamp() + '60 s'; "
+            b"BEGIN WHILE clock_timestamp() < t LOOP END LOOP; END $$"
+        )
         eventually(lambda: orphan.cpu_times().user > 0.1)
         kill(first.pid)
         eventually(lambda: not _lives(first.pid))
