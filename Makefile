@@ -24,7 +24,7 @@ demo: $(STAMP) ## embedded Postgres, bundled data, answers with citations
 
 test: $(STAMP) ## the whole test suite
 	@scripts/install_test_tools.sh
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: $(STAMP) ## ruff: rules and format
 	$(BIN)/ruff check .

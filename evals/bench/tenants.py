@@ -285,6 +285,7 @@ def measure(server: str, *, rows: int, tenants: int, queries: int) -> dict[str, 
             "recall_where_exact": target(_least(bands, "exact"), 1.0),
             "recall_elsewhere": target(_least(bands, "hnsw"), 0.99),
             "p50_vs_raw": target(max(band["ratios"]["ours/raw"] for band in bands), 1.8, at_most=True),
+            "p50_vs_no_fence": target(max(band["ratios"]["ours/no_fence"] for band in bands), 1.8, at_most=True),
         },
     }
 
