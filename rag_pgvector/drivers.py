@@ -81,7 +81,10 @@ async def _arows(cursor: psycopg.AsyncCursor[Row]) -> list[Row]:
 
 
 def _no_pipeline(conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:
-    """Whether the connection is made for PgBouncer, whose 1.18 does not always take the server's connection back after
-    a pipeline (15 of 9,900 with results of several KB; none of 31,000 transactions): other clients then wait for ever.
+    """Whether the connection is made for PgBouncer in transaction mode.
+
+    A pipeline ends in Sync and Flush. Where the Flush reaches PgBouncer after the server's answer, it links the
+    server's connection to a client that asks nothing (its issue 759) and others wait for ever: 15 of 9,900
+    pipelines with results of several KB, none of 31,000 transactions (PgBouncer 1.18).
     """
     return conn.prepare_threshold is None

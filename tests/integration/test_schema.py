@@ -224,7 +224,7 @@ def test_search_chunks_finds_what_search_finds(
     random = np.random.default_rng(5)
     vectors = random.normal(size=(200, 8))
     with Database(database_url) as db:
-        name = f"Dr. o'Nö \"{distance}\""
+        name = f'Dr. o\'Nö "{distance}"'
         docs = db.collection(name, config=CollectionConfig(dimensions=8, distance=distance, storage=storage))
         docs.add(
             [

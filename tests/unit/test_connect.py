@@ -24,7 +24,7 @@ from rag_pgvector.errors import (
     PermissionDeniedError,
 )
 
-SECRETS = ["s3cret", "p@ss w0rd/?#:%", "abc://def", "it's \\ \"quoted\"", "пароль", "a=b c=d"]
+SECRETS = ["s3cret", "p@ss w0rd/?#:%", "abc://def", 'it\'s \\ "quoted"', "пароль", "a=b c=d"]
 
 
 @pytest.mark.parametrize(
@@ -251,6 +251,6 @@ def test_only_what_postgres_undid_counts_as_rolled_back() -> None:
 
 def test_every_branch_of_the_reason_is_one_line() -> None:
     many = psycopg.OperationalError(
-        "connection failed: connection to server at \"h\", port 1 failed: timeout expired\nMultiple connection attempts failed."
+        'connection failed: connection to server at "h", port 1 failed: timeout expired\nMultiple connection attempts failed.'
     )
     assert re.search(r"\(timeout expired\)", str(translate(many, "host=h")))

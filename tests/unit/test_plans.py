@@ -96,7 +96,12 @@ def test_the_planner_chooses_and_says_why(
 
 
 def search(
-    state: TableState, *, k: int = 2, options: SearchOptions | None = None, filtered: bool = False, defaults: bool = True
+    state: TableState,
+    *,
+    k: int = 2,
+    options: SearchOptions | None = None,
+    filtered: bool = False,
+    defaults: bool = True,
 ) -> Plan[SearchResult]:
     condition = read.where(table(), filter={"year": 2024}) if filtered else None
     vector = as_vector([1, 0, 0], table().config)
