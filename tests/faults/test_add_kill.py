@@ -1,4 +1,4 @@
-"""kill -9 of the client, and the end of its backend, at any moment of a write: all of the call is there, or none of it."""
+"""kill -9 of the client, and the end of its backend, at any moment of a write: all of the call is there, or none."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_kill_9_in_the_middle_of_add(
     once = duration(docs, ROWS)
     writers.append(Writer(database_url, "add", ROWS))
     moments = random.Random(1)
-    seen = set()
+    seen: set[str] = set()
     for number in range(KILLS):
         pid = writers[0].start(number)
         time.sleep(moments.uniform(0, 2.2) * once)
@@ -143,7 +143,7 @@ def test_kill_9_in_the_middle_of_put_document(
     conn.execute("TRUNCATE rag.chunks_docs")
     writers.append(Writer(database_url, "put_document", rows))
     moments = random.Random(2)
-    seen = set()
+    seen: set[Any] = set()
     for number in range(KILLS):
         pid = writers[0].start(number)
         time.sleep(moments.uniform(0, 3) * once)

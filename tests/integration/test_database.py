@@ -102,7 +102,7 @@ def test_a_pool_of_no_connections_is_refused(size: Any) -> None:
         Database("postgresql://h/d", pool_size=size)
 
 
-# -------------------------------------------------------------------------------------------- other people's connections
+# ------------------------------------------------------------------------------------------- other people's connections
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
@@ -220,6 +220,7 @@ def open_connections(server_url: str, database_url: str) -> int:
             if row[0] == 0:
                 break
             time.sleep(0.05)
+        assert row is not None
         return int(row[0])
 
 
@@ -309,7 +310,8 @@ def scram_url(server_url: str) -> Iterator[str]:
 @pytest.mark.parametrize("password", ["wr0ng p@ss", ""])
 def test_a_wrong_password_is_never_shown(scram_url: str, password: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    parts = {key: value for key, value in conninfo_to_dict(scram_url).items() if key != "password"}
+    parts: dict[str, Any] = conninfo_to_dict(scram_url)
+    parts.pop("password", None)
     error = refused(make_conninfo(**parts, **({"password": password} if password else {})))
     assert "refused the user or the password: check both in DATABASE_URL" in str(error)
     shown = "".join(traceback.format_exception(error)) + caplog.text

@@ -1,4 +1,4 @@
-"""Through PgBouncer in transaction mode, one connection to the server for all clients: everything works, nothing leaks."""
+"""Through PgBouncer in transaction mode, one connection to the server for all: everything works, nothing leaks."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import sys
 import textwrap
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def test_the_sum_of_the_migrations_is_a_fresh_schema(database_url: str, empty_da
 
 
 def sql_names() -> list[str]:
-    folder = sql_files.__spec__.submodule_search_locations  # type: ignore[union-attr]
+    folder = sql_files.__spec__.submodule_search_locations
     assert folder is not None
     return [path.stem for path in Path(folder[0]).glob("*.sql")]
 
@@ -245,8 +246,8 @@ def test_search_chunks_finds_what_search_finds(
             assert [row[1] for row in rows] == pytest.approx([hit.distance for hit in expected], abs=1e-6)
             assert [row[2] for row in rows] == pytest.approx([hit.score for hit in expected], abs=1e-6)
             assert rows[0][3:] == (expected[0].chunk.metadata, "s")
-        rows = conn.execute("SELECT id FROM rag.search_chunks(%s, %s::vector, 150)", (name, str(query.tolist())))
-        assert len(rows.fetchall()) == 150, "k above hnsw.ef_search"
+        found = conn.execute("SELECT id FROM rag.search_chunks(%s, %s::vector, 150)", (name, str(query.tolist())))
+        assert len(found.fetchall()) == 150, "k above hnsw.ef_search"
 
 
 @pytest.mark.parametrize(
@@ -266,7 +267,7 @@ def test_search_chunks_refuses_what_cannot_be(
 ) -> None:
     docs.add([Chunk(id="a", content="x", embedding=[1, 2, 3])])
     with pytest.raises(psycopg.Error) as caught:
-        conn.execute(f"SELECT * FROM rag.search_chunks({arguments})".encode())
+        conn.execute(sql.SQL("SELECT * FROM rag.search_chunks({})").format(sql.SQL(arguments)))
     assert caught.value.sqlstate == code
     assert message in str(caught.value)
 
@@ -287,7 +288,8 @@ def test_upsert_chunk_adds_replaces_and_drops_a_stale_embedding(
     assert upsert("new").embedding is None
     assert upsert("new", "[4,5,6]").embedding == [4, 5, 6]
     assert upsert("newer", "[4,5,6]").embedding == [4, 5, 6], "given again for the new text"
-    assert docs.upsert([Chunk(id="a", content="newer", embedding=[4, 5, 6], metadata={"n": 1}, document_id="d", source="d.md", page_or_row=3)]).unchanged == 1  # fmt: skip
+    same = Chunk(id="a", content="newer", embedding=[4, 5, 6], metadata={"n": 1}, document_id="d", source="d.md")
+    assert docs.upsert([replace(same, page_or_row=3)]).unchanged == 1, "as Python writes it"
     with pytest.raises(psycopg.errors.UndefinedObject, match="nope"):
         conn.execute("SELECT rag.upsert_chunk('nope', 'a', 'x')")
     for bad in ("[1,2]", "[0,0,0]"):
@@ -328,7 +330,9 @@ def test_the_table_refuses_what_python_refuses(docs: Collection, conn: psycopg.C
         "('a', 'x', '[1,2]')",
     ):
         with pytest.raises(psycopg.Error):
-            conn.execute(f"INSERT INTO rag.chunks_docs (id, content, embedding) VALUES {values}".encode())
+            conn.execute(
+                sql.SQL("INSERT INTO rag.chunks_docs (id, content, embedding) VALUES {}").format(sql.SQL(values))
+            )
     with contextlib.suppress(psycopg.Error):
         conn.execute("INSERT INTO rag.chunks_docs (tenant_id, id, content) VALUES ('other', 'a', 'x')")
     assert docs.count() == 0
