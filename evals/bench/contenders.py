@@ -18,7 +18,7 @@ from sqlalchemy import make_url
 
 from rag_pgvector import Chunk, CollectionConfig, Database
 
-__all__ = ["CONTENDERS", "EF_CONSTRUCTION", "EF_SEARCH", "HNSW_M", "Contender", "Rows", "database", "make_rows"]
+__all__ = ["CONTENDERS", "EF_CONSTRUCTION", "EF_SEARCH", "HNSW_M", "Contender", "Rows", "database", "make_rows", "role"]
 
 HNSW_M = 16
 EF_CONSTRUCTION = 64
@@ -337,3 +337,11 @@ def database(server: str, name: str) -> Iterator[str]:
             yield make_url(server).set(database=name).render_as_string(hide_password=False)
         finally:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextmanager
+def role(server: str, name: str) -> Iterator[str]:
+    """The name of a role that the benchmark makes, dropped at the end."""
+    yield name
+    with psycopg.connect(server, autocommit=True) as admin:
+        admin.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["latency", "machine", "seconds", "target", "turns", "versions"]
+__all__ = ["latency", "machine", "read_target", "seconds", "target", "turns", "versions"]
 
 
 def machine() -> dict[str, Any]:
@@ -72,3 +72,10 @@ def target(value: float | None, goal: float, *, at_most: bool = False) -> dict[s
     value = None if value is None else round(value, 3)
     met = None if value is None else (value <= goal if at_most else value >= goal)
     return {"value": value, "target": goal, "at_most": at_most, "met": met}
+
+
+def read_target(name: str, found: dict[str, Any]) -> str:
+    """One line for a person of what ``target`` returned."""
+    sign = "<=" if found["at_most"] else ">="
+    met = {True: "met", False: "NOT met", None: "not measured"}[found["met"]]
+    return f"{name}: {found['value']} ({sign} {found['target']}: {met})"

@@ -39,7 +39,7 @@ from rag_pgvector.evals.bench.contenders import (
     database,
     make_rows,
 )
-from rag_pgvector.evals.bench.measure import latency, machine, seconds, target, turns, versions
+from rag_pgvector.evals.bench.measure import latency, machine, read_target, seconds, target, turns, versions
 
 __all__ = ["main", "measure"]
 
@@ -227,9 +227,7 @@ def _print(report: dict[str, Any]) -> None:
     for name, reason in report["left_out"].items():
         console.print(f"{name} is left out: {reason}")
     for name, found in report["targets"].items():
-        sign = "<=" if found["at_most"] else ">="
-        met = {True: "met", False: "NOT met", None: "not measured"}[found["met"]]
-        console.print(f"{name}: {found['value']} ({sign} {found['target']}: {met})")
+        console.print(read_target(name, found))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

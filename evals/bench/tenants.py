@@ -18,7 +18,7 @@ import json
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -35,8 +35,8 @@ from rich.table import Table as Printed
 from sqlalchemy import make_url
 
 from rag_pgvector import Chunk, Collection, CollectionConfig, Database, read, roles
-from rag_pgvector.evals.bench.contenders import EF_CONSTRUCTION, EF_SEARCH, HNSW_M, database
-from rag_pgvector.evals.bench.measure import latency, machine, seconds, target, turns, versions
+from rag_pgvector.evals.bench.contenders import EF_CONSTRUCTION, EF_SEARCH, HNSW_M, database, role
+from rag_pgvector.evals.bench.measure import latency, machine, read_target, seconds, target, turns, versions
 from rag_pgvector.evals.bench.store import _embedded_server, _say, _server
 from rag_pgvector.search import dense
 from rag_pgvector.vectors import as_vector
@@ -249,7 +249,7 @@ def measure(server: str, *, rows: int, tenants: int, queries: int) -> dict[str, 
     data = make_tenants(rows, tenants)
     run = uuid.uuid4().hex[:8]
     with ExitStack() as stack:
-        login = stack.enter_context(_login(server, f"rag_bench_{run}"))
+        login = stack.enter_context(role(server, f"rag_bench_{run}"))
         admin_url = stack.enter_context(database(server, f"rag_bench_{run}"))
         with Database(admin_url) as admin:
             admin.upgrade()
@@ -361,13 +361,6 @@ def _not_yours(bench: Bench) -> dict[str, Any]:
     return {**found, "p50_ratio": round(found["foreign"]["p50_ms"] / found["missing"]["p50_ms"], 3)}
 
 
-@contextmanager
-def _login(server: str, name: str) -> Iterator[str]:
-    yield name
-    with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
-
-
 def _print(report: dict[str, Any]) -> None:
     table = Printed(title=f"{report['data']['rows']} rows of {report['data']['tenants']} tenants, k = {K}")
     for heading in ("rows of the tenant", "plan", "", "p50, ms", "p95, ms", "recall@10"):
@@ -381,9 +374,7 @@ def _print(report: dict[str, Any]) -> None:
     console.print(table)
     console.print(f"get: somebody else's id takes {report['not_yours']['p50_ratio']} times as long as one of nobody's")
     for name, found in report["targets"].items():
-        sign = "<=" if found["at_most"] else ">="
-        met = {True: "met", False: "NOT met", None: "not measured"}[found["met"]]
-        console.print(f"{name}: {found['value']} ({sign} {found['target']}: {met})")
+        console.print(read_target(name, found))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -400,10 +391,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         server = options.url or stack.enter_context(_embedded_server())
         report = measure(server, rows=options.rows, tenants=options.tenants, queries=options.queries)
-    if options.json:
-        print(json.dumps(report, indent=2))
-    else:
-        _print(report)
+    print(json.dumps(report, indent=2)) if options.json else _print(report)
     return 0
 
 
