@@ -238,6 +238,9 @@ def test_a_document_and_its_chunks_are_replaced_together(make: Make, call: Call)
     assert call(docs, "document", "d") == new
     kept, fresh = call(docs, "get", ["b", "n"], embeddings=True)
     assert (kept.embedding, fresh.embedding) == ([1, 2, 3], None), "the same text keeps what was made of it"
+    moved = [Chunk(id="b", content="text", metadata={"moved": True}), Chunk(id="n", content="new")]
+    assert call(docs, "put_document", new, moved) == WriteCounts(updated=1, unchanged=1)
+    assert docs.get(["b"], embeddings=True)[0].embedding == [1, 2, 3], "whatever else of it changed"
     changed = [Chunk(id="b", content="changed"), Chunk(id="n", content="new", embedding=[3, 1, 0])]
     assert call(docs, "put_document", new, changed) == WriteCounts(updated=2)
     assert [c.embedding for c in docs.get(["b", "n"], embeddings=True)] == [None, [3, 1, 0]]

@@ -174,7 +174,7 @@ def test_a_deadlock_is_run_again(docs: Collection) -> None:
             threads.submit(docs.database.run, lambda: lock("00002", "00001"), atomic=True),
         ]:
             future.result(30)
-    assert len(attempts) == 3
+    assert len(attempts) >= 3, "more, where the loser is quicker and meets the winner once more"
     [one, other] = docs.get(["00001", "00002"])
     assert one.source == other.source
 

@@ -10,8 +10,10 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -164,6 +166,24 @@ def test_eight_processes_at_the_same_moment(empty_database: str) -> None:
     with Database(empty_database) as db:
         assert db.collections() == ["docs"]
         assert db.collection("docs").count() == 8
+
+
+def test_eight_databases_make_the_same_collection_at_the_same_moment(database_url: str) -> None:
+    barrier = threading.Barrier(8)
+
+    def work(_: int) -> set[int]:
+        with Database(database_url) as db:
+            db.collections()
+            made = set()
+            for name in "abcde":
+                barrier.wait(30)
+                made.add(db.collection(name, config=THREE)._table.collection_id)
+            return made
+
+    with ThreadPoolExecutor(8) as threads:
+        ids = list(threads.map(work, range(8)))
+    assert len(ids[0]) == 5
+    assert all(each == ids[0] for each in ids)
 
 
 def test_an_upgrade_that_fails_leaves_nothing(empty_database: str) -> None:
