@@ -266,6 +266,8 @@ def _lets_in(place: Home, port: int) -> bool:
             if connection.execute("SELECT FROM pg_database WHERE datname = %s", [_DATABASE]).fetchone() is None:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_DATABASE)))
         return True
+    except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+        return True  # the backend of a starter that was killed made it in this moment
     except psycopg.Error as error:
         said = str(error).strip()
     if "password authentication failed" in said:
