@@ -4,46 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from typing import TYPE_CHECKING, Any
 
 from rag_pgvector import index, read, schema, write
-from rag_pgvector.arguments import as_chunks, as_ids, check_page, check_query
-from rag_pgvector.config import CollectionConfig, SearchOptions
-from rag_pgvector.document_store import DocumentStore
+from rag_pgvector.arguments import as_chunks, as_ids, check_page
+from rag_pgvector.config import CollectionConfig
 from rag_pgvector.errors import ConfigError, PermissionDeniedError, TenantError
 from rag_pgvector.filters import parse_filter
 from rag_pgvector.plan import Plan
-from rag_pgvector.search import TableState, dense, table_state
-from rag_pgvector.types import Chunk, IndexReport, SearchResult, WriteCounts
-from rag_pgvector.vectors import VectorParam, as_vector
+from rag_pgvector.searchable import Searchable
+from rag_pgvector.types import Chunk, IndexReport, WriteCounts
 
 if TYPE_CHECKING:
     from rag_pgvector.answer.types import GroundedAnswer
     from rag_pgvector.database import Database
-    from rag_pgvector.embedding import Embedder
 
 __all__ = ["Collection"]
 
-Vectors: TypeAlias = NDArray[np.float32]
 
-#: How long the planner believes what it knows of the table.
-_STATE_SECONDS = 10.0
-_DEFAULT_OPTIONS = SearchOptions()
-
-
-class Collection(DocumentStore):
+class Collection(Searchable):
     """A table of chunks that can be searched. Made by ``Database.collection``.
 
     A ``filter`` is a mapping in the operator language of docs/filters.md: ``{"year": {"$gte": 2020}}``.
     """
-
-    _state_until = 0.0
 
     @property
     def name(self) -> str:
@@ -206,72 +191,6 @@ class Collection(DocumentStore):
             self._table, condition, limit=limit, offset=offset, by_position=document_id is not None
         )
 
-    # ------------------------------------------------------------------------------------------------- searching
-
-    def search(
-        self,
-        query: str | None = None,
-        *,
-        vector: ArrayLike | None = None,
-        k: int = 4,
-        filter: Mapping[str, Any] | None = None,
-        options: SearchOptions | None = None,
-    ) -> SearchResult:
-        """The ``k`` chunks nearest to a question or to a vector, best first; ``.plan`` says how they were found.
-
-        Fewer than ``k`` come back only if fewer exist. Raises ConfigError, FilterError, VectorError, DimensionError,
-        EmbeddingError, DatabaseError.
-        """
-        check_query(query, vector, k, options)
-        condition = read.where(self._table, filter=filter)
-        if query is not None:
-            vector = self.embed_query(query)
-        encoded = as_vector(vector, self.config)  # type: ignore[arg-type]  # check_query saw that there is one
-        state = self._fresh_state() or self._learn(self._run(lambda: table_state(self._table), retry=True))
-        return self._run(self._search_plan(encoded, k, condition, options, state), retry=True)
-
-    async def asearch(
-        self,
-        query: str | None = None,
-        *,
-        vector: ArrayLike | None = None,
-        k: int = 4,
-        filter: Mapping[str, Any] | None = None,
-        options: SearchOptions | None = None,
-    ) -> SearchResult:
-        check_query(query, vector, k, options)
-        condition = read.where(self._table, filter=filter)
-        if query is not None:
-            vector = await self.aembed_query(query)
-        encoded = as_vector(vector, self.config)  # type: ignore[arg-type]
-        state = self._fresh_state() or self._learn(await self._arun(lambda: table_state(self._table), retry=True))
-        return await self._arun(self._search_plan(encoded, k, condition, options, state), retry=True)
-
-    def _fresh_state(self) -> TableState | None:
-        return self._state if time.monotonic() <= self._state_until else None
-
-    def _learn(self, state: TableState) -> TableState:
-        self._state, self._state_until = state, time.monotonic() + _STATE_SECONDS
-        return state
-
-    def _search_plan(
-        self,
-        encoded: VectorParam,
-        k: int,
-        condition: read.Where | None,
-        options: SearchOptions | None,
-        state: TableState,
-    ) -> Callable[[], Plan[SearchResult]]:
-        return lambda: dense(
-            self._table,
-            encoded,
-            k=k,
-            condition=condition,
-            options=options or _DEFAULT_OPTIONS,
-            state=state,
-            session_defaults=self._db.session_defaults,
-        )
-
     # ------------------------------------------------------------------------------------------------- answering
 
     def ask(
@@ -303,27 +222,6 @@ class Collection(DocumentStore):
         from rag_pgvector.answer.drive import aask
 
         return await aask(self, question, k=k, filter=filter, threshold=threshold)
-
-    # ------------------------------------------------------------------------------------------------- embedding
-
-    @property
-    def embedder(self) -> Embedder:
-        """What turns text into vectors: the one given, else the one of the settings. Loaded at first use."""
-        return self._embedder.embedder
-
-    def embed_documents(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of texts to store, ``(n, dimensions)``, by the collection's embedder."""
-        return self._embedder.proven().embed_documents(texts)
-
-    async def aembed_documents(self, texts: Sequence[str]) -> Vectors:
-        return await (await asyncio.to_thread(self._embedder.proven)).aembed_documents(texts)
-
-    def embed_query(self, text: str) -> Vectors:
-        """The vector of a question, ``(dimensions,)``, by the collection's embedder."""
-        return self._embedder.proven().embed_query(text)
-
-    async def aembed_query(self, text: str) -> Vectors:
-        return await (await asyncio.to_thread(self._embedder.proven)).aembed_query(text)
 
     # ------------------------------------------------------------------------------------------------------ DDL
 

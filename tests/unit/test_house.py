@@ -23,7 +23,7 @@ LAYERS = [
     {"documents", "index", "keys", "models", "migrations", "read", "roles", "schema", "search", "write"},
     {"audit", "drivers", "embedding", "pools"},
     {"database", "embedded"},
-    {"bound", "collection", "convert", "document_store", "open", "tenants", "transfer"},
+    {"bound", "collection", "convert", "document_store", "open", "searchable", "tenants", "transfer"},
     {"answer"},
     {"__init__", "__main__", "cli", "demo", "doctor", "evals", "ingest", "langchain", "llamaindex", "service"},
 ]
