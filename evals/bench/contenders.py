@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,7 +17,7 @@ from sqlalchemy import make_url
 
 from rag_pgvector import Chunk, CollectionConfig, Database
 
-__all__ = ["CONTENDERS", "EF_CONSTRUCTION", "EF_SEARCH", "HNSW_M", "Contender", "Rows", "database", "make_rows", "role"]
+__all__ = ["CONTENDERS", "EF_CONSTRUCTION", "EF_SEARCH", "HNSW_M", "Contender", "Rows", "make_rows"]
 
 HNSW_M = 16
 EF_CONSTRUCTION = 64
@@ -326,22 +325,3 @@ CONTENDERS: dict[str, Callable[[str, Rows], Contender]] = {
 
 def _with_driver(url: str, driver: str) -> str:
     return make_url(url).set(drivername=f"postgresql+{driver}").render_as_string(hide_password=False)
-
-
-@contextmanager
-def database(server: str, name: str) -> Iterator[str]:
-    """The URL of a new database on the server, dropped at the end."""
-    with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        try:
-            yield make_url(server).set(database=name).render_as_string(hide_password=False)
-        finally:
-            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
-@contextmanager
-def role(server: str, name: str) -> Iterator[str]:
-    """The name of a role that the benchmark makes, dropped at the end."""
-    yield name
-    with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))

@@ -14,17 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 import uuid
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-import psycopg
 from rich.console import Console
 from rich.table import Table
 
@@ -36,10 +33,10 @@ from rag_pgvector.evals.bench.contenders import (
     Contender,
     Ours,
     Rows,
-    database,
     make_rows,
 )
 from rag_pgvector.evals.bench.measure import latency, machine, read_target, seconds, target, turns, versions
+from rag_pgvector.evals.bench.server import checkpoint, database, describe_server, embedded_server, say
 
 __all__ = ["main", "measure"]
 
@@ -53,7 +50,7 @@ _LIVE = ("ours", "raw", "llama-index")
 
 def measure(server: str, *, rows: int, queries: int) -> dict[str, Any]:
     """Run every stage on a server where the user may create databases, and return the report."""
-    described: dict[str, Any] = {"machine": machine(), "server": _server(server)}
+    described: dict[str, Any] = {"machine": machine(), "server": describe_server(server)}
     data = make_rows(rows, queries, k=K)
     left_out: dict[str, str] = {}
     # The peers' deprecations are not this benchmark's to show.
@@ -106,10 +103,10 @@ def _load_and_query(server: str, contenders: dict[str, Contender], data: Rows) -
         contender.add(0, min(WARM_UP_ROWS, size))
     for round_ in range(ROUNDS):
         for _, name in turns(list(contenders), 1, seed=round_):
-            _say(f"round {round_ + 1} of {ROUNDS}: add and index, {name}")
+            say(f"round {round_ + 1} of {ROUNDS}: add and index, {name}")
             contender = contenders[name]
             contender.fresh()
-            _checkpoint(server)
+            checkpoint(server)
             adding[name].append(seconds(partial(contender.add, 0, size)))
             building[name].append(seconds(contender.build_index))
         for name, contender in contenders.items():  # this is the warm-up, too
@@ -151,10 +148,10 @@ def _live(server: str, contenders: dict[str, Contender], data: Rows) -> dict[str
     call = (len(data.ids) - base) // LIVE_CALLS
     loading = {}
     for name, contender in contenders.items():
-        _say(f"add with a live index, {base} rows before: {name}")
+        say(f"add with a live index, {base} rows before: {name}")
         contender.fresh()
         loading[name] = seconds(partial(contender.add, 0, base)) + seconds(contender.build_index)
-    _checkpoint(server)
+    checkpoint(server)
     took: dict[str, list[float]] = {name: [] for name in contenders}
     for round_, name in turns(list(contenders), LIVE_CALLS):
         start = base + round_ * call
@@ -177,41 +174,6 @@ def _rounded(rates: dict[str, float]) -> dict[str, int]:
 
 def _ratios(values: dict[str, float]) -> dict[str, float]:
     return {f"ours/{name}": round(values["ours"] / value, 3) for name, value in values.items() if name != "ours"}
-
-
-def _server(url: str) -> dict[str, Any]:
-    with psycopg.connect(url) as conn:
-        row = conn.execute(
-            "SELECT current_setting('server_version'), current_setting('shared_buffers'), current_setting('fsync'), "
-            "current_setting('synchronous_commit'), "
-            "(SELECT default_version FROM pg_available_extensions WHERE name = 'vector')"
-        ).fetchone()
-    assert row is not None
-    return dict(zip(("postgres", "shared_buffers", "fsync", "synchronous_commit", "pgvector"), row, strict=True))
-
-
-def _checkpoint(server: str) -> None:
-    """Let nobody's writing be paid for by the next one's clock; needs pg_checkpoint's rights."""
-    with psycopg.connect(server, autocommit=True) as conn, suppress(psycopg.errors.InsufficientPrivilege):
-        conn.execute("CHECKPOINT")
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
-@contextmanager
-def _embedded_server() -> Iterator[str]:
-    from rag_pgvector import embedded
-
-    with tempfile.TemporaryDirectory(prefix="rag_pgvector_bench_") as folder:
-        home = Path(folder)
-        home.chmod(0o755)  # as root the server runs as another user
-        server = embedded.start(home=home)
-        try:
-            yield server.url
-        finally:
-            embedded.stop(home=home)
 
 
 def _print(report: dict[str, Any]) -> None:
@@ -243,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.rows < 100 or options.queries < 1:
         parser.error(f"--rows {options.rows} --queries {options.queries}: use at least 100 rows and 1 query")
     with ExitStack() as stack:
-        server = options.url or stack.enter_context(_embedded_server())
+        server = options.url or stack.enter_context(embedded_server())
         report = measure(server, rows=options.rows, queries=options.queries)
     if options.json:
         print(json.dumps(report, indent=2))

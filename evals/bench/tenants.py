@@ -35,9 +35,9 @@ from rich.table import Table as Printed
 from sqlalchemy import make_url
 
 from rag_pgvector import Chunk, Collection, CollectionConfig, Database, read, roles
-from rag_pgvector.evals.bench.contenders import EF_CONSTRUCTION, EF_SEARCH, HNSW_M, database, role
+from rag_pgvector.evals.bench.contenders import EF_CONSTRUCTION, EF_SEARCH, HNSW_M
 from rag_pgvector.evals.bench.measure import latency, machine, read_target, seconds, target, turns, versions
-from rag_pgvector.evals.bench.store import _embedded_server, _say, _server
+from rag_pgvector.evals.bench.server import database, describe_server, embedded_server, role, say
 from rag_pgvector.search import dense
 from rag_pgvector.vectors import as_vector
 
@@ -245,7 +245,7 @@ def _searching(ef_search: int, *, iterative: bool) -> Callable[[psycopg.Connecti
 
 def measure(server: str, *, rows: int, tenants: int, queries: int) -> dict[str, Any]:
     """Load once, ask everything and return the report. The server's user may create databases and roles."""
-    described: dict[str, Any] = {"machine": machine(), "server": _server(server)}
+    described: dict[str, Any] = {"machine": machine(), "server": describe_server(server)}
     data = make_tenants(rows, tenants)
     run = uuid.uuid4().hex[:8]
     with ExitStack() as stack:
@@ -269,7 +269,7 @@ def measure(server: str, *, rows: int, tenants: int, queries: int) -> dict[str, 
             )
             for ef, own in ((EF_SEARCH, True), (40, False), (100, False))
         }
-        _say(f"load {rows} rows of {tenants} tenants")
+        say(f"load {rows} rows of {tenants} tenants")
         load = bench.load()
         bands = list(_bands(bench, queries))
         not_yours = _not_yours(bench)
@@ -299,7 +299,7 @@ def _bands(bench: Bench, queries: int) -> Iterator[dict[str, Any]]:
         if not len(inside):
             continue
         chosen = inside[np.linspace(0, len(inside) - 1, min(TENANTS_PER_BAND, len(inside))).astype(int)].tolist()
-        _say(f"tenants of up to {upper} rows: {len(inside)}, {len(chosen)} measured")
+        say(f"tenants of up to {upper} rows: {len(inside)}, {len(chosen)} measured")
         plans = {tenant: bench.prepare(tenant) for tenant in chosen}
         asked = []
         for i in range(queries):
@@ -389,7 +389,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.tenants < 2 or options.rows < 10 * options.tenants or options.queries < 1:
         parser.error(f"--rows {options.rows} --tenants {options.tenants} --queries {options.queries}: too few")
     with ExitStack() as stack:
-        server = options.url or stack.enter_context(_embedded_server())
+        server = options.url or stack.enter_context(embedded_server())
         report = measure(server, rows=options.rows, tenants=options.tenants, queries=options.queries)
     print(json.dumps(report, indent=2)) if options.json else _print(report)
     return 0
