@@ -35,11 +35,6 @@ class Collection(Searchable):
         return self._table.collection
 
     @property
-    def config(self) -> CollectionConfig:
-        """The stored configuration, ``dimensions`` included."""
-        return self._table.config
-
-    @property
     def database(self) -> Database:
         return self._db
 

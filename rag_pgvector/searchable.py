@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rag_pgvector import read
 from rag_pgvector.arguments import check_query
-from rag_pgvector.config import SearchOptions
+from rag_pgvector.config import CollectionConfig, SearchOptions
 from rag_pgvector.document_store import DocumentStore
 from rag_pgvector.plan import Plan
 from rag_pgvector.search import TableState, dense, table_state
@@ -35,6 +35,11 @@ class Searchable(DocumentStore):
     """What ``Collection`` searches with."""
 
     _state_until = 0.0
+
+    @property
+    def config(self) -> CollectionConfig:
+        """The stored configuration, ``dimensions`` included."""
+        return self._table.config
 
     # ------------------------------------------------------------------------------------------------- searching
 
