@@ -9,7 +9,7 @@ from rag_pgvector.config import SearchOptions
 from rag_pgvector.errors import ChunkError, ConfigError
 from rag_pgvector.types import Chunk
 
-__all__ = ["as_chunks", "as_ids", "as_key", "check_page", "check_query", "is_storable"]
+__all__ = ["as_chunks", "as_ids", "as_key", "check_many", "check_page", "check_query", "is_storable"]
 
 _MOST_RESULTS = 2**31 - 1
 
@@ -61,8 +61,29 @@ def check_query(query: Any, vector: Any, k: Any, options: Any) -> None:
     """Raises ConfigError for a search that cannot be."""
     if (query is None) == (vector is None):
         raise ConfigError("search() takes either a question or vector=")
-    if query is not None and (not isinstance(query, str) or not query.strip()):
+    if query is not None:
+        _check_question(query)
+    _check_search(k, options)
+
+
+def check_many(queries: Any, vectors: Any, k: Any, options: Any) -> None:
+    """Raises ConfigError for searches that cannot be."""
+    if (queries is None) == (vectors is None):
+        raise ConfigError("search_many() takes either questions or vectors=")
+    if queries is not None:
+        if isinstance(queries, (str, bytes)) or not isinstance(queries, Sequence):
+            raise ConfigError(f"queries={queries!r:.80}: give a list of questions")
+        for query in queries:
+            _check_question(query)
+    _check_search(k, options)
+
+
+def _check_question(query: Any) -> None:
+    if not isinstance(query, str) or not query.strip():
         raise ConfigError(f"question {query!r:.80}: use a non-empty text")
+
+
+def _check_search(k: Any, options: Any) -> None:
     if type(k) is not int or not 1 <= k <= _MOST_RESULTS:
         raise ConfigError(f"k={k!r}: use a whole number from 1")
     if options is not None and not isinstance(options, SearchOptions):

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from rag_pgvector import index, read, schema, write
 from rag_pgvector.arguments import as_chunks, as_ids, check_page
+from rag_pgvector.compound import CompoundSearches
 from rag_pgvector.config import CollectionConfig
 from rag_pgvector.errors import ConfigError, PermissionDeniedError, TenantError
 from rag_pgvector.filters import parse_filter
 from rag_pgvector.plan import Plan
-from rag_pgvector.searchable import Searchable
 from rag_pgvector.types import Chunk, IndexReport, WriteCounts
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Collection"]
 
 
-class Collection(Searchable):
+class Collection(CompoundSearches):
     """A table of chunks that can be searched. Made by ``Database.collection``.
 
     A ``filter`` is a mapping in the operator language of docs/filters.md: ``{"year": {"$gte": 2020}}``.

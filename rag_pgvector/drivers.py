@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg.rows import tuple_row
 
-from rag_pgvector.plan import Batch, Execute, Plan, Row, Step
+from rag_pgvector.plan import Batch, Execute, Plan, Row, Step, Together
 
 __all__ = ["adrive", "drive"]
 
@@ -31,6 +32,10 @@ def _perform(conn: psycopg.Connection[Any], step: Step) -> list[Row]:
         with conn.transaction() if _no_pipeline(conn) else conn.pipeline():
             cursors = [_execute(conn, each) for each in step.steps]
         return _rows(cursors[-1])
+    if isinstance(step, Together):
+        with conn.transaction() if _no_pipeline(conn) else conn.pipeline():
+            cursors = [[_execute(conn, each) for each in _parts(one)][-1] for one in step.steps]
+        return [tuple(_rows(cursor)) for cursor in cursors]
     with psycopg.Cursor(conn) as cursor, cursor.copy(step.query) as copy:
         for block in step.blocks:
             copy.write(block)
@@ -65,6 +70,10 @@ async def _aperform(conn: psycopg.AsyncConnection[Any], step: Step) -> list[Row]
         async with conn.transaction() if _no_pipeline(conn) else conn.pipeline():
             cursors = [await _aexecute(conn, each) for each in step.steps]
         return await _arows(cursors[-1])
+    if isinstance(step, Together):
+        async with conn.transaction() if _no_pipeline(conn) else conn.pipeline():
+            cursors = [[await _aexecute(conn, each) for each in _parts(one)][-1] for one in step.steps]
+        return [tuple(await _arows(cursor)) for cursor in cursors]
     async with psycopg.AsyncCursor(conn) as cursor, cursor.copy(step.query) as copy:
         for block in step.blocks:
             await copy.write(block)
@@ -78,6 +87,10 @@ async def _aexecute(conn: psycopg.AsyncConnection[Any], step: Execute) -> psycop
 
 async def _arows(cursor: psycopg.AsyncCursor[Row]) -> list[Row]:
     return await cursor.fetchall() if cursor.rownumber is not None else []
+
+
+def _parts(step: Execute | Batch) -> Sequence[Execute]:
+    return step.steps if isinstance(step, Batch) else [step]
 
 
 def _no_pipeline(conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:

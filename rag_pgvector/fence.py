@@ -16,7 +16,7 @@ from typing import TypeVar
 from psycopg import sql
 
 from rag_pgvector.errors import IsolationError
-from rag_pgvector.plan import Batch, CopyIn, Execute, Plan
+from rag_pgvector.plan import Batch, CopyIn, Execute, Plan, Together
 from rag_pgvector.table import Table
 
 __all__ = ["APP", "OWNER", "WORKER", "bind", "fence_sql", "fenced", "require_fenced_role"]
@@ -61,6 +61,9 @@ def _in_pipelines(first: Execute, plan: Plan[T]) -> Plan[T]:
             return stop.value  # type: ignore[no-any-return]
         if isinstance(step, CopyIn):
             raise AssertionError("COPY into a multi-tenant collection runs in a transaction")
+        if isinstance(step, Together):
+            reply = (yield Together([first, *step.steps]))[1:]
+            continue
         reply = yield Batch([first, *(step.steps if isinstance(step, Batch) else [step])])
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from psycopg import sql
 
-__all__ = ["Batch", "CopyIn", "Execute", "Plan", "Row", "Step"]
+__all__ = ["Batch", "CopyIn", "Execute", "Plan", "Row", "Step", "Together", "together"]
 
 T = TypeVar("T")
 
@@ -48,5 +48,43 @@ class CopyIn:
     blocks: Iterable[bytes]
 
 
-Step: TypeAlias = Execute | Batch | CopyIn
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Steps of several plans sent in one pipeline: one round trip, one implicit transaction.
+
+    Answered with one "row" per step: the tuple of that step's rows.
+    """
+
+    steps: Sequence[Execute | Batch]
+
+
+Step: TypeAlias = Execute | Batch | CopyIn | Together
 Plan: TypeAlias = Generator[Step, list[Row], T]
+
+
+def together(plans: Sequence[Plan[T]]) -> Plan[list[T]]:
+    """Plans that only read, side by side: all their first steps in one round trip, then all their second ones ...
+
+    The settings of one step hold for those sent after it in the same round trip.
+    """
+    results: dict[int, T] = {}
+    waiting: dict[int, Execute | Batch] = {}
+
+    def advance(i: int, reply: list[Row] | None) -> None:
+        try:
+            step = plans[i].send(reply)  # type: ignore[arg-type]  # the first send of a generator is None
+        except StopIteration as stop:
+            results[i] = stop.value
+            return
+        if not isinstance(step, (Execute, Batch)):
+            raise AssertionError(f"{type(step).__name__} does not go together with other steps")
+        waiting[i] = step
+
+    for i in range(len(plans)):
+        advance(i, None)
+    while waiting:
+        sent, waiting = waiting, {}
+        replies = yield Together(list(sent.values()))
+        for i, reply in zip(sent, replies, strict=True):
+            advance(i, list(reply))
+    return [results[i] for i in range(len(plans))]

@@ -127,3 +127,18 @@ class Searchable(DocumentStore):
 
     async def aembed_query(self, text: str) -> Vectors:
         return await (await asyncio.to_thread(self._embedder.proven)).aembed_query(text)
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """The vectors of several questions, ``(n, dimensions)``, in one call where the embedder has one for it."""
+        from rag_pgvector.embedding import embed_queries
+
+        if not texts:
+            return np.empty((0, self._table.config.dimensions or 0), dtype=np.float32)
+        return embed_queries(self._embedder.proven(), texts)
+
+    async def aembed_queries(self, texts: Sequence[str]) -> Vectors:
+        from rag_pgvector.embedding import aembed_queries
+
+        if not texts:
+            return np.empty((0, self._table.config.dimensions or 0), dtype=np.float32)
+        return await aembed_queries(await asyncio.to_thread(self._embedder.proven), texts)

@@ -21,7 +21,10 @@ from psycopg.pq import Format
 from rag_pgvector.config import CollectionConfig
 from rag_pgvector.errors import DimensionError, VectorError
 
-__all__ = ["VectorParam", "as_matrix", "as_vector", "register", "vector_bytes"]
+__all__ = ["VectorParam", "as_matrix", "as_vector", "from_bytes", "register", "vector_bytes"]
+
+#: Bytes before the numbers: their count, and two zeros.
+_HEAD = 4
 
 
 class VectorParam(bytes):
@@ -114,3 +117,10 @@ def vector_bytes(matrix: NDArray[np.float32], config: CollectionConfig) -> list[
     encoded = matrix.astype(">f2" if config.storage == "halfvec" else ">f4").tobytes()
     size = matrix.shape[1] * (2 if config.storage == "halfvec" else 4)
     return [VectorParam(head + encoded[i : i + size]) for i in range(0, len(encoded), size)]
+
+
+def from_bytes(encoded: Sequence[bytes], config: CollectionConfig) -> NDArray[np.float32]:
+    """``(n, dimensions)`` float32 of vectors in pgvector's binary format."""
+    joined = b"".join(bytes(each)[_HEAD:] for each in encoded)
+    flat = np.frombuffer(joined, dtype=">f2" if config.storage == "halfvec" else ">f4")
+    return flat.astype(np.float32).reshape(len(encoded), -1)

@@ -39,6 +39,8 @@ def as_embedder(obj: Any) -> Embedder:
             adocuments=getattr(obj, "aembed_documents", None),
             aquery=getattr(obj, "aembed_query", None),
             token_offsets=getattr(obj, "token_offsets", None),
+            queries=getattr(obj, "embed_queries", None),
+            aqueries=getattr(obj, "aembed_queries", None),
         )
     if _has(obj, "get_text_embedding_batch", "get_query_embedding"):
         return CheckedEmbedder(
@@ -78,10 +80,13 @@ class CheckedEmbedder:
         adocuments: Callable[[list[str]], Awaitable[Any]] | None = None,
         aquery: Callable[[str], Awaitable[Any]] | None = None,
         token_offsets: Callable[[str], list[tuple[int, int]]] | None = None,
+        queries: _Documents | None = None,
+        aqueries: Callable[[list[str]], Awaitable[Any]] | None = None,
     ) -> None:
         self.name = name
         self._documents, self._query = documents, query
         self._adocuments, self._aquery = adocuments, aquery
+        self._queries, self._aqueries = queries, aqueries
         self._dimensions: int | None = None
         if token_offsets is not None:
             self.token_offsets = token_offsets
@@ -130,6 +135,25 @@ class CheckedEmbedder:
         with self._translated():
             vector = await self._aquery(asked[0])
         return self._checked_one(vector)
+
+    def embed_queries(self, texts: Iterable[str]) -> Vectors:
+        asked = as_texts(texts)
+        if not asked:
+            return self._nothing()
+        if self._queries is not None:
+            with self._translated():
+                vectors = self._queries(asked)
+            return self._checked(vectors, len(asked))
+        return self.embed_documents(asked) if self._query is None else np.stack([*map(self.embed_query, asked)])
+
+    async def aembed_queries(self, texts: Iterable[str]) -> Vectors:
+        if self._aqueries is not None and (asked := await asyncio.to_thread(as_texts, texts)):
+            with self._translated():
+                vectors = await self._aqueries(asked)
+            return self._checked(vectors, len(asked))
+        if self._aquery is not None and (asked := as_texts(texts)):
+            return np.stack(await asyncio.gather(*map(self.aembed_query, asked)))
+        return await asyncio.to_thread(self.embed_queries, texts)
 
     def _nothing(self) -> Vectors:
         return np.empty((0, self._dimensions or 0), dtype=np.float32)

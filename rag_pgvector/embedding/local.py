@@ -102,13 +102,15 @@ class SentenceTransformerEmbedder:
 
     def embed_documents(self, texts: Iterable[str]) -> Vectors:
         """The vectors of texts to be found, ``(n, dimensions)``. Texts are cut off after ``max_tokens``."""
-        asked = as_texts(texts)
-        if not asked:
+        return self._embed("encode_document", as_texts(texts))
+
+    def _embed(self, method: str, texts: list[str]) -> Vectors:
+        if not texts:
             return np.empty((0, self.dimensions), dtype=np.float32)
         model = self._model
-        found = np.empty((len(asked), model.dimensions), dtype=np.float32)
-        for batch in _batches(asked, model.max_tokens or 512, model.batch_tokens):
-            found[batch] = self._encode(model.encoder.encode_document, [asked[i] for i in batch])
+        found = np.empty((len(texts), model.dimensions), dtype=np.float32)
+        for batch in _batches(texts, model.max_tokens or 512, model.batch_tokens):
+            found[batch] = self._encode(getattr(model.encoder, method), [texts[i] for i in batch])
         return found
 
     def embed_query(self, text: str) -> Vectors:
@@ -116,6 +118,13 @@ class SentenceTransformerEmbedder:
         asked = as_texts([text])
         found: Vectors = self._encode(self._model.encoder.encode_query, asked)[0]
         return found
+
+    def embed_queries(self, texts: Iterable[str]) -> Vectors:
+        """The vectors of several questions, ``(n, dimensions)``."""
+        return self._embed("encode_query", as_texts(texts))
+
+    async def aembed_queries(self, texts: Iterable[str]) -> Vectors:
+        return await asyncio.to_thread(self.embed_queries, texts)
 
     async def aembed_documents(self, texts: Iterable[str]) -> Vectors:
         return await asyncio.to_thread(self.embed_documents, texts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rag_pgvector.errors import EmbeddingError
 
-__all__ = ["Embedder", "Vectors", "as_texts"]
+__all__ = ["Embedder", "Vectors", "aembed_queries", "as_texts", "embed_queries"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 
@@ -19,7 +19,8 @@ class Embedder(Protocol):
     """Text to vectors of one length. Every method may be called from several threads at once.
 
     An embedder may also have ``token_offsets(text) -> list[(start, end)]``: the spans of the model's tokens in the
-    text; chunking counts with it.
+    text; chunking counts with it. And ``embed_queries(texts) -> (n, dimensions)`` (with ``aembed_queries``), which
+    ``search_many`` calls once for all of its questions; without it, ``embed_query`` is called for each.
     """
 
     @property
@@ -41,6 +42,18 @@ class Embedder(Protocol):
 
     async def aembed_query(self, text: str) -> Vectors:
         """``embed_query`` that leaves the event loop free."""
+
+
+def embed_queries(embedder: Embedder, texts: Sequence[str]) -> Vectors:
+    """The vectors of several questions, ``(n, dimensions)``, in one call where the embedder has one for it."""
+    many = getattr(embedder, "embed_queries", None)
+    return many(texts) if many is not None else np.stack([embedder.embed_query(text) for text in texts])
+
+
+async def aembed_queries(embedder: Embedder, texts: Sequence[str]) -> Vectors:
+    """``embed_queries`` that leaves the event loop free."""
+    many = getattr(embedder, "aembed_queries", None)
+    return await many(texts) if many is not None else np.stack([await embedder.aembed_query(text) for text in texts])
 
 
 def as_texts(texts: Iterable[str]) -> list[str]:

@@ -88,6 +88,13 @@ def test_search_brings_its_own_settings(docs: Collection, vectors: Any, k: int) 
         assert len({hit.chunk.id for hit in result} & nearest(vectors, vectors[7], k)) >= 0.95 * k
 
 
+def test_many_searches_are_one_transaction(docs: Collection, vectors: Any) -> None:
+    for k in (10, 300):
+        many = docs.search_many(vectors=vectors[:20], k=k)
+        assert [list(each) for each in many] == [list(docs.search(vector=vector, k=k)) for vector in vectors[:20]]
+    assert len(docs.search_mmr(vector=vectors[0], k=5)) == 5
+
+
 def test_filters(docs: Collection, vectors: Any) -> None:
     for exact in (True, False):
         result = docs.search(

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 
 from rag_pgvector import Chunk, Document, SearchOptions, ingest, keys, tenants, transfer
 from rag_pgvector.errors import (
@@ -30,12 +30,11 @@ from rag_pgvector.errors import (
     TenantError,
 )
 from rag_pgvector.evals.answers import GoldenQuestion, ask_all
+from tests.isolation.search_rules import FILTERS, OPTIONS, TENANTS, WHO, SearchRules
 from tests.isolation.world import NAME, Logs, Who, World, embed
 
 __all__ = ["Colour", "Isolation", "prove"]
 
-TENANTS = ("acme", "ACME", "acme.1", "bolt")
-SCOPES = ("", "", "one", "two")
 IDS = ("1", "2", "3", "a b", "*", "%", "é", "'; --")
 DOCUMENTS = ("d", "table", "table-2")
 #: Steps of one run of the machine, which begins without rows.
@@ -43,13 +42,8 @@ STEPS = 30
 #: More than go in one INSERT, so that they are staged.
 MANY = 33
 
-WHO = st.tuples(st.sampled_from(TENANTS), st.sampled_from(SCOPES))
 ID_LISTS = st.lists(st.sampled_from(IDS), min_size=1, max_size=5)
 NUMBERS = st.integers(0, 3)
-FILTERS = st.one_of(st.none(), st.fixed_dictionaries({"n": st.one_of(NUMBERS, st.just({"$gte": 2}))}))
-OPTIONS = st.sampled_from(
-    [None, SearchOptions(exact=True), SearchOptions(exact=False), SearchOptions(exact=False, ef_search=7)]
-)
 
 
 class Colour:
@@ -85,7 +79,7 @@ def _passes(chunk: Chunk, filter: dict[str, Any] | None) -> bool:
     return bool(wanted is None or number == wanted or (isinstance(wanted, dict) and number >= wanted["$gte"]))
 
 
-class Isolation(RuleBasedStateMachine):
+class Isolation(SearchRules):
     """Subclassed with a world; every rule is an operation of a tenant, checked against ``rows`` and ``documents``."""
 
     world: World

@@ -15,6 +15,7 @@ from rag_pgvector import Collection, Database, convert, ingest, keys, tenants, t
 from tests.isolation.conftest import mutate
 from tests.isolation.model import Colour, Isolation, prove
 from tests.isolation.pooler import pgbouncer
+from tests.isolation.search_rules import SearchRules
 from tests.isolation.world import Logs, World, opened
 
 LONG = bool(os.environ.get("RAG_PGVECTOR_LONG"))
@@ -87,7 +88,7 @@ def test_random_operations_through_pgbouncer(database_url: str, app_login: str, 
 
 def called() -> set[str]:
     """The names that the model calls, read from its source."""
-    source = inspect.getsource(Isolation) + inspect.getsource(World)
+    source = "".join(map(inspect.getsource, (Isolation, SearchRules, World)))
     return set(re.findall(r'(?:call\([\w.]+|do\(\w+), "(\w+)"', source)) | {
         *re.findall(r"collection\.(for_tenant)\(", source)
     }

@@ -20,10 +20,10 @@ LAYERS = [
     {"errors", "types", "config"},
     {"arguments", "filters", "finding", "plan", "settings", "sql", "table"},
     {"connect", "fence", "vectors"},
-    {"documents", "index", "keys", "models", "migrations", "read", "roles", "schema", "search", "write"},
+    {"documents", "index", "keys", "mmr", "models", "migrations", "read", "roles", "schema", "search", "write"},
     {"audit", "drivers", "embedding", "pools"},
     {"database", "embedded"},
-    {"bound", "collection", "convert", "document_store", "open", "searchable", "tenants", "transfer"},
+    {"bound", "collection", "compound", "convert", "document_store", "open", "searchable", "tenants", "transfer"},
     {"answer"},
     {"__init__", "__main__", "cli", "demo", "doctor", "evals", "ingest", "langchain", "llamaindex", "service"},
 ]

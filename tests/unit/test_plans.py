@@ -13,7 +13,7 @@ from psycopg import sql
 from rag_pgvector import documents, index, read, schema, write
 from rag_pgvector.config import CollectionConfig, Distance, SearchOptions, Storage
 from rag_pgvector.errors import CollectionNotFoundError, ExtensionError
-from rag_pgvector.plan import Batch, CopyIn, Execute, Plan, Row, Step
+from rag_pgvector.plan import Batch, CopyIn, Execute, Plan, Row, Step, Together, together
 from rag_pgvector.search import EF_SEARCH, EXACT_ROWS, EXACT_ROWS_FILTERED, TableState, choose, dense, table_state
 from rag_pgvector.table import Table
 from rag_pgvector.types import Chunk, Document, SearchResult, WriteCounts
@@ -44,7 +44,7 @@ def drive(plan: Plan[T], *replies: list[Row]) -> tuple[list[Step], T]:
 
 
 def text(step: Step) -> str:
-    if isinstance(step, Batch):
+    if isinstance(step, (Batch, Together)):
         return "; ".join(map(text, step.steps))
     return step.query.decode() if isinstance(step.query, bytes) else step.query.as_string(None)
 
@@ -63,6 +63,20 @@ def hit(id: str, distance: float) -> Row:
 def record(id: str) -> Record:
     [made] = prepare([Chunk(id=id, content=f"text of {id}", embedding=[1, 2, 3])], table(), [""])
     return made
+
+
+def test_plans_together_share_their_round_trips() -> None:
+    def counting(start: int, rounds: int) -> Plan[int]:
+        for i in range(rounds):
+            rows = yield Execute(sql.SQL("SELECT"), (start + i,))
+            assert rows == [(start + i,)]
+        return start
+
+    plan = together([counting(10, 2), counting(20, 0), counting(30, 1)])
+    steps, result = drive(plan, [((10,),), ((30,),)], [((11,),)])
+    assert result == [10, 20, 30]
+    assert [[part.params[0] for part in step.steps] for step in steps] == [[10, 30], [11]]  # type: ignore[union-attr]
+    assert drive(together([]))[1] == []
 
 
 # ------------------------------------------------------------------------------------------------------------ choosing

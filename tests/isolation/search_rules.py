@@ -1,0 +1,60 @@
+"""The model's rules of searches made of several: diverse results, and many questions at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+from rag_pgvector import Chunk, SearchOptions
+from tests.isolation.world import Who, embed
+
+__all__ = ["FILTERS", "OPTIONS", "WHO", "SearchRules"]
+
+TENANTS = ("acme", "ACME", "acme.1", "bolt")
+SCOPES = ("", "", "one", "two")
+
+WHO = st.tuples(st.sampled_from(TENANTS), st.sampled_from(SCOPES))
+FILTERS = st.one_of(st.none(), st.fixed_dictionaries({"n": st.one_of(st.integers(0, 3), st.just({"$gte": 2}))}))
+OPTIONS = st.sampled_from(
+    [None, SearchOptions(exact=True), SearchOptions(exact=False), SearchOptions(exact=False, ef_search=7)]
+)
+QUESTIONS = ("What is the yearly fee of 1?", "Who pays?", "?")
+
+
+class SearchRules(RuleBasedStateMachine):
+    """The half of ``model.Isolation`` that needs only its oracle."""
+
+    def visible(self, who: Who, filter: dict[str, Any] | None = None) -> list[Chunk]:
+        raise NotImplementedError
+
+    def call(self, who: Who, name: str, *arguments: Any, **options: Any) -> Any:
+        raise NotImplementedError
+
+    def among(self, found: Sequence[Chunk], visible: Sequence[Chunk]) -> None:
+        raise NotImplementedError
+
+    @rule(who=WHO, k=st.sampled_from([1, 4, 200]), filter=FILTERS, options=OPTIONS, words=st.booleans())
+    def search_mmr(
+        self, who: Who, k: int, filter: dict[str, Any] | None, options: SearchOptions | None, words: bool
+    ) -> None:
+        asked: dict[str, Any] = {"query": QUESTIONS[0]} if words else {"vector": embed(QUESTIONS[:1])[0]}
+        found = self.call(who, "search_mmr", k=k, filter=filter, options=options, **asked)
+        visible = self.visible(who, filter)
+        assert len(found) == min(k, len(visible))
+        self.among([hit.chunk for hit in found], visible)
+
+    @rule(who=WHO, k=st.sampled_from([1, 4, 200]), filter=FILTERS, options=OPTIONS, words=st.booleans())
+    def search_many(
+        self, who: Who, k: int, filter: dict[str, Any] | None, options: SearchOptions | None, words: bool
+    ) -> None:
+        vectors = self.call(who, "embed_queries", QUESTIONS)
+        asked: dict[str, Any] = {"queries": QUESTIONS} if words else {"vectors": vectors}
+        found = self.call(who, "search_many", k=k, filter=filter, options=options, **asked)
+        assert len(found) == len(QUESTIONS)
+        visible = self.visible(who, filter)
+        for each in found:
+            assert len(each) == min(k, len(visible))
+            self.among([hit.chunk for hit in each], visible)
