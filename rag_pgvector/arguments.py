@@ -88,3 +88,5 @@ def _check_search(k: Any, options: Any) -> None:
         raise ConfigError(f"k={k!r}: use a whole number from 1")
     if options is not None and not isinstance(options, SearchOptions):
         raise ConfigError(f"options={options!r:.80}: use SearchOptions(...)")
+    if options is not None and options.mode not in (None, "dense"):
+        raise ConfigError(f"mode={options.mode!r}: this version searches 'dense' only")

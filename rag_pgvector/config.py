@@ -7,11 +7,12 @@ from typing import Literal
 
 from rag_pgvector.errors import ConfigError
 
-__all__ = ["CollectionConfig", "Distance", "SearchOptions", "Storage", "Tenancy"]
+__all__ = ["CollectionConfig", "Distance", "Mode", "SearchOptions", "Storage", "Tenancy"]
 
 Distance = Literal["cosine", "l2", "inner_product"]
 Storage = Literal["vector", "halfvec"]
 Tenancy = Literal["single", "multi"]
+Mode = Literal["dense", "keyword", "hybrid"]
 
 #: What pgvector can index, in dimensions (its README, "HNSW").
 MAX_DIMENSIONS: dict[Storage, int] = {"vector": 2000, "halfvec": 4000}
@@ -60,20 +61,21 @@ class SearchOptions:
     """How one search runs.
 
     Attributes:
-        mode: ``dense`` compares embeddings.
+        mode: ``dense`` compares embeddings, ``keyword`` ranks by BM25, ``hybrid`` does both and fuses their scores;
+            ``None`` is hybrid for a question and dense for a vector.
         exact: ``True`` compares every row, ``False`` uses the vector index where there is one, ``None`` lets the
             planner choose.
         ef_search: Candidates that the HNSW walk keeps (pgvector's ``hnsw.ef_search``, 1 to 1,000); ``None`` lets the
             planner choose.
     """
 
-    mode: Literal["dense"] = "dense"
+    mode: Mode | None = None
     exact: bool | None = None
     ef_search: int | None = None
 
     def __post_init__(self) -> None:
-        if self.mode != "dense":
-            raise ConfigError(f"mode={self.mode!r}: only 'dense' exists in this version")
+        if self.mode not in (None, "dense", "keyword", "hybrid"):
+            raise ConfigError(f"mode={self.mode!r}: use 'dense', 'keyword', 'hybrid' or None")
         if self.exact is not None and type(self.exact) is not bool:
             raise ConfigError(f"exact={self.exact!r}: use True, False or None")
         if self.ef_search is not None and not (type(self.ef_search) is int and 1 <= self.ef_search <= 1000):

@@ -76,11 +76,26 @@ class ScoredChunk:
 
 @dataclass(frozen=True, slots=True)
 class SearchPlan:
-    """How a search ran and why: ``exact`` compares every candidate, ``hnsw`` walks the approximate index."""
+    """How a search ran and why.
 
-    kind: Literal["exact", "hnsw"]
+    Attributes:
+        kind: ``exact`` compares every candidate's vector, ``hnsw`` and ``ivfflat`` walk the approximate index,
+            ``keyword`` ranks by BM25, ``hybrid`` fuses a vector search and a keyword search.
+        reason: Why this one, in words.
+        ef_search: Candidates that the HNSW walk kept.
+        parts: The plans of a hybrid search's arms.
+        alpha: The share of the vectors in a hybrid search's scores, 0 to 1.
+        unindexed: Rows that satisfy the search and that keyword search cannot see yet (written by plain SQL).
+        warnings: What the caller should know: an arm that failed and what was done instead.
+    """
+
+    kind: Literal["exact", "hnsw", "ivfflat", "keyword", "hybrid"]
     reason: str
     ef_search: int | None = None
+    parts: tuple[SearchPlan, ...] = ()
+    alpha: float | None = None
+    unindexed: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 class SearchResult(Sequence[ScoredChunk]):

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from rag_pgvector.cli import content, database, keys, output, server, tenants
+from rag_pgvector.cli import content, database, evaluate, keys, output, server, tenants
 from rag_pgvector.errors import ConfigError, FilterError, RagPgvectorError, TenantError
 
 __all__ = ["app", "run"]
@@ -55,6 +55,7 @@ server.register(app)
 database.register(app)
 tenants.register(app)
 keys.register(app)
+evaluate.register(app)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -46,8 +46,8 @@ def test_a_collection_that_cannot_be_is_refused(field: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("mode", "hybrid"),
-        ("mode", None),
+        ("mode", "sparse"),
+        ("mode", 1),
         ("exact", "no"),
         ("exact", 1),
         ("ef_search", 0),
