@@ -61,6 +61,8 @@ class BoundEmbedder:
     def _prove(self, embedder: Embedder) -> str:
         from rag_pgvector.embedding import fingerprint, same_model
 
+        if not self._table.layout.native:  # nothing is written down about a peer's table
+            return embedder.name
         name, dimensions = self._table.collection, self._table.config.dimensions
         probe = fingerprint(embedder)
         if len(probe) != dimensions:

@@ -11,7 +11,7 @@ from rag_pgvector import index, roles, schema
 from rag_pgvector.errors import CollectionNotFoundError, TenantError
 from rag_pgvector.fence import fence_sql
 from rag_pgvector.plan import Execute, Plan
-from rag_pgvector.table import SCHEMA, Table, check_tenant
+from rag_pgvector.table import Table, check_tenant
 from rag_pgvector.tenants import require_unfenced
 from rag_pgvector.types import IndexReport
 
@@ -48,11 +48,9 @@ def convert(collection: str, tenant: str) -> Plan[tuple[Table, bool]]:
     yield from require_unfenced(["documents"])  # their old owner is '', which no setting lets one change
     table = replace(single, config=replace(single.config, tenancy="multi"))
     yield Execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(table.identifier), prepare=False)
-    rows = yield Execute(
-        sql.SQL("SELECT to_regclass(%s) IS NOT NULL"), (sql.Identifier(SCHEMA, table.index_name).as_string(None),)
-    )
+    rows = yield Execute(sql.SQL("SELECT to_regclass(%s) IS NOT NULL"), (table.index_identifier.as_string(None),))
     indexed = bool(rows[0][0])
-    yield Execute(sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(SCHEMA, table.index_name)), prepare=False)
+    yield Execute(sql.SQL("DROP INDEX IF EXISTS {}").format(table.index_identifier), prepare=False)
     yield Execute((yield from _alter_table(table, tenant)), prepare=False)
     yield Execute(
         sql.SQL("UPDATE rag.documents SET tenant_id = %s WHERE collection_id = %s"), (tenant, table.collection_id)

@@ -64,6 +64,7 @@ class DocumentStore:
         return counts
 
     def _document_records(self, document: Document, chunks: Iterable[Chunk]) -> builtins.list[write.Record]:
+        self._table.require_native("documents")
         documents.check(document)
         own = [
             replace(

@@ -63,7 +63,7 @@ def _is_valid(table: Table) -> Plan[bool | None]:
     """True, False for the leftover of an interrupted build, None where there is no index."""
     rows = yield Execute(
         sql.SQL("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"),
-        (sql.Identifier(SCHEMA, table.index_name).as_string(None),),
+        (table.index_identifier.as_string(None),),
     )
     return rows[0][0] if rows else None
 

@@ -13,21 +13,19 @@ from rag_pgvector.plan import Execute, Plan, Row
 from rag_pgvector.table import Table
 from rag_pgvector.types import Chunk
 
-__all__ = ["CHUNK_COLUMNS", "Where", "chunk_of", "count", "get", "list_chunks", "owned", "where"]
+__all__ = ["Where", "chunk_of", "count", "get", "list_chunks", "owned", "where"]
 
 Where = tuple[sql.Composed, list[Any]]
 
-#: In the order that ``chunk_of`` reads them.
-CHUNK_COLUMNS = sql.SQL("id, content, metadata, document_id, source, page_or_row, char_start, char_end")
 _WIDTH = 8
 
 
-def chunk_of(row: Row, embedding: Sequence[float] | None = None) -> Chunk:
-    """The chunk in the first columns of a row."""
+def chunk_of(table: Table, row: Row, embedding: Sequence[float] | None = None) -> Chunk:
+    """The chunk in the first columns of a row, which are ``table.layout.chunk_columns``."""
     return Chunk(
         id=row[0],
         content=row[1],
-        metadata=row[2],
+        metadata=row[2] if table.layout.native else table.layout.metadata_of(row[2]),
         document_id=row[3],
         source=row[4],
         page_or_row=row[5],
@@ -50,14 +48,14 @@ def where(
     """
     parts, params = owned(table)
     if ids is not None:
-        parts.append(sql.SQL("id = ANY(%s::text[])"))
-        params.append(list(ids))
+        parts.append(table.layout.ids_condition)
+        params.append(table.layout.known_ids(ids))
     if document_id is not None:
-        parts.append(sql.SQL("document_id = %s"))
+        parts.append(sql.SQL("{} = %s").format(table.layout.origin("document_id")))
         params.append(as_key(document_id))
     parsed = parse_filter(filter)
     if parsed is not None:
-        condition, values = compile_filter(parsed, sql.Identifier("metadata"))
+        condition, values = compile_filter(parsed, table.layout.fields)
         parts.append(condition)
         params.extend(values)
     return (sql.SQL(" AND ").join(parts), params) if parts else None
@@ -86,13 +84,14 @@ def get(table: Table, ids: Sequence[str], *, embeddings: bool = False) -> Plan[l
     """
     condition = where(table, ids=ids)
     assert condition is not None
-    vector = sql.SQL(", embedding::real[]" if embeddings else "")
-    query = sql.SQL("SELECT {}{} FROM {} WHERE {}").format(CHUNK_COLUMNS, vector, table.identifier, condition[0])
+    layout = table.layout
+    vector = sql.SQL(", {}::real[]").format(layout.embedding_column) if embeddings else sql.SQL("")
+    query = sql.SQL("SELECT {}{} FROM {} WHERE {}").format(layout.chunk_columns, vector, table.identifier, condition[0])
     rows = yield Execute(query, condition[1])
     found: dict[str, list[Chunk]] = {}
     for row in rows:
-        found.setdefault(row[0], []).append(chunk_of(row, row[_WIDTH] if embeddings else None))
-    return [chunk for id_ in ids for chunk in found.get(id_, ())]
+        found.setdefault(row[0], []).append(chunk_of(table, row, row[_WIDTH] if embeddings else None))
+    return [chunk for id_ in layout.known_ids(ids) for chunk in found.get(id_, ())]
 
 
 def count(table: Table, condition: Where | None) -> Plan[int]:
@@ -107,7 +106,11 @@ def list_chunks(
 ) -> Plan[list[Chunk]]:
     """A page of chunks, in the order of their ids, or of their place in the document."""
     clause, params = _and(condition)
-    order = sql.SQL('char_start, id COLLATE "C"' if by_position else 'id COLLATE "C"')
+    order: sql.Composable = table.layout.by_id
+    if by_position:
+        order = sql.SQL("{}, {}").format(table.layout.origin("char_start"), order)
     query = sql.SQL("SELECT {} FROM {}{} ORDER BY {} LIMIT %s OFFSET %s")
-    rows = yield Execute(query.format(CHUNK_COLUMNS, table.identifier, clause, order), [*params, limit, offset])
-    return [chunk_of(row) for row in rows]
+    rows = yield Execute(
+        query.format(table.layout.chunk_columns, table.identifier, clause, order), [*params, limit, offset]
+    )
+    return [chunk_of(table, row) for row in rows]

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from rag_pgvector.config import SearchOptions
 from rag_pgvector.plan import Batch, Execute, Plan, Row
-from rag_pgvector.read import CHUNK_COLUMNS, Where, chunk_of, owned
+from rag_pgvector.read import Where, chunk_of, owned
 from rag_pgvector.table import Table
 from rag_pgvector.types import ScoredChunk, SearchPlan, SearchResult
 from rag_pgvector.vectors import VectorParam
@@ -48,7 +48,7 @@ def table_state(table: Table) -> Plan[TableState]:
             "WHERE c.oid = to_regclass(%s)"
         ),
         (
-            sql.Identifier("rag", table.index_name).as_string(None),
+            table.index_identifier.as_string(None),
             table.identifier.as_string(None),
         ),
     )
@@ -107,12 +107,12 @@ def dense(
     if plan.kind == "exact":
         rows = yield Execute(_query(table, condition, k, exact=True), params)
     score = _SCORES[table.config.distance]
-    return SearchResult([_hit(row, score) for row in rows], plan)
+    return SearchResult([_hit(table, row, score) for row in rows], plan)
 
 
-def _hit(row: Row, score: Any) -> ScoredChunk:
+def _hit(table: Table, row: Row, score: Any) -> ScoredChunk:
     distance = row[8]
-    return ScoredChunk(chunk_of(row), score(distance), distance)
+    return ScoredChunk(chunk_of(table, row), score(distance), distance)
 
 
 #: Higher-better scores from pgvector's distances (``<#>`` is the negative inner product).
@@ -145,9 +145,11 @@ def _unfiltered(table: Table, k: int, exact: bool) -> bytes:
 
 def _composed(table: Table, condition: sql.Composable | None, limit: sql.Composable, exact: bool) -> sql.Composed:
     candidates = sql.SQL(
-        "SELECT {columns}, embedding {op} %s::{type} AS distance FROM {table} WHERE embedding IS NOT NULL{condition}"
+        "SELECT {columns}, {embedding} {op} %s::{type} AS distance FROM {table} "
+        "WHERE {embedding} IS NOT NULL{condition}"
     ).format(
-        columns=CHUNK_COLUMNS,
+        columns=table.layout.chunk_columns,
+        embedding=table.layout.embedding_column,
         op=table.distance.operator,
         type=table.vector_type,
         table=table.identifier,

@@ -11,10 +11,9 @@ from psycopg import sql
 
 from rag_pgvector.config import CollectionConfig
 from rag_pgvector.errors import ConfigError, TenantError
+from rag_pgvector.layout import NATIVE, SCHEMA, Layout
 
 __all__ = ["DISTANCES", "SCHEMA", "DistanceSQL", "Table", "check_name", "check_tenant", "table_name"]
-
-SCHEMA = "rag"
 
 #: NAMEDATALEN - 1: Postgres cuts longer identifiers, so that two collections could become one.
 MAX_NAME_BYTES = 63
@@ -91,6 +90,7 @@ class Table:
         config: With ``dimensions`` set.
         tenant: The tenant that every statement is bound to; a single-tenant collection keeps its rows under "".
         scope: A part of the tenant that narrows what is seen; "" sees all of it and writes to none of its parts.
+        layout: Which columns hold what: our own, or those of a peer's table, which has one owner and no documents.
     """
 
     collection_id: int
@@ -99,6 +99,7 @@ class Table:
     config: CollectionConfig
     tenant: str = field(default="", compare=False)  # no statement holds it: prepared ones serve every tenant
     scope: str = field(default="", compare=False)
+    layout: Layout = NATIVE
 
     def bound(self, tenant: str, scope: str | None) -> Table:
         """The same table for one tenant, or for one scope of it. Raises TenantError."""
@@ -124,21 +125,32 @@ class Table:
     @cached_property
     def key(self) -> sql.Composed:
         """The columns of the primary key."""
-        return sql.SQL(", ").join(map(sql.Identifier, (*self.owner_columns, "id")))
+        return sql.SQL(", ").join(map(sql.Identifier, (*self.owner_columns, self.layout.id)))
 
     @property
     def owner_columns(self) -> tuple[str, ...]:
         """The columns that say whose a row is."""
+        if not self.layout.native:
+            return ()
         return ("tenant_id", "scope") if self.multi else ("tenant_id",)
 
     @property
     def owner(self) -> tuple[str, ...]:
         """The values that a written row gets in ``owner_columns``."""
+        if not self.layout.native:
+            return ()
         return (self.tenant, self.scope) if self.multi else (self.tenant,)
 
     @cached_property
     def identifier(self) -> sql.Identifier:
-        return sql.Identifier(SCHEMA, self.name)
+        return sql.Identifier(self.layout.schema, self.name)
+
+    def require_native(self, what: str) -> None:
+        """Raises ConfigError for what a peer's table has no room for."""
+        if not self.layout.native:
+            raise ConfigError(
+                f"table {self.name!r} is laid out by another library and has no {what}: import it into a collection"
+            )
 
     @cached_property
     def sequence(self) -> sql.Identifier:
@@ -152,7 +164,11 @@ class Table:
 
     @cached_property
     def index_name(self) -> str:
-        return table_name(self.collection, "hnsw")
+        return self.layout.index or table_name(self.collection, "hnsw")
+
+    @cached_property
+    def index_identifier(self) -> sql.Identifier:
+        return sql.Identifier(self.layout.schema, self.index_name)
 
     @cached_property
     def vector_type(self) -> sql.SQL:

@@ -266,37 +266,30 @@ def _upsert_query(table: Table, rows: int | None) -> bytes:
             sql.SQL("%s::{}").format(table.vector_type if type_ == "vector" else sql.SQL(type_)) for type_ in _TYPES
         )
         origin = sql.SQL("VALUES {}").format(sql.SQL(", ").join([sql.SQL("({})").format(one)] * rows))
+    layout = table.layout
+    values, join = layout.values(table.identifier)
+    owner = [sql.SQL("%s::text")] * len(table.owner_columns)
     return (
         sql.SQL(
             """WITH written AS (
-    INSERT INTO {table} AS c ({owner_columns}, {columns})
-    SELECT {owner}, s.* FROM ({origin}) AS s({columns})
-    ON CONFLICT ({key}) DO UPDATE SET
-        document_id = excluded.document_id, source = excluded.source, page_or_row = excluded.page_or_row,
-        char_start = excluded.char_start, char_end = excluded.char_end,
-        content = excluded.content, metadata = excluded.metadata,
-        -- a row whose text stays keeps its embedding when none is given
-        embedding = CASE WHEN excluded.embedding IS NULL AND c.content = excluded.content
-                         THEN c.embedding ELSE excluded.embedding END,
-        embedding_hash = CASE WHEN excluded.embedding IS NULL AND c.content = excluded.content
-                              THEN c.embedding_hash ELSE excluded.embedding_hash END,
-        updated_at = now()
-    WHERE (c.content, c.metadata, c.document_id, c.source, c.page_or_row, c.char_start, c.char_end)
-          IS DISTINCT FROM (excluded.content, excluded.metadata, excluded.document_id, excluded.source,
-                            excluded.page_or_row, excluded.char_start, excluded.char_end)
-       OR (excluded.embedding IS NOT NULL
-           AND (c.embedding, c.embedding_hash) IS DISTINCT FROM (excluded.embedding, excluded.embedding_hash))
+    INSERT INTO {table} AS c ({target})
+    SELECT {values} FROM ({origin}) AS s({columns}){join}
+    ON CONFLICT ({key}) DO UPDATE SET {assignments}
+    WHERE {changed}
     RETURNING xmax = 0 AS added
 )
 SELECT count(*) FILTER (WHERE added), count(*) FILTER (WHERE NOT added) FROM written"""
         )
         .format(
             table=table.identifier,
-            columns=_COLUMN_LIST,
+            target=sql.SQL(", ").join(map(layout.column, (*table.owner_columns, *layout.written))),
+            values=sql.SQL(", ").join([*owner, values]),
             origin=origin,
+            columns=_COLUMN_LIST,
+            join=join,
             key=table.key,
-            owner_columns=sql.SQL(", ").join(map(sql.Identifier, table.owner_columns)),
-            owner=sql.SQL(", ").join([sql.SQL("%s::text")] * len(table.owner_columns)),
+            assignments=layout.assignments,
+            changed=layout.changed,
         )
         .as_bytes(None)
     )

@@ -6,13 +6,14 @@ so that ``not`` is the exact complement. A missing key fails every comparison, a
 
 from rag_pgvector.filters.ast import And, Compare, Contains, Exists, Filter, In, Like, Not, Or
 from rag_pgvector.filters.mapping import parse_filter
-from rag_pgvector.filters.sql import compile_filter
+from rag_pgvector.filters.sql import Fields, compile_filter
 
 __all__ = [
     "And",
     "Compare",
     "Contains",
     "Exists",
+    "Fields",
     "Filter",
     "In",
     "Like",

@@ -1,4 +1,4 @@
-"""The filter AST as a condition over a jsonb column.
+"""The filter AST as a condition over a jsonb column, and over metadata that has columns of its own.
 
 Keys, patterns and values are always bound. Every condition is true or false, never NULL, and no stored value can make
 one fail: operators that compare by type are used, never casts.
@@ -7,6 +7,8 @@ one fail: operators that compare by type are used, never casts.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from psycopg import sql
@@ -14,7 +16,7 @@ from psycopg import sql
 from rag_pgvector.errors import FilterError
 from rag_pgvector.filters.ast import And, Compare, Contains, Exists, Filter, In, Like, Not, Or, Path
 
-__all__ = ["compile_filter"]
+__all__ = ["Fields", "compile_filter"]
 
 #: The protocol allows 65,535 parameters in a statement; a query adds some of its own.
 MAX_PARAMETERS = 60_000
@@ -31,15 +33,41 @@ _OR_NULL, _IS_NULL = sql.SQL("coalesce("), sql.SQL(", 'null') = 'null'")
 _IS_IN = sql.SQL(", 'null') IN (SELECT jsonb_array_elements(%s::jsonb))) IS TRUE")
 _LIKE, _ILIKE = sql.SQL(" LIKE %s::text AND jsonb_typeof("), sql.SQL(" ILIKE %s::text AND jsonb_typeof(")
 _IS_TEXT = sql.SQL(") = 'string') IS TRUE")
+_AS_JSON, _WHOLE_TEXT = sql.SQL("to_jsonb({})"), sql.SQL(" #>> '{}'")
 
 
-def compile_filter(filter: Filter, column: sql.Composable) -> tuple[sql.Composed, list[Any]]:
-    """The condition and its parameters in order. ``column`` is jsonb and NOT NULL.
+@dataclass(frozen=True)
+class Fields:
+    """Where the value of a key is found.
+
+    Attributes:
+        json: A jsonb expression, or None where all metadata has columns.
+        columns: Keys that have a column of their own, with its type; they go before the same key in ``json``.
+    """
+
+    json: sql.Composable | None
+    columns: Mapping[str, tuple[sql.Composable, str]] = field(default_factory=dict)
+
+    def at(self, path: Path) -> tuple[sql.Composable, Path]:
+        """The jsonb expression to look in, and the rest of the path. Raises FilterError for a key of neither."""
+        if path[0] in self.columns:
+            column, type_ = self.columns[path[0]]
+            return column if type_ == "jsonb" else _AS_JSON.format(column), path[1:]
+        if self.json is None:
+            raise FilterError(
+                f"{path[0]!r:.80} is no column of the metadata ({', '.join(self.columns) or 'there is none'}), and the "
+                "table has no JSON column"
+            )
+        return self.json, path
+
+
+def compile_filter(filter: Filter, fields: Fields | sql.Composable) -> tuple[sql.Composed, list[Any]]:
+    """The condition and its parameters in order. ``fields`` may be just a jsonb column.
 
     Equality with a scalar and the conditions on lists can use a GIN index (``jsonb_path_ops`` or ``jsonb_ops``).
     Raises FilterError for more conditions than a statement can have parameters.
     """
-    out = _Writer(column)
+    out = _Writer(fields if isinstance(fields, Fields) else Fields(fields))
     out.write(filter)
     if len(out.params) > MAX_PARAMETERS:
         raise FilterError(
@@ -50,8 +78,8 @@ def compile_filter(filter: Filter, column: sql.Composable) -> tuple[sql.Composed
 
 
 class _Writer:
-    def __init__(self, column: sql.Composable) -> None:
-        self.column = column
+    def __init__(self, fields: Fields) -> None:
+        self.fields = fields
         self.parts: list[sql.Composable] = []
         self.params: list[Any] = []
 
@@ -78,12 +106,13 @@ class _Writer:
             add(_IS_IN)
             self.params.append(_array(node.json))
         elif isinstance(node, Contains):
-            add(self.column)
+            column, path = self.fields.at(node.path)
+            add(column)
             add(_HOLDS if node.every else _HOLDS_ANY)
             if node.every:
-                self.params.append(_nested(node.path, _array(node.json)))
+                self.params.append(_nested(path, _array(node.json)))
             else:
-                self.params.append(_array([_nested(node.path, f"[{item}]") for item in node.json]))
+                self.params.append(_array([_nested(path, f"[{item}]") for item in node.json]))
         elif isinstance(node, Exists):
             add(_OPEN)
             self.value(node.path)
@@ -93,38 +122,43 @@ class _Writer:
 
     def compare(self, node: Compare) -> None:
         add = self.parts.append
+        column, path = self.fields.at(node.path)
         if node.op != "eq":
             # jsonpath finds the value once where -> and jsonb_typeof find it twice; unequal types are "unknown" to it.
-            keys = "".join([f".{json.dumps(key)}" for key in node.path])
-            self.parts += (_OPEN, self.column, _MATCHES)
+            keys = "".join([f".{json.dumps(key)}" for key in path])
+            self.parts += (_OPEN, column, _MATCHES)
             self.params.append(f"strict ${keys} {_ORDER[node.op]} {node.json}")
         elif node.json == "null":
             add(_OR_NULL)
             self.value(node.path)
             add(_IS_NULL)
+        elif not path:  # a list would hold a scalar that it contains
+            self.parts += (_OPEN, column, _EQUALS)
+            self.params.append(node.json)
         elif node.json[0] not in "[{":
-            self.parts += (self.column, _HOLDS)
-            self.params.append(_nested(node.path, node.json))
+            self.parts += (column, _HOLDS)
+            self.params.append(_nested(path, node.json))
         else:  # containment finds candidates, also by an index; where it is true, the value is there and not NULL
-            self.parts += (_OPEN, self.column, _HOLDS, _AND)
-            self.params.append(_nested(node.path, node.json))
+            self.parts += (_OPEN, column, _HOLDS, _AND)
+            self.params.append(_nested(path, node.json))
             self.value(node.path)
             add(_EQUALS)
             self.params.append(node.json)
 
     def like(self, node: Like) -> None:
         add = self.parts.append
-        add(_OPEN)
-        self.value(node.path[:-1])
-        self.parts += (_TEXT_STEP, _ILIKE if node.ignore_case else _LIKE)
-        self.params += (node.path[-1], node.pattern)
+        column, path = self.fields.at(node.path)
+        self.parts += (_OPEN, column, *[_STEP] * (len(path) - 1), _TEXT_STEP if path else _WHOLE_TEXT)
+        add(_ILIKE if node.ignore_case else _LIKE)
+        self.params += (*path, node.pattern)
         self.value(node.path)
         add(_IS_TEXT)
 
     def value(self, path: Path) -> None:
         """The value at ``path``, NULL where it is missing: ``->`` with a text goes through objects, not into lists."""
-        self.parts += (self.column, *[_STEP] * len(path))
-        self.params += path
+        column, rest = self.fields.at(path)
+        self.parts += (column, *[_STEP] * len(rest))
+        self.params += rest
 
 
 def _array(items: list[str] | tuple[str, ...]) -> str:

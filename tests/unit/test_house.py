@@ -18,7 +18,7 @@ FOLDERS = ("rag_pgvector", "ingest", "evals")
 #: From what things are up to those who use them: a module imports its own layer and those before it. Design, section 3.
 LAYERS = [
     {"errors", "types", "config"},
-    {"arguments", "filters", "finding", "plan", "settings", "sql", "table"},
+    {"arguments", "filters", "finding", "layout", "plan", "settings", "sql", "table"},
     {"connect", "fence", "vectors"},
     {"documents", "index", "keys", "mmr", "models", "migrations", "read", "roles", "schema", "search", "write"},
     {"audit", "drivers", "embedding", "pools"},

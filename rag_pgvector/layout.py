@@ -1,0 +1,238 @@
+"""How chunks lie in a table: our own columns, or a peer's table as it stands. Every statement is written in its terms.
+
+What a layout lacks (a peer's table knows no document and no origin) reads as NULL here, so that no feature has to ask
+which layout it stands on.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from psycopg import sql
+
+from rag_pgvector.errors import ConfigError
+from rag_pgvector.filters import Fields
+
+__all__ = ["NATIVE", "ORIGIN", "Layout", "type_sql"]
+
+SCHEMA = "rag"
+
+#: Where a chunk came from, in the order of ``Chunk``'s columns, with the type that stands for it where it is lacking.
+ORIGIN = {
+    "document_id": "text",
+    "source": "text",
+    "page_or_row": "integer",
+    "char_start": "integer",
+    "char_end": "integer",
+}
+
+_COMMA = sql.SQL(", ")
+_WORD = r'(?:[A-Za-z_][A-Za-z0-9_$]*|"(?:[^"\0]|"")+")'
+_TYPE = re.compile(rf"{_WORD}(?:\.{_WORD})?(?: [a-z]+)*(?:\([0-9, ]+\))?(?: with(?:out)? time zone)?(?:\[\])*")
+_INTEGERS = ("smallint", "integer", "bigint")
+
+
+def type_sql(name: str) -> sql.SQL:
+    """A type's name as ``format_type`` writes it, or ConfigError for what could be more than a type."""
+    if not isinstance(name, str) or _TYPE.fullmatch(name) is None:
+        raise ConfigError(f"{name!r:.80} is not the name of a Postgres type")
+    return sql.SQL(name)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A column map. The defaults are our own table's.
+
+    Attributes:
+        schema: Where the table stands.
+        id: Column of the id, the table's primary key.
+        id_type: Its type, as ``format_type`` writes it.
+        content: Column of the text.
+        embedding: Column of the vector.
+        metadata: JSON column, or None.
+        metadata_type: ``jsonb`` or ``json``.
+        columns: Metadata that has columns of its own, name and type; it goes before the same key in the JSON.
+        native: Whether the table has our other columns too (tenant, origin, hashes, times).
+        index: Name of the vector index; None derives it from the collection's.
+    """
+
+    schema: str = SCHEMA
+    id: str = "id"
+    id_type: str = "text"
+    content: str = "content"
+    embedding: str = "embedding"
+    metadata: str | None = "metadata"
+    metadata_type: str = "jsonb"
+    columns: tuple[tuple[str, str], ...] = ()
+    native: bool = True
+    index: str | None = None
+
+    def column(self, name: str) -> sql.Composable:
+        """A column; ours need no quotes."""
+        return sql.SQL(name) if self.native else sql.Identifier(name)
+
+    @cached_property
+    def embedding_column(self) -> sql.Composable:
+        return self.column(self.embedding)
+
+    # --------------------------------------------------------------------------------------------------- reading
+
+    @cached_property
+    def chunk_columns(self) -> sql.Composable:
+        """The select list that ``chunk_of`` reads: id, content, metadata, and the columns of ORIGIN."""
+        if self.native:
+            return _COMMA.join(map(self.column, ("id", "content", "metadata", *ORIGIN)))
+        # A record keeps the types of its columns: dates come back as dates, which no JSON could do.
+        parts: list[sql.Composable] = [self.json, *(sql.Identifier(name) for name, _ in self.columns)]
+        metadata = sql.SQL("ROW({})").format(_COMMA.join(parts)) if self.columns else self.json
+        return sql.SQL("{} AS id, {} AS content, {} AS metadata, {}").format(
+            self.id_text,
+            sql.Identifier(self.content),
+            metadata,
+            _COMMA.join(sql.SQL("{} AS {}").format(self.origin(name), sql.Identifier(name)) for name in ORIGIN),
+        )
+
+    def metadata_of(self, value: Any) -> Mapping[str, Any]:
+        """The metadata in the third of ``chunk_columns``."""
+        if self.native or not self.columns:
+            return value if isinstance(value, dict) else {}
+        found = dict(value[0]) if isinstance(value[0], dict) else {}
+        found.update(zip([name for name, _ in self.columns], value[1:], strict=True))
+        return found
+
+    @cached_property
+    def json(self) -> sql.Composable:
+        """The JSON column as jsonb; NULL where there is none."""
+        if self.metadata is None:
+            return sql.SQL("NULL::jsonb")
+        column = self.column(self.metadata)
+        return column if self.metadata_type == "jsonb" else sql.SQL("{}::jsonb").format(column)
+
+    @cached_property
+    def fields(self) -> Fields:
+        """Where filters find the value of a key."""
+        json = None if self.metadata is None else self.json
+        return Fields(json, {name: (sql.Identifier(name), type_) for name, type_ in self.columns})
+
+    @cached_property
+    def id_text(self) -> sql.Composable:
+        column = self.column(self.id)
+        return column if self.id_type == "text" else sql.SQL("{}::text").format(column)
+
+    @cached_property
+    def by_id(self) -> sql.Composable:
+        """The order of ids, the same on every server."""
+        return sql.SQL('{} COLLATE "C"').format(self.id_text)
+
+    @cached_property
+    def ids_condition(self) -> sql.Composable:
+        """Takes what ``known_ids`` returns."""
+        if self.id_type == "text":
+            return sql.SQL("{} = ANY(%s::text[])").format(self.column(self.id))
+        return sql.SQL("{} = ANY(%s::text[]::{}[])").format(self.column(self.id), type_sql(self.id_type))
+
+    def known_ids(self, ids: Sequence[str]) -> list[str]:
+        """The ids as the column would show them, without those that it cannot hold: they are not there."""
+        if self.id_type == "uuid":
+            return [str(found) for found in map(_as_uuid, ids) if found is not None]
+        if self.id_type in _INTEGERS:
+            most = {"smallint": 2**15, "integer": 2**31, "bigint": 2**63}[self.id_type]
+            return [str(int(id_)) for id_ in ids if re.fullmatch(r"-?[0-9]{1,19}", id_) and -most <= int(id_) < most]
+        return list(ids)
+
+    def origin(self, name: str) -> sql.Composable:
+        """A column of ORIGIN, or NULL."""
+        return self.column(name) if self.native else sql.SQL("NULL::{}").format(type_sql(ORIGIN[name]))
+
+    # --------------------------------------------------------------------------------------------------- writing
+    # ``s`` is the written row, in the columns of write.Record; ``c`` the stored one.
+
+    @cached_property
+    def written(self) -> tuple[str, ...]:
+        """The columns that a write fills, the id first."""
+        if self.native:
+            return ("id", *ORIGIN, "content", "metadata", "embedding", "embedding_hash")
+        metadata = () if self.metadata is None else (self.metadata,)
+        return (self.id, self.content, self.embedding, *metadata, *(name for name, _ in self.columns))
+
+    def values(self, table: sql.Identifier) -> tuple[sql.Composable, sql.Composable]:
+        """What goes into ``written``, and what to join to ``s`` for it."""
+        if self.native:
+            return _COMMA.join(sql.SQL("s.{}").format(self.column(name)) for name in self.written), sql.SQL("")
+        names = [name for name, _ in self.columns]
+        values: list[sql.Composable] = [
+            sql.SQL("s.id::{}").format(type_sql(self.id_type)),
+            sql.SQL("s.content"),
+            sql.SQL("s.embedding"),
+        ]
+        if self.metadata is not None:
+            rest = sql.SQL("s.metadata - {}::text[]").format(sql.Literal(names)) if names else sql.SQL("s.metadata")
+            values.append(sql.SQL("({})::{}").format(rest, type_sql(self.metadata_type)))
+        values += [sql.SQL("m.{}").format(sql.Identifier(name)) for name in names]
+        if not names:
+            return _COMMA.join(values), sql.SQL("")
+        # Postgres converts each key to its column's type, whatever that is.
+        join = sql.SQL(
+            ", LATERAL jsonb_populate_record(NULL::{}, (SELECT jsonb_object_agg(e.key, e.value) "
+            "FROM jsonb_each(s.metadata) AS e WHERE e.key = ANY({}::text[]))) AS m"
+        ).format(table, sql.Literal(names))
+        return _COMMA.join(values), join
+
+    @cached_property
+    def assignments(self) -> sql.Composable:
+        """What a write does to the row that is there. A row whose text stays keeps its embedding when none is given."""
+        parts: list[sql.Composable] = []
+        kept = [self.embedding, *(["embedding_hash"] if self.native else [])]
+        for name in self.written[1:]:
+            shape = "{0} = excluded.{0}"
+            if name in kept:
+                shape = "{0} = CASE WHEN excluded.{1} IS NULL AND c.{2} = excluded.{2} THEN c.{0} ELSE excluded.{0} END"
+            names = map(self.column, (name, self.embedding, self.content))
+            parts.append(sql.SQL(shape).format(*names))
+        if self.native:
+            parts.append(sql.SQL("updated_at = now()"))
+        return _COMMA.join(parts)
+
+    @cached_property
+    def changed(self) -> sql.Composable:
+        """Whether a write would change the row that is there."""
+        plain = [name for name in self.written[1:] if name not in (self.embedding, "embedding_hash")]
+        vectors = [self.embedding, *(["embedding_hash"] if self.native else [])]
+
+        def row(alias: str, names: Sequence[str]) -> sql.Composable:
+            types: dict[str | None, str] = {self.metadata: self.metadata_type}
+            types.update(self.columns)
+            return _COMMA.join(
+                # json has no equality
+                sql.SQL("{}.{}::jsonb" if types.get(name) == "json" else "{}.{}").format(
+                    sql.SQL(alias),
+                    self.column(name),
+                )
+                for name in names
+            )
+
+        return sql.SQL(
+            "ROW({}) IS DISTINCT FROM ROW({}) OR (excluded.{} IS NOT NULL AND ROW({}) IS DISTINCT FROM ROW({}))"
+        ).format(
+            row("c", plain),
+            row("excluded", plain),
+            self.embedding_column,
+            row("c", vectors),
+            row("excluded", vectors),
+        )
+
+
+def _as_uuid(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None
+
+
+#: Our own table.
+NATIVE = Layout()
