@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from rag_pgvector import index, read, schema, write
 from rag_pgvector.arguments import as_chunks, as_ids, check_page
 from rag_pgvector.compound import CompoundSearches
-from rag_pgvector.config import CollectionConfig
 from rag_pgvector.errors import ConfigError, PermissionDeniedError, TenantError
 from rag_pgvector.filters import parse_filter
 from rag_pgvector.plan import Plan

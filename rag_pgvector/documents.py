@@ -9,6 +9,7 @@ from psycopg import sql
 
 from rag_pgvector.arguments import as_ids, as_key
 from rag_pgvector.errors import ChunkError, ConfigError
+from rag_pgvector.filters import KeyIn, Not
 from rag_pgvector.plan import Execute, Plan
 from rag_pgvector.read import where
 from rag_pgvector.table import Table
@@ -24,7 +25,16 @@ from rag_pgvector.write import (
     store_staged,
 )
 
-__all__ = ["delete_document", "embedded_hashes", "get_document", "list_documents", "put_document", "put_text", "texts"]
+__all__ = [
+    "clear",
+    "delete_document",
+    "embedded_hashes",
+    "get_document",
+    "list_documents",
+    "put_document",
+    "put_text",
+    "texts",
+]
 
 _PUT = sql.SQL(
     """INSERT INTO rag.documents AS d
@@ -144,6 +154,16 @@ def texts(table: Table, document_ids: Sequence[str]) -> Plan[dict[str, str]]:
     query = sql.SQL("SELECT id, text FROM rag.documents WHERE {} ORDER BY scope DESC").format(condition)
     rows = yield Execute(query, [*params, as_ids(document_ids)])
     return {row[0]: row[1] for row in rows}
+
+
+def clear(table: Table) -> Plan[int]:
+    """Delete every chunk that is seen, and every document; returns how many chunks went. One transaction."""
+    if table.layout.native:
+        condition, params = _of_collection(table)
+        yield Execute(sql.SQL("DELETE FROM rag.documents WHERE {}").format(condition), params)
+    found = where(table, filter=Not(KeyIn("id", ())))
+    assert found is not None
+    return (yield from delete(table, *found))
 
 
 def delete_document(table: Table, document_id: str) -> Plan[int]:

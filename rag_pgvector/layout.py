@@ -59,6 +59,8 @@ class Layout:
         columns: Metadata that has columns of its own, name and type; it goes before the same key in the JSON.
         native: Whether the table has our other columns too (tenant, origin, hashes, times).
         index: Name of the vector index; None derives it from the collection's.
+        unique: Whether the id is in a unique index; if not, a row is replaced by deleting and inserting.
+        document_key: Key of the metadata that holds the document's id, "None" for none, where that has no column.
     """
 
     schema: str = SCHEMA
@@ -71,6 +73,8 @@ class Layout:
     columns: tuple[tuple[str, str], ...] = ()
     native: bool = True
     index: str | None = None
+    unique: bool = True
+    document_key: str | None = None
 
     def column(self, name: str) -> sql.Composable:
         """A column; ours need no quotes."""
@@ -84,17 +88,17 @@ class Layout:
 
     @cached_property
     def chunk_columns(self) -> sql.Composable:
-        """The select list that ``chunk_of`` reads: id, content, metadata, and the columns of ORIGIN."""
+        """The select list that ``chunk_of`` reads: id, content, metadata, the columns of ORIGIN, node."""
         if self.native:
-            return _COMMA.join(map(self.column, ("id", "content", "metadata", *ORIGIN)))
+            return _COMMA.join(map(self.column, ("id", "content", "metadata", *ORIGIN, "node")))
         # A record keeps the types of its columns: dates come back as dates, which no JSON could do.
         parts: list[sql.Composable] = [self.json, *(sql.Identifier(name) for name, _ in self.columns)]
         metadata = sql.SQL("ROW({})").format(_COMMA.join(parts)) if self.columns else self.json
-        return sql.SQL("{} AS id, {} AS content, {} AS metadata, {}").format(
+        return sql.SQL("{} AS id, {} AS content, {} AS metadata, {}, NULL::jsonb AS node").format(
             self.id_text,
             sql.Identifier(self.content),
             metadata,
-            _COMMA.join(sql.SQL("{} AS {}").format(self.origin(name), sql.Identifier(name)) for name in ORIGIN),
+            _COMMA.join(sql.SQL("{} AS {}").format(self._shown(name), sql.Identifier(name)) for name in ORIGIN),
         )
 
     def metadata_of(self, value: Any) -> Mapping[str, Any]:
@@ -117,7 +121,8 @@ class Layout:
     def fields(self) -> Fields:
         """Where filters find the value of a key."""
         json = None if self.metadata is None else self.json
-        return Fields(json, {name: (sql.Identifier(name), type_) for name, type_ in self.columns})
+        keys = {"id": self.id_text, "document_id": self.origin("document_id")}
+        return Fields(json, keys, {name: (sql.Identifier(name), type_) for name, type_ in self.columns})
 
     @cached_property
     def id_text(self) -> sql.Composable:
@@ -146,8 +151,17 @@ class Layout:
         return list(ids)
 
     def origin(self, name: str) -> sql.Composable:
-        """A column of ORIGIN, or NULL."""
-        return self.column(name) if self.native else sql.SQL("NULL::{}").format(type_sql(ORIGIN[name]))
+        """A column of ORIGIN, or what stands for it, or NULL."""
+        if self.native:
+            return self.column(name)
+        if name == "document_id" and self.document_key is not None and self.metadata is not None:
+            # as the peer's index on it is written
+            return sql.SQL("({} ->> {})").format(sql.Identifier(self.metadata), sql.Literal(self.document_key))
+        return sql.SQL("NULL::{}").format(type_sql(ORIGIN[name]))
+
+    def _shown(self, name: str) -> sql.Composable:
+        found = self.origin(name)
+        return sql.SQL("nullif({}, 'None')").format(found) if name == "document_id" and self.document_key else found
 
     # --------------------------------------------------------------------------------------------------- writing
     # ``s`` is the written row, in the columns of write.Record; ``c`` the stored one.
@@ -156,7 +170,7 @@ class Layout:
     def written(self) -> tuple[str, ...]:
         """The columns that a write fills, the id first."""
         if self.native:
-            return ("id", *ORIGIN, "content", "metadata", "embedding", "embedding_hash")
+            return ("id", *ORIGIN, "content", "metadata", "embedding", "embedding_hash", "node")
         metadata = () if self.metadata is None else (self.metadata,)
         return (self.id, self.content, self.embedding, *metadata, *(name for name, _ in self.columns))
 
@@ -190,7 +204,9 @@ class Layout:
         kept = [self.embedding, *(["embedding_hash"] if self.native else [])]
         for name in self.written[1:]:
             shape = "{0} = excluded.{0}"
-            if name in kept:
+            if name == "node":
+                shape = "{0} = coalesce(excluded.{0}, c.{0})"
+            elif name in kept:
                 shape = "{0} = CASE WHEN excluded.{1} IS NULL AND c.{2} = excluded.{2} THEN c.{0} ELSE excluded.{0} END"
             names = map(self.column, (name, self.embedding, self.content))
             parts.append(sql.SQL(shape).format(*names))
@@ -201,7 +217,7 @@ class Layout:
     @cached_property
     def changed(self) -> sql.Composable:
         """Whether a write would change the row that is there."""
-        plain = [name for name in self.written[1:] if name not in (self.embedding, "embedding_hash")]
+        plain = [name for name in self.written[1:] if name not in (self.embedding, "embedding_hash", "node")]
         vectors = [self.embedding, *(["embedding_hash"] if self.native else [])]
 
         def row(alias: str, names: Sequence[str]) -> sql.Composable:
@@ -216,14 +232,16 @@ class Layout:
                 for name in names
             )
 
+        node = " OR (excluded.node IS NOT NULL AND c.node IS DISTINCT FROM excluded.node)" if self.native else ""
         return sql.SQL(
-            "ROW({}) IS DISTINCT FROM ROW({}) OR (excluded.{} IS NOT NULL AND ROW({}) IS DISTINCT FROM ROW({}))"
+            "ROW({}) IS DISTINCT FROM ROW({}) OR (excluded.{} IS NOT NULL AND ROW({}) IS DISTINCT FROM ROW({})){}"
         ).format(
             row("c", plain),
             row("excluded", plain),
             self.embedding_column,
             row("c", vectors),
             row("excluded", vectors),
+            sql.SQL(node),
         )
 
 

@@ -8,16 +8,17 @@ from typing import Any
 from psycopg import sql
 
 from rag_pgvector.arguments import as_key
-from rag_pgvector.filters import compile_filter, parse_filter
+from rag_pgvector.filters import Filter, compile_filter, parse_filter
 from rag_pgvector.plan import Execute, Plan, Row
 from rag_pgvector.table import Table
 from rag_pgvector.types import Chunk
 
-__all__ = ["Where", "chunk_of", "count", "get", "list_chunks", "owned", "where"]
+__all__ = ["CHUNK_WIDTH", "Where", "chunk_of", "count", "get", "list_chunks", "owned", "where"]
 
 Where = tuple[sql.Composed, list[Any]]
 
-_WIDTH = 8
+#: How many columns ``chunk_of`` reads.
+CHUNK_WIDTH = 9
 
 
 def chunk_of(table: Table, row: Row, embedding: Sequence[float] | None = None) -> Chunk:
@@ -31,6 +32,7 @@ def chunk_of(table: Table, row: Row, embedding: Sequence[float] | None = None) -
         page_or_row=row[5],
         char_start=row[6],
         char_end=row[7],
+        node=row[8],
         embedding=embedding,
     )
 
@@ -38,7 +40,7 @@ def chunk_of(table: Table, row: Row, embedding: Sequence[float] | None = None) -
 def where(
     table: Table,
     *,
-    filter: Mapping[str, Any] | None = None,
+    filter: Mapping[str, Any] | Filter | None = None,
     ids: Sequence[str] | None = None,
     document_id: str | None = None,
 ) -> Where | None:
@@ -90,7 +92,7 @@ def get(table: Table, ids: Sequence[str], *, embeddings: bool = False) -> Plan[l
     rows = yield Execute(query, condition[1])
     found: dict[str, list[Chunk]] = {}
     for row in rows:
-        found.setdefault(row[0], []).append(chunk_of(table, row, row[_WIDTH] if embeddings else None))
+        found.setdefault(row[0], []).append(chunk_of(table, row, row[CHUNK_WIDTH] if embeddings else None))
     return [chunk for id_ in layout.known_ids(ids) for chunk in found.get(id_, ())]
 
 
@@ -102,15 +104,23 @@ def count(table: Table, condition: Where | None) -> Plan[int]:
 
 
 def list_chunks(
-    table: Table, condition: Where | None, *, limit: int, offset: int, by_position: bool
+    table: Table,
+    condition: Where | None,
+    *,
+    limit: int | None = None,
+    offset: int = 0,
+    by_position: bool = False,
+    embeddings: bool = False,
 ) -> Plan[list[Chunk]]:
-    """A page of chunks, in the order of their ids, or of their place in the document."""
+    """A page of chunks, or all of them, in the order of their ids, or of their place in the document."""
     clause, params = _and(condition)
-    order: sql.Composable = table.layout.by_id
+    layout = table.layout
+    order: sql.Composable = layout.by_id
     if by_position:
-        order = sql.SQL("{}, {}").format(table.layout.origin("char_start"), order)
-    query = sql.SQL("SELECT {} FROM {}{} ORDER BY {} LIMIT %s OFFSET %s")
-    rows = yield Execute(
-        query.format(table.layout.chunk_columns, table.identifier, clause, order), [*params, limit, offset]
+        order = sql.SQL("{}, {}").format(layout.origin("char_start"), order)
+    vector = sql.SQL(", {}::real[]").format(layout.embedding_column) if embeddings else sql.SQL("")
+    query = sql.SQL("SELECT {}{} FROM {}{} ORDER BY {} LIMIT %s OFFSET %s").format(
+        layout.chunk_columns, vector, table.identifier, clause, order
     )
-    return [chunk_of(table, row) for row in rows]
+    rows = yield Execute(query, [*params, limit, offset])
+    return [chunk_of(table, row, row[CHUNK_WIDTH] if embeddings else None) for row in rows]

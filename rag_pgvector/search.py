@@ -10,7 +10,7 @@ from psycopg import sql
 
 from rag_pgvector.config import SearchOptions
 from rag_pgvector.plan import Batch, Execute, Plan, Row
-from rag_pgvector.read import Where, chunk_of, owned
+from rag_pgvector.read import CHUNK_WIDTH, Where, chunk_of, owned
 from rag_pgvector.table import Table
 from rag_pgvector.types import ScoredChunk, SearchPlan, SearchResult
 from rag_pgvector.vectors import VectorParam
@@ -111,7 +111,7 @@ def dense(
 
 
 def _hit(table: Table, row: Row, score: Any) -> ScoredChunk:
-    distance = row[8]
+    distance = row[CHUNK_WIDTH]
     return ScoredChunk(chunk_of(table, row), score(distance), distance)
 
 

@@ -29,6 +29,8 @@ class Chunk:
         page_or_row: 1-based page, or 0-based data row of a table.
         char_start: First code point of the chunk in the stored document text.
         char_end: One past its last.
+        node: LlamaIndex's node without what the fields above say, where that adapter wrote the chunk; ``None`` keeps
+            the stored one.
     """
 
     content: str
@@ -40,6 +42,7 @@ class Chunk:
     page_or_row: int | None = None
     char_start: int | None = None
     char_end: int | None = None
+    node: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

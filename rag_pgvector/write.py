@@ -44,7 +44,7 @@ MAX_ID_BYTES = 512
 #: What an index can hold of it, with room for the other columns.
 MAX_DOCUMENT_ID_BYTES = 2_000
 
-_TYPES = ("text", "text", "text", "int", "int", "int", "text", "jsonb", "vector", "bytea")
+_TYPES = ("text", "text", "text", "int", "int", "int", "text", "jsonb", "vector", "bytea", "jsonb")
 _COLUMNS = (
     "id",
     "document_id",
@@ -56,6 +56,7 @@ _COLUMNS = (
     "metadata",
     "embedding",
     "embedding_hash",
+    "node",
 )
 _COLUMN_LIST = sql.SQL(", ").join(map(sql.Identifier, _COLUMNS))
 
@@ -74,6 +75,7 @@ class Record:
     metadata: str
     embedding: VectorParam | None
     embedding_hash: bytes | None
+    node: str | None = None
 
     def values(self) -> tuple[Any, ...]:
         return (
@@ -87,6 +89,7 @@ class Record:
             self.metadata,
             self.embedding,
             self.embedding_hash,
+            self.node,
         )
 
 
@@ -131,6 +134,7 @@ def prepare(chunks: Sequence[Chunk], table: Table, models: Sequence[str]) -> lis
                 json_text(chunk.metadata, f"chunk {id_!r}: metadata"),
                 vector,
                 embedding_hash(chunk.content, models[i]) if vector is not None else None,
+                None if chunk.node is None else json_text(chunk.node, f"chunk {id_!r}: node"),
             )
         )
     return records
@@ -229,6 +233,8 @@ def upsert(table: Table, records: Sequence[Record]) -> Plan[WriteCounts]:
     """Insert records or replace those of the same id; rows that would not change are not touched. One transaction."""
     if not records:
         return WriteCounts()
+    if not table.layout.unique:  # nothing else keeps two writers from storing an id twice
+        yield Execute(_LOCK, (table.identifier.as_string(None),))
     if len(records) <= SMALL_WRITE:
         ordered = sorted(records, key=lambda record: record.id)
         params = [*table.owner, *(value for record in ordered for value in record.values())]
@@ -270,16 +276,7 @@ def _upsert_query(table: Table, rows: int | None) -> bytes:
     values, join = layout.values(table.identifier)
     owner = [sql.SQL("%s::text")] * len(table.owner_columns)
     return (
-        sql.SQL(
-            """WITH written AS (
-    INSERT INTO {table} AS c ({target})
-    SELECT {values} FROM ({origin}) AS s({columns}){join}
-    ON CONFLICT ({key}) DO UPDATE SET {assignments}
-    WHERE {changed}
-    RETURNING xmax = 0 AS added
-)
-SELECT count(*) FILTER (WHERE added), count(*) FILTER (WHERE NOT added) FROM written"""
-        )
+        (_UPSERT if layout.unique else _REPLACE)
         .format(
             table=table.identifier,
             target=sql.SQL(", ").join(map(layout.column, (*table.owner_columns, *layout.written))),
@@ -287,12 +284,32 @@ SELECT count(*) FILTER (WHERE added), count(*) FILTER (WHERE NOT added) FROM wri
             origin=origin,
             columns=_COLUMN_LIST,
             join=join,
+            id=layout.column(layout.id),
             key=table.key,
             assignments=layout.assignments,
             changed=layout.changed,
         )
         .as_bytes(None)
     )
+
+
+_LOCK = sql.SQL("SELECT pg_advisory_xact_lock(hashtextextended(%s, 4))")
+_UPSERT = sql.SQL("""WITH written AS (
+    INSERT INTO {table} AS c ({target})
+    SELECT {values} FROM ({origin}) AS s({columns}){join}
+    ON CONFLICT ({key}) DO UPDATE SET {assignments}
+    WHERE {changed}
+    RETURNING xmax = 0 AS added
+)
+SELECT count(*) FILTER (WHERE added), count(*) FILTER (WHERE NOT added) FROM written""")
+#: Where ids are in no unique index. Both parts see the table as it was, so that the new rows are not deleted.
+_REPLACE = sql.SQL("""WITH s ({columns}) AS MATERIALIZED ({origin}), gone AS (
+    DELETE FROM {table} AS c USING s WHERE c.{id} = s.id RETURNING s.id
+), written AS (
+    INSERT INTO {table} ({target}) SELECT {values} FROM s{join} RETURNING 1
+)
+SELECT w.count - g.count, g.count
+FROM (SELECT count(*) FROM written) AS w, (SELECT count(DISTINCT id) FROM gone) AS g""")
 
 
 def delete(table: Table, where: sql.Composed, params: Sequence[Any]) -> Plan[int]:
@@ -327,6 +344,7 @@ def _binary(records: Iterable[Record]) -> Iterator[bytes]:
             _bytes(b"\x01" + record.metadata.encode()),  # jsonb's format version
             _bytes(record.embedding),
             _bytes(record.embedding_hash),
+            _NULL if record.node is None else _bytes(b"\x01" + record.node.encode()),
         ]
         row = b"".join(parts)
         block.append(row)

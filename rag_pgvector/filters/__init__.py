@@ -4,7 +4,7 @@ The semantics are two-valued and the same everywhere (docs/filters.md): every co
 so that ``not`` is the exact complement. A missing key fails every comparison, and so does a value of another type.
 """
 
-from rag_pgvector.filters.ast import And, Compare, Contains, Exists, Filter, In, Like, Not, Or
+from rag_pgvector.filters.ast import And, Compare, Contains, Exists, Filter, In, KeyIn, Like, Not, Or
 from rag_pgvector.filters.mapping import parse_filter
 from rag_pgvector.filters.sql import Fields, compile_filter
 
@@ -16,6 +16,7 @@ __all__ = [
     "Fields",
     "Filter",
     "In",
+    "KeyIn",
     "Like",
     "Not",
     "Or",

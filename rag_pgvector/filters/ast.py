@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["And", "Compare", "Contains", "Exists", "Filter", "In", "Like", "Not", "Operator", "Or", "Path"]
+__all__ = ["And", "Compare", "Contains", "Exists", "Filter", "In", "KeyIn", "Like", "Not", "Operator", "Or", "Path"]
 
 Path: TypeAlias = tuple[str, ...]
 Operator: TypeAlias = Literal["eq", "gt", "gte", "lt", "lte"]
@@ -59,6 +59,14 @@ class Contains:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyIn:
+    """The chunk's own ``column``, not its metadata, is one of ``values`` (none: always false)."""
+
+    column: Literal["id", "document_id"]
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class And:
     """All of ``parts``, of which there is at least one."""
 
@@ -79,4 +87,4 @@ class Not:
     part: Filter
 
 
-Filter: TypeAlias = Compare | In | Exists | Like | Contains | And | Or | Not
+Filter: TypeAlias = Compare | In | Exists | Like | Contains | KeyIn | And | Or | Not

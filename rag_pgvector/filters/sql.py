@@ -14,7 +14,7 @@ from typing import Any
 from psycopg import sql
 
 from rag_pgvector.errors import FilterError
-from rag_pgvector.filters.ast import And, Compare, Contains, Exists, Filter, In, Like, Not, Or, Path
+from rag_pgvector.filters.ast import And, Compare, Contains, Exists, Filter, In, KeyIn, Like, Not, Or, Path
 
 __all__ = ["Fields", "compile_filter"]
 
@@ -32,8 +32,12 @@ _EQUALS, _IS_PRESENT = sql.SQL(" = %s::jsonb)"), sql.SQL(" IS NOT NULL)")
 _OR_NULL, _IS_NULL = sql.SQL("coalesce("), sql.SQL(", 'null') = 'null'")
 _IS_IN = sql.SQL(", 'null') IN (SELECT jsonb_array_elements(%s::jsonb))) IS TRUE")
 _LIKE, _ILIKE = sql.SQL(" LIKE %s::text AND jsonb_typeof("), sql.SQL(" ILIKE %s::text AND jsonb_typeof(")
+_IS_ANY = sql.SQL(" = ANY(%s::text[])")
 _IS_TEXT = sql.SQL(") = 'string') IS TRUE")
 _AS_JSON, _WHOLE_TEXT = sql.SQL("to_jsonb({})"), sql.SQL(" #>> '{}'")
+
+
+_OWN_KEYS = {"id": sql.SQL("id"), "document_id": sql.SQL("document_id")}
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,12 @@ class Fields:
 
     Attributes:
         json: A jsonb expression, or None where all metadata has columns.
+        keys: The chunk's own id and document_id, as text.
         columns: Keys that have a column of their own, with its type; they go before the same key in ``json``.
     """
 
     json: sql.Composable | None
+    keys: Mapping[str, sql.Composable] = field(default_factory=lambda: _OWN_KEYS)
     columns: Mapping[str, tuple[sql.Composable, str]] = field(default_factory=dict)
 
     def at(self, path: Path) -> tuple[sql.Composable, Path]:
@@ -113,6 +119,9 @@ class _Writer:
                 self.params.append(_nested(path, _array(node.json)))
             else:
                 self.params.append(_array([_nested(path, f"[{item}]") for item in node.json]))
+        elif isinstance(node, KeyIn):
+            self.parts += (self.fields.keys[node.column], _IS_ANY)  # NULL is not true, and Not asks for no more
+            self.params.append(list(node.values))
         elif isinstance(node, Exists):
             add(_OPEN)
             self.value(node.path)

@@ -57,7 +57,7 @@ def limit(step: Step) -> int:
 
 
 def hit(id: str, distance: float) -> Row:
-    return (id, f"text of {id}", {"n": 1}, None, "a.md", 2, 0, 9, distance)
+    return (id, f"text of {id}", {"n": 1}, None, "a.md", 2, 0, 9, None, distance)
 
 
 def record(id: str) -> Record:
@@ -268,7 +268,7 @@ def test_the_last_of_a_repeated_id_stays() -> None:
 
 
 def test_get_keeps_the_order_asked_and_leaves_out_what_is_missing() -> None:
-    _, chunks = drive(read.get(table(), ["b", "x", "a", "b"]), [hit("a", 0)[:8], hit("b", 0)[:8]])
+    _, chunks = drive(read.get(table(), ["b", "x", "a", "b"]), [hit("a", 0)[:9], hit("b", 0)[:9]])
     assert [chunk.id for chunk in chunks] == ["b", "a", "b"]
 
 
