@@ -100,12 +100,14 @@ def with_embeddings(table: Table, candidates: SearchResult, vector: VectorParam)
     """
     condition = where(table, ids=[str(hit.chunk.id) for hit in candidates])
     assert condition is not None
-    query = sql.SQL("SELECT id, embedding {} %s::{}, {}(embedding) FROM {} WHERE embedding IS NOT NULL AND {}").format(
+    query = sql.SQL("SELECT {id}, {e} {} %s::{}, {}({e}) FROM {} WHERE {e} IS NOT NULL AND {}").format(
         table.distance.operator,
         table.vector_type,
         sql.SQL("vector_send" if table.config.storage == "vector" else "halfvec_send"),
         table.identifier,
         condition[0],
+        id=table.layout.id_text,
+        e=table.layout.embedding_column,
     )
     rows = yield Execute(query, [vector, *condition[1]])
     by_id: dict[str, bytes] = {}
