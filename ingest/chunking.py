@@ -75,15 +75,18 @@ def token_count(embedder: Any) -> tuple[TokenCount, str]:
 def chunk_document(loaded: LoadedDocument, *, options: ChunkOptions, count: TokenCount) -> Iterator[Chunk]:
     """The chunks of a loaded document in order, without embeddings.
 
-    A row's id is ``document#row``. Others are named by their content, ``document#3f0c9a...``, with ``-2`` for a second
-    chunk of the same content, so that a changed paragraph leaves the ids of all other chunks as they are.
+    A row's id is ``document#row``, or ``document#name`` where the loader names it. Others are named by their content,
+    ``document#3f0c9a...``, with ``-2`` for a second chunk of the same content, so that a changed paragraph leaves the
+    ids of all other chunks as they are.
     """
     document = loaded.document
     occurrences: dict[str, int] = {}
     for piece in loaded.pieces:
         for start, end in split(document.text, piece, options=options, count=count):
             content = document.text[start:end]
-            if piece.blocks:
+            if piece.name is not None:
+                name = piece.name
+            elif piece.blocks:
                 name = hashlib.sha256(content.encode()).hexdigest()[:16]
                 occurrences[name] = number = occurrences.get(name, 0) + 1
                 name = name if number == 1 else f"{name}-{number}"

@@ -137,7 +137,7 @@ class _Run:
         self._progress = progress
         self._stored: dict[str, list[Document]] = {}
         for document in collection.documents():
-            self._stored.setdefault(document.source, []).append(document)
+            self._stored.setdefault(str(document.metadata.get("file", document.source)), []).append(document)
         self._waiting: list[tuple[Document, list[Chunk]]] = []
         self._waiting_chunks = 0
         self.counts = WriteCounts()
@@ -166,7 +166,10 @@ class _Run:
                 self._keep(stored)
                 return
             for loaded in _load(loader, file):
-                self._chunk(loaded)
+                if isinstance(loaded, LoadError):
+                    self.fail(loaded)
+                else:
+                    self._chunk(loaded, file)
         except LoadError as error:
             self.fail(error)
 
@@ -185,11 +188,13 @@ class _Run:
             for row in document.metadata.get("rejected", ()):
                 self.fail(LoadError(document.source, row["reason"], row["where"]))
 
-    def _chunk(self, loaded: LoadedDocument) -> None:
+    def _chunk(self, loaded: LoadedDocument, file: SourceFile) -> None:
         for error in loaded.rejected:
             self.fail(error)
         chunks = list(chunk_document(loaded, options=self._options, count=self._count))
         metadata = dict(loaded.document.metadata) | {"chunks": len(chunks)}
+        if loaded.document.source != file.source:  # a sheet of a workbook, a member of an archive
+            metadata["file"] = file.source
         if loaded.rejected:  # told again by later runs, which do not read the file
             metadata["rejected"] = [{"where": error.where, "reason": error.reason} for error in loaded.rejected]
         self._waiting.append((replace(loaded.document, metadata=metadata), chunks))
@@ -257,7 +262,7 @@ def _fitted(options: ChunkOptions, max_tokens: int | None) -> ChunkOptions:
     return replace(options, size=size, overlap=min(options.overlap, size // 2))
 
 
-def _load(loader: Loader, file: SourceFile) -> Iterator[LoadedDocument]:
+def _load(loader: Loader, file: SourceFile) -> Iterator[LoadedDocument | LoadError]:
     """What a loader yields; whatever else it raises than our own errors is this file's failure too."""
     try:
         yield from loader.load(file)

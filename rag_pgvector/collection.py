@@ -161,9 +161,9 @@ class Collection(CompoundSearches):
         limit: int = 100,
         offset: int = 0,
         filter: Mapping[str, Any] | None = None,
-        document_id: str | None = None,
+        document_id: str | Sequence[str] | None = None,
     ) -> builtins.list[Chunk]:
-        """A page of chunks by id; those of one document in the order of its text."""
+        """A page of chunks by id; those of one document (or of several) in the order of its text."""
         return self._run(self._list_plan(limit, offset, filter, document_id), retry=True)
 
     async def alist(
@@ -172,12 +172,12 @@ class Collection(CompoundSearches):
         limit: int = 100,
         offset: int = 0,
         filter: Mapping[str, Any] | None = None,
-        document_id: str | None = None,
+        document_id: str | Sequence[str] | None = None,
     ) -> builtins.list[Chunk]:
         return await self._arun(self._list_plan(limit, offset, filter, document_id), retry=True)
 
     def _list_plan(
-        self, limit: int, offset: int, filter: Mapping[str, Any] | None, document_id: str | None
+        self, limit: int, offset: int, filter: Mapping[str, Any] | None, document_id: str | Sequence[str] | None
     ) -> Callable[[], Plan[builtins.list[Chunk]]]:
         check_page(limit, offset)
         condition = read.where(self._table, filter=filter, document_id=document_id)

@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg import sql
 
-from rag_pgvector.arguments import as_key
+from rag_pgvector.arguments import as_ids, as_key
 from rag_pgvector.filters import Filter, compile_filter, parse_filter
 from rag_pgvector.plan import Execute, Plan, Row
 from rag_pgvector.table import Table
@@ -42,7 +42,7 @@ def where(
     *,
     filter: Mapping[str, Any] | Filter | None = None,
     ids: Sequence[str] | None = None,
-    document_id: str | None = None,
+    document_id: str | Sequence[str] | None = None,
 ) -> Where | None:
     """The condition for rows, or None for all of them. Raises FilterError, TenantError.
 
@@ -53,8 +53,10 @@ def where(
         parts.append(table.layout.ids_condition)
         params.append(table.layout.known_ids(ids))
     if document_id is not None:
-        parts.append(sql.SQL("{} = %s").format(table.layout.origin("document_id")))
-        params.append(as_key(document_id))
+        one = isinstance(document_id, str)
+        same = sql.SQL("{} = %s" if one else "{} = ANY(%s::text[])")
+        parts.append(same.format(table.layout.origin("document_id")))
+        params.append(as_key(document_id) if one else as_ids(document_id))
     parsed = parse_filter(filter)
     if parsed is not None:
         condition, values = compile_filter(parsed, table.layout.fields)

@@ -6,16 +6,53 @@ one ``LoadedDocument`` per document in it (most files hold one). Loaders are imp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol, cast, get_args
 
 from rag_pgvector.errors import ConfigError, LoadError
 from rag_pgvector.types import Document
 
-__all__ = ["Block", "LoadedDocument", "Loader", "Piece", "SourceFile", "load", "loader_for", "register_loader"]
+__all__ = [
+    "Block",
+    "LoadedDocument",
+    "Loader",
+    "Piece",
+    "SourceFile",
+    "TableOptions",
+    "has_loader",
+    "load",
+    "loader_for",
+    "register_loader",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableOptions:
+    """How the rows of tables (CSV, Excel, Parquet, JSON lines) become chunks.
+
+    Attributes:
+        content: A template of the text of a row, such as ``"{name}: {price} per {unit}"``; ``{{`` and ``}}`` are
+            braces. ``None`` writes every filled cell as a line ``column: value``.
+        id_column: The column whose values name the rows, so that a row keeps its id when others come and go; values
+            must be unique and not empty. ``None`` names rows by their number.
+        metadata_columns: The columns that become metadata; ``None`` takes all.
+        types: Column to "text", "integer", "number" or "boolean", where the detected type is not what is meant.
+    """
+
+    content: str | None = None
+    id_column: str | None = None
+    metadata_columns: tuple[str, ...] | None = None
+    types: Mapping[str, Literal["text", "integer", "number", "boolean"]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if wrong := {name: kind for name, kind in self.types.items() if kind not in get_args(_TYPES)}:
+            raise ConfigError(f"types={wrong!r}: use text, integer, number or boolean")
+
+
+_TYPES = Literal["text", "integer", "number", "boolean"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +64,14 @@ class SourceFile:
         source: How users know it: the path below the ingested folder, with forward slashes.
         document_id: The id of its document; a loader that finds several in one file appends to it.
         content_hash: What ``Document.content_hash`` shall be.
+        table: How rows of tables become chunks.
     """
 
     path: Path
     source: str
     document_id: str
     content_hash: bytes = b""
+    table: TableOptions = TableOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +97,7 @@ class Piece:
         blocks: Where the piece may be divided; empty for a piece that stays whole, whatever its length.
         page_or_row: 1-based page, or 0-based data row.
         metadata: What the chunks of this piece carry as metadata.
+        name: What names its chunk within the document; ``None`` takes the row's number, or the content's hash.
     """
 
     char_start: int
@@ -65,17 +105,15 @@ class Piece:
     blocks: tuple[Block, ...] = ()
     page_or_row: int | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedDocument:
-    """A document with its text, its pieces in order, and the parts of the source that could not be read.
-
-    ``pieces`` can be iterated again; a large table's are made anew each time instead of being held in memory.
-    """
+    """A document with its text, its pieces in order, and the parts of the source that could not be read."""
 
     document: Document
-    pieces: Iterable[Piece]
+    pieces: Sequence[Piece]
     rejected: tuple[LoadError, ...] = ()
 
 
@@ -89,12 +127,21 @@ class Loader(Protocol):
     name: str
     version: int
 
-    def load(self, file: SourceFile) -> Iterator[LoadedDocument]:
-        """The documents of a file. Raises LoadError with the reason where there is nothing to read."""
+    def load(self, file: SourceFile) -> Iterator[LoadedDocument | LoadError]:
+        """The documents of a file, and what of it could not be read where that belongs to no document (a member of an
+        archive). Raises LoadError with the reason where there is nothing to read."""
         ...
 
 
 _HERE = "rag_pgvector.ingest.loaders"
+
+#: Source code of the usual languages. Another suffix that holds text is read as plain text.
+CODE_SUFFIXES = (
+    *(".py", ".pyi", ".js", ".mjs", ".cjs", ".jsx", ".ts", ".tsx", ".java", ".kt", ".scala", ".go", ".rs", ".c", ".h"),
+    *(".cc", ".cpp", ".cxx", ".hpp", ".cs", ".swift", ".rb", ".php", ".pl", ".pm", ".lua", ".r", ".jl", ".ex", ".exs"),
+    *(".erl", ".hs", ".ml", ".clj", ".sh", ".bash", ".zsh", ".ps1", ".sql", ".toml", ".yaml", ".yml", ".ini", ".cfg"),
+    *(".proto", ".tf", ".css", ".scss", ".vue", ".svelte", ".dart", ".m", ".mm", ".f90", ".asm", ".s", ".cmake"),
+)
 
 #: Suffix to the factory of its loader, or to its "module:Class". The empty suffix is a name such as LICENSE.
 _LOADERS: dict[str, str | Callable[[], Loader]] = {
@@ -102,6 +149,16 @@ _LOADERS: dict[str, str | Callable[[], Loader]] = {
     **dict.fromkeys((".md", ".markdown", ".mkd", ".mdx"), f"{_HERE}.text:MarkdownLoader"),
     **dict.fromkeys((".rst", ".rest"), f"{_HERE}.text:RstLoader"),
     **dict.fromkeys((".txt", ".text", ".log", ""), f"{_HERE}.text:TextLoader"),
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), f"{_HERE}.records:JsonLoader"),
+    **dict.fromkeys((".xlsx", ".xlsm"), f"{_HERE}.records:ExcelLoader"),
+    **dict.fromkeys((".parquet", ".pq"), f"{_HERE}.records:ParquetLoader"),
+    **dict.fromkeys((".html", ".htm", ".xhtml"), f"{_HERE}.html:HtmlLoader"),
+    ".pdf": f"{_HERE}.pdf:PdfLoader",
+    ".docx": f"{_HERE}.office:DocxLoader",
+    ".pptx": f"{_HERE}.office:PptxLoader",
+    ".eml": f"{_HERE}.email:EmailLoader",
+    ".zip": f"{_HERE}.archive:ZipLoader",
+    **dict.fromkeys(CODE_SUFFIXES, f"{_HERE}.code:CodeLoader"),
 }
 _UNKNOWN = f"{_HERE}.text:UnknownLoader"
 
@@ -123,7 +180,25 @@ def loader_for(path: Path) -> Loader:
     return cast(Loader, getattr(import_module(module), name)())
 
 
-def load(path: str | Path) -> Iterator[LoadedDocument]:
-    """Load one file without ingesting it. Raises LoadError with file, place and reason."""
+def has_loader(name: str) -> bool:
+    """Whether a file of this name has a loader by its suffix."""
+    suffix = Path(name).suffix.lower()
+    return bool(suffix) and suffix in _LOADERS
+
+
+def load(path: str | Path, *, table: TableOptions | None = None) -> Iterator[LoadedDocument]:
+    """The documents of one file, without ingesting it.
+
+    Raises LoadError with file, place and reason; where only a part of the file (a member of an archive) cannot be read,
+    after everything else was given.
+    """
     path = Path(path)
-    return loader_for(path).load(SourceFile(path=path, source=path.name, document_id=path.name))
+    file = SourceFile(path=path, source=path.name, document_id=path.name, table=table or TableOptions())
+    failed = None
+    for loaded in loader_for(path).load(file):
+        if isinstance(loaded, LoadError):
+            failed = failed or loaded
+        else:
+            yield loaded
+    if failed is not None:
+        raise failed

@@ -1,7 +1,6 @@
 """CSV and TSV: every data row becomes a piece of its own, rendered as ``column: value`` lines.
 
-The file is read as a stream, twice: once for the text and the column profile, once for the rows with their typed
-values. The standard library's parser is used, strictly, since pandas guesses types over a file's blocks, drops leading
+The standard library's parser is used, strictly, since pandas guesses types over a file's blocks, drops leading
 zeros and gives no line numbers for the rows that it refuses.
 
 Rows are counted from 0 after the header, as pandas counts them: a row of empty cells counts and gives no chunk, a blank
@@ -20,10 +19,9 @@ from itertools import islice
 from pathlib import Path
 
 from rag_pgvector.errors import LoadError
-from rag_pgvector.ingest.loaders import LoadedDocument, Piece, SourceFile
+from rag_pgvector.ingest.loaders import LoadedDocument, SourceFile
 from rag_pgvector.ingest.loaders.encoding import check_text, detect_encoding
-from rag_pgvector.ingest.profile import Column
-from rag_pgvector.types import Document
+from rag_pgvector.ingest.loaders.tables import Row, table_documents, unique_names
 
 __all__ = ["CsvLoader"]
 
@@ -33,11 +31,6 @@ _NO_DELIMITER = "\x1f"
 _SAMPLE_LINES = 200
 _MAX_PREAMBLE = 10
 _MAX_LINE = 10_000_000
-#: With more bad rows than this, it is the file that is bad, or our idea of its delimiter.
-_MAX_REJECTED = 1_000
-#: Postgres stores up to 1 GB in one value.
-_MAX_TEXT_BYTES = 1_000_000_000
-_ROW_SEPARATOR = "\n\n"
 _NUL = "a NUL character (U+0000), which Postgres cannot store"
 
 
@@ -50,74 +43,8 @@ class CsvLoader:
     def load(self, file: SourceFile) -> Iterator[LoadedDocument]:
         """One document: its text is the rendered rows, its profile the columns, its pieces the rows."""
         table = _Table.open(file)
-        columns = [Column(name) for name in table.names]
-        rejected: list[LoadError] = []
-        text = io.StringIO()
-        size = rows = 0
-        for row in table.rows():
-            rows += 1
-            if isinstance(row.cells, LoadError):
-                rejected.append(row.cells)
-                if len(rejected) > _MAX_REJECTED:
-                    reason = f"more than {_MAX_REJECTED:,} rows do not fit the header; the first: {rejected[0].reason}"
-                    raise LoadError(file.source, reason, rejected[0].where)
-                continue
-            for column, cell in zip(columns, row.cells, strict=True):
-                column.observe(cell)
-            if rendered := table.render(row.cells):
-                separated = _ROW_SEPARATOR + rendered if size else rendered
-                size += len(separated) if separated.isascii() else len(separated.encode())
-                if size > _MAX_TEXT_BYTES:
-                    raise LoadError(file.source, "more than 1 GB of text: split the file", f"line {row.line}")
-                text.write(separated)
-        if not size:
-            if rejected:
-                raise rejected[0]
-            raise LoadError(file.source, "a header, but no data rows" if table.has_header else "no data rows")
-        # A column without a name and without a value is a delimiter too many at the ends of the lines.
-        told = [c for c, named in zip(columns, table.named, strict=True) if named or not c.empty]
-        document = Document(
-            id=file.document_id,
-            source=file.source,
-            text=text.getvalue(),
-            loader=self.name,
-            metadata=table.describe(),
-            profile={"columns": [column.profile() for column in told], "rows": rows},
-            content_hash=file.content_hash,
-        )
-        yield LoadedDocument(document=document, pieces=_RowPieces(table, columns), rejected=tuple(rejected))
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A data row: its 0-based index, its line in the file, and one cell per column or why there are none."""
-
-    index: int
-    line: int
-    cells: list[str] | LoadError
-
-
-@dataclass(frozen=True, slots=True)
-class _RowPieces:
-    """The rows as pieces, read anew from the file at each iteration."""
-
-    table: _Table
-    columns: Sequence[Column]
-
-    def __iter__(self) -> Iterator[Piece]:
-        readers = [(column.name, column.reader()) for column in self.columns]
-        start = 0
-        for row in self.table.rows():
-            if isinstance(row.cells, LoadError) or not (rendered := self.table.render(row.cells)):
-                continue
-            values = {name: read(cell) for (name, read), cell in zip(readers, row.cells, strict=True)}
-            yield Piece(
-                char_start=start,
-                char_end=start + len(rendered),
-                page_or_row=row.index,
-                metadata={name: value for name, value in values.items() if value is not None},
-            )
-            start += len(rendered) + len(_ROW_SEPARATOR)
+        nothing = "a header, but no data rows" if table.has_header else "no data rows"
+        yield from table_documents(file, table, loader=self.name, metadata=table.describe(), nothing=nothing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +91,7 @@ class _Table:
             codec=codec,
             delimiter=delimiter,
             skip_space=skip_space,
-            names=_unique(names),
+            names=unique_names(names),
             named=[bool(name.strip()) or not has_header for name in names],
             has_header=has_header,
             skip=number + has_header,
@@ -181,17 +108,13 @@ class _Table:
             found["preamble"] = self.preamble
         return found
 
-    def render(self, cells: Sequence[str]) -> str:
-        """A row as text; empty cells are left out."""
-        return "\n".join(f"{name}: {cell}" for name, cell in zip(self.names, cells, strict=True) if cell.strip())
-
-    def rows(self) -> Iterator[_Row]:
+    def rows(self) -> Iterator[Row]:
         """The data rows. Raises LoadError when the file is not what it was when it was opened."""
         try:
             with _stream(self.path, self.codec) as stream:
                 records = _records(_Lines(stream, self.source), self.delimiter, self.skip_space)
                 for index, (line, cells) in enumerate(islice(records, self.skip, None)):
-                    yield _Row(index, line, self._fit(line, cells))
+                    yield Row(index, f"line {line}", self._fit(line, cells))
         except (OSError, UnicodeError) as error:
             raise LoadError(self.source, f"the file changed while it was read ({error})") from error
         if _stamp(self.path) != self.stamp:
@@ -324,22 +247,6 @@ def _is_data(cell: str) -> bool:
 
 def _is_year(cell: str) -> bool:
     return bool(re.fullmatch(r"\s*(?:18|19|20)[0-9]{2}\s*", cell))
-
-
-def _unique(names: Sequence[str]) -> list[str]:
-    """Names without blanks around them; an empty one becomes "column_3" (its 1-based place), a second "A" "A_2"."""
-    taken = {" ".join(name.split()) for name in names}
-    unique: list[str] = []
-    seen: set[str] = set()
-    for place, name in enumerate(names, start=1):
-        stem = " ".join(name.split()) or f"column_{place}"
-        candidate, number = stem, 1
-        while candidate in seen or (number > 1 and candidate in taken):
-            number += 1
-            candidate = f"{stem}_{number}"
-        seen.add(candidate)
-        unique.append(candidate)
-    return unique
 
 
 def _stream(path: Path, codec: str) -> io.TextIOWrapper:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from rag_pgvector.errors import LoadError, MissingDependencyError
 
-__all__ = ["check_text", "detect_encoding", "read_text"]
+__all__ = ["check_text", "detect_encoding", "read_markup", "read_text"]
 
 _BLOCK = 1 << 20
 _SAMPLE = 1 << 16
@@ -146,3 +146,26 @@ def read_text(path: Path, source: str) -> tuple[str, str]:
     if not text.strip():
         raise LoadError(source, "the file holds nothing but white space")
     return text, codec
+
+
+_DECLARED = re.compile(
+    rb"""(?:<meta[^>]+charset|<\?xml[^>]+encoding)\s*=\s*["']?\s*([A-Za-z0-9_.:-]{2,40})""", re.IGNORECASE
+)
+
+
+def read_markup(path: Path, source: str) -> tuple[str, str]:
+    """The decoded HTML or XML and its codec: a byte order mark, else what the file declares if that decodes it, else as
+    ``read_text``."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise LoadError(source, error.strerror or str(error)) from error
+    declared = _DECLARED.search(data[:4096])
+    if declared and not data.startswith(tuple(mark for mark, _ in _MARKS)) and b"\0" not in data[:4096]:
+        try:
+            codec = codecs.lookup(declared[1].decode("ascii")).name
+            codec = "cp1252" if codec in ("iso8859-1", "ascii") else codec  # as browsers do (WHATWG Encoding)
+            return data.decode(codec), codec
+        except (LookupError, UnicodeError):
+            pass
+    return read_text(path, source)

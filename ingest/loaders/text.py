@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from rag_pgvector.errors import LoadError
-from rag_pgvector.ingest.loaders import Block, LoadedDocument, Piece, SourceFile
+from rag_pgvector.ingest.loaders import Block, LoadedDocument, SourceFile
 from rag_pgvector.ingest.loaders.encoding import read_text
+from rag_pgvector.ingest.loaders.parts import Part, sections
 from rag_pgvector.types import Document
 
 __all__ = ["MarkdownLoader", "RstLoader", "TextLoader", "UnknownLoader"]
@@ -37,23 +37,23 @@ class TextLoader:
             metadata={"encoding": codec},
             content_hash=file.content_hash,
         )
-        yield LoadedDocument(document=document, pieces=_pieces(list(self._parts(text))))
+        yield LoadedDocument(document=document, pieces=sections(list(self._parts(text))))
 
-    def _parts(self, text: str) -> Iterator[_Part]:
+    def _parts(self, text: str) -> Iterator[Part]:
         return _paragraphs(_lines(text))
 
 
 class MarkdownLoader(TextLoader):
     name = "markdown"
 
-    def _parts(self, text: str) -> Iterator[_Part]:
+    def _parts(self, text: str) -> Iterator[Part]:
         return _markdown(_lines(text))
 
 
 class RstLoader(TextLoader):
     name = "rst"
 
-    def _parts(self, text: str) -> Iterator[_Part]:
+    def _parts(self, text: str) -> Iterator[Part]:
         return _rst(_lines(text))
 
 
@@ -88,15 +88,6 @@ class _Line:
         return len(expanded) - len(expanded.lstrip(" "))
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A block with what its markup says of it; ``level`` 0 is no heading."""
-
-    block: Block
-    title: str = ""
-    level: int = 0
-
-
 _LINE = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n|\Z)")
 
 
@@ -105,12 +96,12 @@ def _lines(text: str) -> list[_Line]:
     return [_Line(found.start(), found.end(1), found[1]) for found in _LINE.finditer(text) if found[0]]
 
 
-def _part(lines: list[_Line], *, literal: bool = False, keep: bool = False, title: str = "", level: int = 0) -> _Part:
+def _part(lines: list[_Line], *, literal: bool = False, keep: bool = False, title: str = "", level: int = 0) -> Part:
     block = Block(lines[0].start, lines[-1].end, "literal" if literal else "prose", keep)
-    return _Part(block, title, level)
+    return Part(block, title, level)
 
 
-def _paragraphs(lines: list[_Line]) -> Iterator[_Part]:
+def _paragraphs(lines: list[_Line]) -> Iterator[Part]:
     pending: list[_Line] = []
     for line in lines:
         if not line.blank:
@@ -122,37 +113,6 @@ def _paragraphs(lines: list[_Line]) -> Iterator[_Part]:
         yield _part(pending)
 
 
-def _pieces(parts: list[_Part]) -> list[Piece]:
-    """One piece per section. A heading right above a deeper one goes with it, rather than standing alone."""
-    pieces: list[Piece] = []
-    path: list[tuple[int, str]] = []
-    section: list[_Part] = []
-
-    def close() -> None:
-        if section:
-            metadata: dict[str, Any] = {"headings": [title for _, title in path]} if path else {}
-            blocks = tuple(part.block for part in section)
-            start, end = blocks[0].char_start, blocks[-1].char_end
-            pieces.append(Piece(char_start=start, char_end=end, blocks=blocks, metadata=metadata))
-            section.clear()
-
-    for part in parts:
-        if part.level:
-            labels: list[_Part] = []
-            while section and section[-1].block.keep_with_next and not section[-1].level:
-                labels.insert(0, section.pop())  # a link target stands above the title that it points to
-            bare = all(above.level or above.block.keep_with_next for above in section)
-            if not (bare and path and part.level > path[-1][0]):
-                close()
-            while path and path[-1][0] >= part.level:
-                path.pop()
-            path.append((part.level, part.title))
-            section.extend(labels)
-        section.append(part)
-    close()
-    return pieces
-
-
 # ----------------------------------------------------------------------------------------------------------- Markdown
 
 _FENCE = re.compile(r"\s*(?:(?:[-*+]|[0-9]{1,9}[.)]|>)\s+)*(`{3,}(?=[^`]*$)|~{3,})")
@@ -161,7 +121,7 @@ _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 _NOT_A_TITLE = re.compile(r"\s*(?:[-*+>|]|[0-9]{1,9}[.)])\s|\s*\|")
 
 
-def _markdown(lines: list[_Line]) -> Iterator[_Part]:
+def _markdown(lines: list[_Line]) -> Iterator[Part]:
     at = _front_matter(lines)
     if at:
         yield _part(lines[:at], literal=True)
@@ -226,10 +186,10 @@ _LABEL = re.compile(r"\s*\.\. (?:_(?!_)|(?:index|currentmodule|module|py:module|
 _EXPLICIT = re.compile(r"\s*(?:\.\. \S|\.\.\s*$|__ )")
 
 
-def _rst(lines: list[_Line]) -> Iterator[_Part]:
+def _rst(lines: list[_Line]) -> Iterator[Part]:
     styles: list[tuple[str, bool]] = []
 
-    def title_part(block: list[_Line], title: str, style: tuple[str, bool]) -> _Part:
+    def title_part(block: list[_Line], title: str, style: tuple[str, bool]) -> Part:
         if style not in styles:
             styles.append(style)
         return _part(block, keep=True, title=title.strip(), level=styles.index(style) + 1)

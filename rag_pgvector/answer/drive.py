@@ -56,7 +56,7 @@ def _perform(collection: Collection, step: Step) -> Any:
     if isinstance(step, Find):
         return collection.search(step.question, k=step.k, filter=step.filter)
     if isinstance(step, Rows):
-        return collection.list(document_id=step.document_id, filter=step.filter, limit=step.limit)
+        return collection.list(document_id=step.document_ids, filter=step.filter, limit=step.limit)
     if isinstance(step, Tables):
         return collection.tables()
     if isinstance(step, EmbedTexts):
@@ -68,7 +68,7 @@ async def _aperform(collection: Collection, step: Step) -> Any:
     if isinstance(step, Find):
         return await collection.asearch(step.question, k=step.k, filter=step.filter)
     if isinstance(step, Rows):
-        return await collection.alist(document_id=step.document_id, filter=step.filter, limit=step.limit)
+        return await collection.alist(document_id=step.document_ids, filter=step.filter, limit=step.limit)
     if isinstance(step, Tables):
         return await collection.atables()
     if isinstance(step, EmbedTexts):

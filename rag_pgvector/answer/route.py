@@ -9,7 +9,7 @@ from typing import Any
 from rag_pgvector.answer.extractive import extract
 from rag_pgvector.answer.lexical import read_query
 from rag_pgvector.answer.steps import Answering, Tables
-from rag_pgvector.answer.table import look_up
+from rag_pgvector.answer.table import documents_of, look_up
 from rag_pgvector.answer.types import GroundedAnswer
 from rag_pgvector.errors import ConfigError
 
@@ -52,7 +52,7 @@ def _answer(question: str, k: int, filter: Mapping[str, Any] | None, threshold: 
         from_table = yield from look_up(cleaned, tables, filter=filter, threshold=threshold)
         if from_table is not None and from_table.failure_mode is None:
             return from_table
-    ids = frozenset(document.id for document in tables)
+    ids = frozenset(id_ for document in tables for id_ in documents_of(document))
     from_prose = yield from extract(read_query(cleaned), k=k, filter=filter, threshold=threshold, tables=ids)
     if from_table is None:
         return from_prose

@@ -28,7 +28,7 @@ class Find:
 class Rows:
     """Rows of one table that match a filter, in any order. Answered with a ``list[Chunk]``, at most ``limit`` long."""
 
-    document_id: str
+    document_ids: Sequence[str]
     filter: Mapping[str, Any] | None = None
     limit: int = 100
 

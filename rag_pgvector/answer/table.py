@@ -138,7 +138,7 @@ def _rows(reading: Reading, asked: Asked, filter: Mapping[str, Any] | None) -> G
     if phrases:
         clauses.append({"$or": phrases})
     where = None if not clauses else clauses[0] if len(clauses) == 1 else {"$and": clauses}
-    rows: list[Chunk] = yield Rows(reading.table.document.id, where, FETCHED)
+    rows: list[Chunk] = yield Rows(documents_of(reading.table.document), where, FETCHED)
     full = len(rows) >= FETCHED
     rows = sorted((row for row in rows if _meets(row, reading, asked)), key=_order)
     if phrases and rows:
@@ -235,10 +235,15 @@ def _absent(
     if filter is not None:
         clauses.append(dict(filter))
     where: Mapping[str, Any] | None = None if not clauses else {"$and": clauses} if len(clauses) > 1 else clauses[0]
-    rows: list[Chunk] = yield Rows(best.table.document.id, where, 3)
+    rows: list[Chunk] = yield Rows(documents_of(best.table.document), where, 3)
     cells = [_Cell(best, row, best.targets[0]) for row in sorted(rows, key=_order)]
     misses = yield from _citations(cells, 3)
     return _failure("insufficient_evidence", threshold, best, near_misses=misses)
+
+
+def documents_of(table: Document) -> list[str]:
+    """The documents that hold a table's rows: a long one has several, which its profile names."""
+    return list((table.profile or {}).get("documents", (table.id,)))
 
 
 def _answer(cells: list[_Cell], threshold: float) -> Generator[Step, Any, GroundedAnswer]:

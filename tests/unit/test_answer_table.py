@@ -95,7 +95,7 @@ class World:
             if isinstance(step, Tables):
                 reply = self.documents
             elif isinstance(step, Rows):
-                rows = self.rows[step.document_id]
+                rows = self.rows[step.document_ids[0]]
                 reply = [row for row in rows if _matches(row.metadata, step.filter)][: step.limit]
             elif isinstance(step, Find):
                 reply = SearchResult([], SearchPlan("exact", "nothing but tables"))

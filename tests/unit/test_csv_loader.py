@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rag_pgvector.errors import LoadError
 from rag_pgvector.ingest import load
-from rag_pgvector.ingest.loaders import LoadedDocument, Piece
+from rag_pgvector.ingest.loaders import LoadedDocument
 from rag_pgvector.ingest.profile import Column
 
 
@@ -163,13 +163,31 @@ def test_header_or_not(tmp_path: Path, data: str, first: dict[str, Any]) -> None
     assert rows(table(tmp_path, data))[0] == first
 
 
-def test_pieces_can_be_read_again_until_the_file_changes(tmp_path: Path) -> None:
-    document = table(tmp_path, "a,b\n1,x\n2,y\n")
-    first: list[Piece] = list(document.pieces)
-    assert first == list(document.pieces)
+def test_a_long_table_is_several_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read twice, in bounded memory; rows keep their numbers, spans refer to their own document."""
+    monkeypatch.setattr("rag_pgvector.ingest.loaders.tables.ROWS_PER_DOCUMENT", 3)
+    (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{i},x{i}\n" for i in range(8)))
+    documents = list(load(tmp_path / "t.csv"))
+    assert [loaded.document.id for loaded in documents] == ["t.csv", "t.csv@3", "t.csv@6"]
+    profile = documents[0].document.profile
+    assert profile is not None
+    assert (profile["rows"], profile["documents"]) == (8, ["t.csv", "t.csv@3", "t.csv@6"])
+    assert profile["columns"][0]["max"] == 7
+    assert all(loaded.document.profile is None for loaded in documents[1:])
+    rows = [piece for loaded in documents for piece in loaded.pieces]
+    assert [piece.page_or_row for piece in rows] == list(range(8))
+    last = documents[2].document.text[rows[7].char_start : rows[7].char_end]
+    assert last == "a: 7\nb: x7"
+
+
+def test_a_long_table_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rag_pgvector.ingest.loaders.tables.ROWS_PER_DOCUMENT", 2)
     (tmp_path / "t.csv").write_text("a,b\n1,x\n2,y\n3,z\n")
+    documents = load(tmp_path / "t.csv")
+    next(documents)
+    (tmp_path / "t.csv").write_text("a,b\n1,x\n2,y\n3,z\n4,w\n")
     with pytest.raises(LoadError, match="changed"):
-        list(document.pieces)
+        list(documents)
 
 
 @pytest.mark.parametrize(
