@@ -45,7 +45,7 @@ class Collection(CompoundSearches):
 
         A bound scope narrows; without one the whole tenant is seen. Cheap: make one per request. Raises TenantError.
         """
-        return Collection(self._db, self._table.bound(tenant, scope), self._embedder)
+        return Collection(self._db, self._table.bound(tenant, scope), self._embedder, self._estimates)
 
     @property
     def tenant(self) -> str | None:
@@ -234,7 +234,7 @@ class Collection(CompoundSearches):
                 name=self._table.index_name,
                 reason=f"{error}. Search stays exact until a role that may builds it",
             )
-        self._state = None
+        self._estimates.forget()
         return report
 
     async def abuild_index(self, *, min_rows: int = 0) -> IndexReport:

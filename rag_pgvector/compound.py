@@ -13,7 +13,6 @@ from rag_pgvector import mmr, read
 from rag_pgvector.arguments import check_many, check_query
 from rag_pgvector.config import SearchOptions
 from rag_pgvector.plan import Plan, together
-from rag_pgvector.search import TableState, table_state
 from rag_pgvector.searchable import Searchable
 from rag_pgvector.types import SearchResult
 from rag_pgvector.vectors import VectorParam, as_vector
@@ -99,8 +98,7 @@ class CompoundSearches(Searchable):
         encoded = self._encoded(vectors if queries is None else self.embed_queries(queries))
         if not encoded:
             return []
-        state = self._fresh_state() or self._learn(self._run(lambda: table_state(self._table), retry=True))
-        return self._run(self._many_plan(encoded, k, condition, options, state), retry=True)
+        return self._run(self._many_plan(encoded, k, condition, bool(filter), options), retry=True)
 
     async def asearch_many(
         self,
@@ -116,8 +114,7 @@ class CompoundSearches(Searchable):
         encoded = self._encoded(vectors if queries is None else await self.aembed_queries(queries))
         if not encoded:
             return []
-        state = self._fresh_state() or self._learn(await self._arun(lambda: table_state(self._table), retry=True))
-        return await self._arun(self._many_plan(encoded, k, condition, options, state), retry=True)
+        return await self._arun(self._many_plan(encoded, k, condition, bool(filter), options), retry=True)
 
     def _encoded(self, vectors: Any) -> builtins.list[VectorParam]:
         return [as_vector(vector, self._table.config, f"query vector {i}") for i, vector in enumerate(vectors)]
@@ -127,8 +124,13 @@ class CompoundSearches(Searchable):
         encoded: Sequence[VectorParam],
         k: int,
         condition: read.Where | None,
+        filtered: bool,
         options: SearchOptions | None,
-        state: TableState,
     ) -> Callable[[], Plan[builtins.list[SearchResult]]]:
-        plans = [self._search_plan(each, k, condition, options, state) for each in encoded]
-        return lambda: together([make() for make in plans])
+        searches = [self._search_plan(each, k, condition, filtered, options) for each in encoded]
+
+        def plan() -> Plan[builtins.list[SearchResult]]:
+            yield from self._estimates.learn(self._table, condition if filtered else None)  # once, not by each
+            return (yield from together([make() for make in searches]))
+
+        return plan

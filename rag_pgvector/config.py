@@ -30,6 +30,8 @@ class CollectionConfig:
             every call then needs a tenant, see ``Collection.for_tenant``.
         hnsw_m: Links per node of the HNSW graph (pgvector's ``m``, 2 to 100).
         hnsw_ef_construction: Candidates while building (pgvector's ``ef_construction``, 4 to 1,000, at least 2m).
+            With pgvector's 64, a graph of 100,000 rows keeps some of them out of reach: recall stays below .99 however
+            far it is walked.
     """
 
     dimensions: int | None = None
@@ -37,7 +39,7 @@ class CollectionConfig:
     storage: Storage = "vector"
     tenancy: Tenancy = "single"
     hnsw_m: int = 16
-    hnsw_ef_construction: int = 64
+    hnsw_ef_construction: int = 128
 
     def __post_init__(self) -> None:
         if self.distance not in ("cosine", "l2", "inner_product"):

@@ -13,7 +13,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import PoolTimeout
 
-from rag_pgvector import connect, roles, schema
+from rag_pgvector import connect, planner, roles, schema
 from rag_pgvector.config import CollectionConfig
 from rag_pgvector.drivers import adrive, drive
 from rag_pgvector.errors import ConfigError, SchemaError
@@ -74,6 +74,7 @@ class Database:
         self._is_embedded = False
         self._application: Database | None = None
         self._schema_checked = False
+        self._costs: planner.CostModel | None = None
 
     @classmethod
     def from_engine(cls, engine: Engine | AsyncEngine, **options: Any) -> Database:
@@ -317,6 +318,12 @@ class Database:
                 "run 'rag-pgvector db upgrade' (or upgrade the package, if the schema is newer)"
             )
         self._schema_checked = True
+
+    def search_costs(self) -> planner.CostModel:
+        """What searching costs on this machine, for the planner: read once."""
+        if self._costs is None:
+            self._costs = self.run(planner.stored_costs, retry=True)
+        return self._costs
 
     # ----------------------------------------------------------------------------------------------- collections
 

@@ -13,7 +13,7 @@ from rag_pgvector.arguments import as_chunks
 from rag_pgvector.bound import BoundEmbedder
 from rag_pgvector.fence import fenced
 from rag_pgvector.plan import Plan
-from rag_pgvector.search import EXACT_ROWS, TableState
+from rag_pgvector.planner import EXACT_ROWS, Estimates
 from rag_pgvector.table import Table
 from rag_pgvector.types import Chunk, Document, WriteCounts
 
@@ -28,11 +28,11 @@ T = TypeVar("T")
 class DocumentStore:
     """What ``Collection`` stands on: a table, the way to run plans on it, and its documents."""
 
-    def __init__(self, db: Database, table: Table, embedder: BoundEmbedder) -> None:
+    def __init__(self, db: Database, table: Table, embedder: BoundEmbedder, estimates: Estimates | None = None) -> None:
         self._db = db
         self._table = table
         self._embedder = embedder
-        self._state: TableState | None = None
+        self._estimates = estimates or Estimates()
 
     def _run(self, make_plan: Callable[[], Plan[T]], *, atomic: bool = False, retry: bool = False) -> T:
         return self._db.run(fenced(self._table, make_plan, atomic=atomic), atomic=atomic, retry=retry)
@@ -42,7 +42,7 @@ class DocumentStore:
 
     def _note_write(self, rows: int) -> None:
         if rows >= EXACT_ROWS:
-            self._state = None
+            self._estimates.forget()
 
     def put_document(self, document: Document, chunks: Iterable[Chunk]) -> WriteCounts:
         """Store a document and make ``chunks`` its chunks, all or nothing: those it no longer has are deleted.

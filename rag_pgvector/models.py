@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     DateTime,
+    Double,
     ForeignKey,
     Identity,
     Integer,
@@ -24,7 +26,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from rag_pgvector.table import SCHEMA
 
-__all__ = ["ApiKeyRow", "Base", "CollectionRow", "DocumentRow"]
+__all__ = ["ApiKeyRow", "Base", "CollectionRow", "DocumentRow", "SearchCostsRow"]
 
 
 class Base(DeclarativeBase):
@@ -99,3 +101,19 @@ class ApiKeyRow(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+
+
+class SearchCostsRow(Base):
+    """What ``rag-pgvector tune`` measured of this machine, one row or none: ``planner.CostModel`` in microseconds."""
+
+    __tablename__ = "search_costs"
+    id: Mapped[int] = mapped_column(
+        SmallInteger, CheckConstraint("id = 1", name="search_costs_id_check"), primary_key=True, server_default="1"
+    )
+    search_us: Mapped[float] = mapped_column(Double)
+    row_us: Mapped[float] = mapped_column(Double)
+    scattered_row_us: Mapped[float] = mapped_column(Double)
+    distance_us: Mapped[float] = mapped_column(Double)
+    candidate_us: Mapped[float] = mapped_column(Double)
+    comparisons: Mapped[float] = mapped_column(Double)
+    measured_at: Mapped[datetime] = mapped_column(server_default=func.now())

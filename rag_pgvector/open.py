@@ -11,6 +11,7 @@ from rag_pgvector.collection import Collection
 from rag_pgvector.config import CollectionConfig
 from rag_pgvector.errors import CollectionMismatchError, CollectionNotFoundError
 from rag_pgvector.fence import require_fenced_role
+from rag_pgvector.planner import Estimates
 from rag_pgvector.table import Table, check_name
 
 if TYPE_CHECKING:
@@ -39,10 +40,11 @@ def open_collection(db: Database, name: str, *, config: CollectionConfig | None,
         table = _create(db, name, config)
     if config is not None:
         _require_same(name, config, table.config)
+    costs = db.search_costs()
     if table.multi:
         db = db.as_application()
         db.run(lambda: require_fenced_role(table), retry=True)
-    return Collection(db, table, BoundEmbedder(db, table, embedder))
+    return Collection(db, table, BoundEmbedder(db, table, embedder), Estimates(costs))
 
 
 def _create(db: Database, name: str, config: CollectionConfig) -> Table:

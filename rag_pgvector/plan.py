@@ -7,13 +7,14 @@ method is that of psycopg's own generators and of httpx's ``auth_flow``.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 
 from psycopg import sql
 
-__all__ = ["Batch", "CopyIn", "Execute", "Plan", "Row", "Step", "Together", "together"]
+__all__ = ["Batch", "CopyIn", "Execute", "Plan", "Row", "SetLocal", "Step", "Together", "set_local", "together"]
 
 T = TypeVar("T")
 
@@ -28,6 +29,28 @@ class Execute:
     params: Sequence[Any] = ()
     #: True prepares at once, None after five uses, False never (statements that run once, such as DDL).
     prepare: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetLocal(Execute):
+    """Settings for the rest of the transaction. ``calls`` is the query without its SELECT.
+
+    The fence joins those of a pipeline's first step with its own, which saves a statement.
+    """
+
+    calls: bytes = b""
+
+
+def set_local(settings: Mapping[str, str]) -> SetLocal:
+    """``set_config(name, value, true)`` for each; values are bound, names are the program's own."""
+    calls = _calls(tuple(settings))
+    return SetLocal(b"SELECT " + calls, tuple(settings.values()), calls=calls)
+
+
+@lru_cache(maxsize=64)
+def _calls(names: tuple[str, ...]) -> bytes:
+    call = sql.SQL("set_config({}, %s, true)")
+    return sql.SQL(", ").join(call.format(sql.Literal(name)) for name in names).as_bytes(None)
 
 
 @dataclass(frozen=True, slots=True)

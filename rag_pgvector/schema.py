@@ -12,6 +12,7 @@ from rag_pgvector.config import CollectionConfig
 from rag_pgvector.errors import CollectionNotFoundError, ExtensionError
 from rag_pgvector.fence import fence_sql
 from rag_pgvector.plan import Execute, Plan
+from rag_pgvector.planner import EF_SEARCH
 from rag_pgvector.table import Table, table_name
 
 __all__ = [
@@ -34,7 +35,9 @@ __all__ = [
 logger = logging.getLogger("rag_pgvector")
 
 #: What our own connections start with: results are never cut at hnsw.ef_search, and recall before the last millisecond.
-SESSION_DEFAULTS = sql.SQL("SET hnsw.iterative_scan = strict_order; SET hnsw.ef_search = 100")
+SESSION_DEFAULTS = sql.SQL("SET hnsw.iterative_scan = strict_order; SET hnsw.ef_search = {}").format(
+    sql.Literal(EF_SEARCH)
+)
 
 _MIN_VECTOR = (0, 8)
 #: Below it: heap overflow in parallel builds (CVE-2026-3172), index corruption by vacuum.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,7 +14,7 @@ from rag_pgvector.arguments import check_query
 from rag_pgvector.config import CollectionConfig, SearchOptions
 from rag_pgvector.document_store import DocumentStore
 from rag_pgvector.plan import Plan
-from rag_pgvector.search import TableState, dense, table_state
+from rag_pgvector.search import dense
 from rag_pgvector.types import SearchResult
 from rag_pgvector.vectors import VectorParam, as_vector
 
@@ -26,15 +25,11 @@ __all__ = ["Searchable"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 
-#: How long the planner believes what it knows of the table.
-_STATE_SECONDS = 10.0
 _DEFAULT_OPTIONS = SearchOptions()
 
 
 class Searchable(DocumentStore):
     """What ``Collection`` searches with."""
-
-    _state_until = 0.0
 
     @property
     def config(self) -> CollectionConfig:
@@ -62,8 +57,7 @@ class Searchable(DocumentStore):
         if query is not None:
             vector = self.embed_query(query)
         encoded = as_vector(vector, self.config)  # type: ignore[arg-type]  # check_query saw that there is one
-        state = self._fresh_state() or self._learn(self._run(lambda: table_state(self._table), retry=True))
-        return self._run(self._search_plan(encoded, k, condition, options, state), retry=True)
+        return self._run(self._search_plan(encoded, k, condition, bool(filter), options), retry=True)
 
     async def asearch(
         self,
@@ -79,31 +73,24 @@ class Searchable(DocumentStore):
         if query is not None:
             vector = await self.aembed_query(query)
         encoded = as_vector(vector, self.config)  # type: ignore[arg-type]
-        state = self._fresh_state() or self._learn(await self._arun(lambda: table_state(self._table), retry=True))
-        return await self._arun(self._search_plan(encoded, k, condition, options, state), retry=True)
-
-    def _fresh_state(self) -> TableState | None:
-        return self._state if time.monotonic() <= self._state_until else None
-
-    def _learn(self, state: TableState) -> TableState:
-        self._state, self._state_until = state, time.monotonic() + _STATE_SECONDS
-        return state
+        return await self._arun(self._search_plan(encoded, k, condition, bool(filter), options), retry=True)
 
     def _search_plan(
         self,
         encoded: VectorParam,
         k: int,
         condition: read.Where | None,
+        filtered: bool,
         options: SearchOptions | None,
-        state: TableState,
     ) -> Callable[[], Plan[SearchResult]]:
         return lambda: dense(
             self._table,
             encoded,
             k=k,
             condition=condition,
+            filtered=filtered,
             options=options or _DEFAULT_OPTIONS,
-            state=state,
+            estimates=self._estimates,
             session_defaults=self._db.session_defaults,
         )
 

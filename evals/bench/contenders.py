@@ -15,13 +15,14 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 from sqlalchemy import make_url
 
-from rag_pgvector import Chunk, CollectionConfig, Database
+from rag_pgvector import Chunk, CollectionConfig, Database, planner
 
 __all__ = ["CONTENDERS", "EF_CONSTRUCTION", "EF_SEARCH", "HNSW_M", "Contender", "Rows", "make_rows"]
 
-HNSW_M = 16
-EF_CONSTRUCTION = 64
-EF_SEARCH = 100
+#: Our defaults, for everybody.
+HNSW_M = CollectionConfig().hnsw_m
+EF_CONSTRUCTION = CollectionConfig().hnsw_ef_construction
+EF_SEARCH = planner.EF_SEARCH
 
 _WORDS = 5_000
 _CENTRES = 20

@@ -5,7 +5,7 @@ come in. Per size of tenant, the same queries, interleaved in random order:
 
 - ``ours``: ``Collection.search`` of an object bound to the tenant; ``ours_first_call`` of one made for this query.
 - ``no_fence``: our statements without tenant setting and row-level security, by a superuser: what the fence costs.
-- ``raw``: a prepared SELECT on a plain table of this tenant's rows alone, by the plan that ours chose.
+- ``raw``: a prepared SELECT on a plain table of this tenant's rows alone, by the plan and ``ef_search`` of ours.
 - ``post_filter_ef40``, ``..._ef100``: one plain table for all, HNSW and WHERE tenant, no iterative scan, as peers do.
 
 Then whether ``get`` of somebody else's id takes as long as of an id that does not exist.
@@ -34,11 +34,12 @@ from rich.console import Console
 from rich.table import Table as Printed
 from sqlalchemy import make_url
 
-from rag_pgvector import Chunk, Collection, CollectionConfig, Database, read, roles
+from rag_pgvector import Chunk, Collection, CollectionConfig, Database, SearchOptions, read, roles
 from rag_pgvector.evals.bench.contenders import EF_CONSTRUCTION, EF_SEARCH, HNSW_M
 from rag_pgvector.evals.bench.measure import latency, machine, read_target, seconds, target, turns, versions
 from rag_pgvector.evals.bench.server import database, describe_server, embedded_server, role, say
 from rag_pgvector.search import dense
+from rag_pgvector.types import SearchPlan
 from rag_pgvector.vectors import as_vector
 
 __all__ = ["main", "measure"]
@@ -104,6 +105,8 @@ class Bench:
 
     def __init__(self, admin_url: str, app_url: str, data: Tenants, stack: ExitStack) -> None:
         self.data = data
+        self._admin_url, self._stack = admin_url, stack
+        self._pools: dict[tuple[int, bool], ConnectionPool[Any]] = {}
         self.admin = stack.enter_context(Database(admin_url))
         self.db = stack.enter_context(Database(app_url, admin_url=admin_url))
         config = CollectionConfig(
@@ -114,6 +117,7 @@ class Bench:
             ConnectionPool(admin_url, min_size=1, kwargs={"autocommit": True}, configure=_configure)
         )
         self.bound: dict[int, Collection] = {}
+        self.plans: dict[int, SearchPlan] = {}
 
     def load(self) -> dict[str, float]:
         """Write everything and build both indexes; returns how long each took."""
@@ -152,14 +156,14 @@ class Bench:
         """A table of this tenant's own for ``raw``; returns the plan that ours chooses."""
         bound = self.bound[tenant] = self.collection.for_tenant(self.data.name(tenant))
         rows = self.data.rows(tenant).tolist()
-        kind = bound.search(vector=self.data.vectors[rows[0]], k=K).plan.kind
+        plan = self.plans[tenant] = bound.search(vector=self.data.vectors[rows[0]], k=K).plan
         with self.pool.connection() as conn:
             conn.execute(_create(f"own_{tenant}"))
             self._copy(conn, f"own_{tenant}", rows)
-            if kind == "hnsw":
+            if plan.kind == "hnsw":
                 conn.execute(_hnsw(f"own_{tenant}"))
             conn.execute(sql.SQL("ANALYZE {} (id)").format(sql.Identifier(f"own_{tenant}")))
-        return kind
+        return plan.kind
 
     def search(self, name: str, tenant: int, query: NDArray[np.float32]) -> list[str]:
         """The ids that a contender finds."""
@@ -171,21 +175,20 @@ class Bench:
         if name == "no_fence":
             return self._no_fence(tenant, query)
         if name == "raw":
-            return self._raw(f"own_{tenant}", query, EF_SEARCH, None)
+            return self._raw(f"own_{tenant}", query, self.plans[tenant].ef_search or EF_SEARCH, None)
         return self._raw("peer", query, int(name.rpartition("ef")[2]), self.data.name(tenant))
 
     def _no_fence(self, tenant: int, query: NDArray[np.float32]) -> list[str]:
         bound = self.bound[tenant]
-        state, options = bound._state, _options()
-        assert state is not None
         plan = partial(
             dense,
             bound._table,
             as_vector(query, bound.config),
             k=K,
             condition=read.where(bound._table),
-            options=options,
-            state=state,
+            filtered=False,
+            options=SearchOptions(),
+            estimates=bound._estimates,
             session_defaults=True,
         )
         return [str(hit.chunk.id) for hit in self.admin.run(plan)]
@@ -196,20 +199,24 @@ class Bench:
             sql.SQL(_COLUMNS), sql.Identifier(table), condition
         )
         params = [query, *([] if tenant is None else [tenant]), K]
-        pool = self.pools[ef_search, tenant is None]
+        pool = self._searching(ef_search, iterative=tenant is None)
         conn = pool.getconn()
         try:
             return [row[0] for row in conn.execute(statement, params, prepare=True, binary=True).fetchall()]
         finally:
             pool.putconn(conn)
 
-    pools: dict[tuple[int, bool], ConnectionPool[Any]]
-
-
-def _options() -> Any:
-    from rag_pgvector import SearchOptions
-
-    return SearchOptions()
+    def _searching(self, ef_search: int, *, iterative: bool) -> ConnectionPool[Any]:
+        if (ef_search, iterative) not in self._pools:
+            self._pools[ef_search, iterative] = self._stack.enter_context(
+                ConnectionPool(
+                    self._admin_url,
+                    min_size=1,
+                    kwargs={"autocommit": True},
+                    configure=_searching(ef_search, iterative=iterative),
+                )
+            )
+        return self._pools[ef_search, iterative]
 
 
 def _create(table: str) -> sql.Composed:
@@ -258,17 +265,6 @@ def measure(server: str, *, rows: int, tenants: int, queries: int) -> dict[str, 
             admin.run_admin(lambda: roles.grant_login(login, create=True, password=secret))
         app_url = make_url(admin_url).set(username=login).render_as_string(hide_password=False)
         bench = Bench(admin_url, app_url, data, stack)
-        bench.pools = {
-            (ef, own): stack.enter_context(
-                ConnectionPool(
-                    admin_url,
-                    min_size=1,
-                    kwargs={"autocommit": True},
-                    configure=_searching(ef, iterative=own),
-                )
-            )
-            for ef, own in ((EF_SEARCH, True), (40, False), (100, False))
-        }
         say(f"load {rows} rows of {tenants} tenants")
         load = bench.load()
         bands = list(_bands(bench, queries))

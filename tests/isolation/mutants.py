@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from psycopg import sql
 
-from rag_pgvector import documents, fence, open, read, search, transfer
+from rag_pgvector import documents, fence, open, planner, read, transfer
 from rag_pgvector.table import Table
 
 __all__ = ["MUTANTS", "Mutant"]
@@ -30,14 +30,8 @@ class Mutant:
 
 
 def _where(patch: pytest.MonkeyPatch) -> None:
-    for module in (read, search, transfer):
+    for module in (read, planner, transfer):
         patch.setattr(module, "owned", lambda table: ([sql.SQL("true")], []))
-    patch.setattr(search, "table_state", _state_of_everything)
-
-
-def _state_of_everything(table: Table) -> Any:
-    yield from ()
-    return search.TableState(0, False)
 
 
 def _documents_where(patch: pytest.MonkeyPatch) -> None:

@@ -11,18 +11,14 @@ import pytest
 from psycopg import sql
 
 from rag_pgvector import documents, index, read, schema, write
-from rag_pgvector.config import CollectionConfig, Distance, SearchOptions, Storage
+from rag_pgvector.config import CollectionConfig, Distance, Storage
 from rag_pgvector.errors import CollectionNotFoundError, ExtensionError
 from rag_pgvector.plan import Batch, CopyIn, Execute, Plan, Row, Step, Together, together
-from rag_pgvector.search import EF_SEARCH, EXACT_ROWS, EXACT_ROWS_FILTERED, TableState, choose, dense, table_state
 from rag_pgvector.table import Table
-from rag_pgvector.types import Chunk, Document, SearchResult, WriteCounts
-from rag_pgvector.vectors import as_vector
+from rag_pgvector.types import Chunk, Document, WriteCounts
 from rag_pgvector.write import SMALL_WRITE, Record, prepare, upsert
 
 T = TypeVar("T")
-
-SMALL, LARGE = TableState(EXACT_ROWS, True), TableState(EXACT_ROWS_FILTERED + 1, True)
 
 
 def table(distance: Distance = "cosine", storage: Storage = "vector") -> Table:
@@ -49,13 +45,6 @@ def text(step: Step) -> str:
     return step.query.decode() if isinstance(step.query, bytes) else step.query.as_string(None)
 
 
-def limit(step: Step) -> int:
-    """The LIMIT of a search, bound or written out."""
-    assert isinstance(step, Execute)
-    written = text(step).rsplit("LIMIT ", 1)[1]
-    return step.params[-1] if written == "%s" else int(written)
-
-
 def hit(id: str, distance: float) -> Row:
     return (id, f"text of {id}", {"n": 1}, None, "a.md", 2, 0, 9, None, distance)
 
@@ -77,144 +66,6 @@ def test_plans_together_share_their_round_trips() -> None:
     assert result == [10, 20, 30]
     assert [[part.params[0] for part in step.steps] for step in steps] == [[10, 30], [11]]  # type: ignore[union-attr]
     assert drive(together([]))[1] == []
-
-
-# ------------------------------------------------------------------------------------------------------------ choosing
-
-
-@pytest.mark.parametrize(
-    ("state", "options", "k", "filtered", "expected"),
-    [
-        (TableState(10**6, True), SearchOptions(exact=True), 4, False, ("exact", None, "asked for")),
-        (TableState(10**6, False), SearchOptions(), 4, False, ("exact", None, "no valid vector index")),
-        (TableState(10**6, False), SearchOptions(exact=False), 4, False, ("exact", None, "no valid vector index")),
-        (SMALL, SearchOptions(), 4, False, ("exact", None, f"about {EXACT_ROWS} rows")),
-        (TableState(EXACT_ROWS + 1, True), SearchOptions(), 4, False, ("hnsw", EF_SEARCH, "valid index")),
-        (TableState(EXACT_ROWS + 1, True), SearchOptions(), 4, True, ("exact", None, "under a filter")),
-        (LARGE, SearchOptions(), 4, True, ("hnsw", EF_SEARCH, "valid index")),
-        (SMALL, SearchOptions(exact=False), 4, True, ("hnsw", EF_SEARCH, "valid index")),
-        (LARGE, SearchOptions(), 300, False, ("hnsw", 300, "valid index")),
-        (LARGE, SearchOptions(), 5000, False, ("hnsw", 1000, "valid index")),
-        (LARGE, SearchOptions(ef_search=7), 300, False, ("hnsw", 7, "valid index")),
-    ],
-)
-def test_the_planner_chooses_and_says_why(
-    state: TableState, options: SearchOptions, k: int, filtered: bool, expected: tuple[str, int | None, str]
-) -> None:
-    plan = choose(state, options, k=k, filtered=filtered)
-    assert (plan.kind, plan.ef_search) == expected[:2]
-    assert expected[2] in plan.reason
-
-
-# ----------------------------------------------------------------------------------------------------------- searching
-
-
-def search(
-    state: TableState,
-    *,
-    k: int = 2,
-    options: SearchOptions | None = None,
-    filtered: bool = False,
-    defaults: bool = True,
-) -> Plan[SearchResult]:
-    condition = read.where(table(), filter={"year": 2024}) if filtered else None
-    vector = as_vector([1, 0, 0], table().config)
-    return dense(
-        table(),
-        vector,
-        k=k,
-        condition=condition,
-        options=options or SearchOptions(),
-        state=state,
-        session_defaults=defaults,
-    )
-
-
-def test_exact_search_is_one_statement_that_no_index_can_serve() -> None:
-    [step], result = drive(search(SMALL, filtered=True), [hit("a", 0.25), hit("b", 0.5)])
-    assert isinstance(step, Execute)
-    assert "distance + 0" in text(step)
-    assert "embedding IS NOT NULL AND" in text(step)
-    assert step.params[0] == as_vector([1, 0, 0], table().config)
-    assert limit(step) == 2
-    assert len(step.params) > 2, "the filter's values are bound"
-    assert [(h.chunk.id, h.score, h.distance) for h in result] == [("a", 0.75, 0.25), ("b", 0.5, 0.5)]
-    assert result.plan.kind == "exact"
-
-
-def test_index_search_on_our_connections_is_one_bare_statement() -> None:
-    [step], result = drive(search(LARGE), [hit("a", 0.25), hit("b", 0.5)])
-    assert isinstance(step, Execute)
-    assert "ORDER BY distance LIMIT" in text(step)
-    assert limit(step) == 2
-    assert (result.plan.kind, result.plan.ef_search) == ("hnsw", EF_SEARCH)
-
-
-@pytest.mark.parametrize(("k", "defaults", "ef"), [(2, False, "100"), (300, True, "300"), (300, False, "300")])
-def test_other_settings_go_with_the_search_in_one_pipeline(k: int, defaults: bool, ef: str) -> None:
-    [step], result = drive(search(LARGE, k=k, defaults=defaults), [hit(str(i), i / k) for i in range(k)])
-    assert isinstance(step, Batch)
-    setting, query = step.steps
-    assert setting.params == (ef,)
-    assert text(setting).count(", true)") == 2, "local to the transaction"
-    assert "hnsw.iterative_scan" in text(setting)
-    assert limit(query) == k
-    assert len(result) == k
-
-
-def test_an_index_walk_that_comes_back_short_is_followed_by_an_exact_pass() -> None:
-    (walk, exact), result = drive(search(LARGE, filtered=True), [hit("a", 0.1)], [hit("a", 0.1), hit("b", 0.2)])
-    assert "distance + 0" not in text(walk)
-    assert "distance + 0" in text(exact)
-    assert [h.chunk.id for h in result] == ["a", "b"]
-    assert result.plan.kind == "exact"
-    assert "found 1 of 2" in result.plan.reason
-
-
-def test_the_unfiltered_statement_is_rendered_once() -> None:
-    (first,), _ = drive(search(LARGE), [hit("a", 0), hit("b", 0)])
-    (second,), _ = drive(search(LARGE), [hit("a", 0), hit("b", 0)])
-    assert isinstance(first, Execute)
-    assert isinstance(second, Execute)
-    assert isinstance(first.query, bytes)
-    assert first.query is second.query
-
-
-@pytest.mark.parametrize(
-    ("distance", "operator", "raw", "score"),
-    [("cosine", "<=>", 0.25, 0.75), ("l2", "<->", 3.0, 0.25), ("inner_product", "<#>", -5.0, 5.0)],
-)
-def test_scores_are_higher_better_for_every_distance(
-    distance: Distance, operator: str, raw: float, score: float
-) -> None:
-    where = table(distance, "halfvec")
-    plan = dense(
-        where,
-        as_vector([1, 0, 0], where.config),
-        k=1,
-        condition=None,
-        options=SearchOptions(),
-        state=SMALL,
-        session_defaults=True,
-    )
-    [step], result = drive(plan, [hit("a", raw)])
-    assert f"embedding {operator} %s::halfvec" in text(step)
-    assert (result[0].score, result[0].distance) == (score, raw)
-
-
-@pytest.mark.parametrize(
-    ("reply", "expected"),
-    [
-        ([], TableState(0, False)),
-        ([(1000.0, 10, 10 * 8192, True)], TableState(1000, True)),
-        ([(1000.0, 10, 20 * 8192, False)], TableState(2000, False)),  # grew since it was analysed
-        ([(-1.0, 0, 212 * 50, False)], TableState(50, False)),  # never analysed
-        ([(0.0, 0, 0, False)], TableState(0, False)),
-    ],
-)
-def test_the_table_is_estimated_from_the_catalogue(reply: list[Row], expected: TableState) -> None:
-    _, state = drive(table_state(table()), reply)
-    assert state == expected
 
 
 # ------------------------------------------------------------------------------------------------------------- writing
