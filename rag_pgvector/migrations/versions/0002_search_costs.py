@@ -26,8 +26,7 @@ def upgrade() -> None:
         sa.CheckConstraint("id = 1", name="search_costs_id_check"),
         schema="rag",
     )
-    op.execute("GRANT SELECT ON rag.search_costs TO PUBLIC")
-    op.execute(read_sql("policies_once.sql"))
+    op.execute(read_sql("search_costs.sql"))
 
 
 def downgrade() -> None:

@@ -1,3 +1,6 @@
+-- Every role's planner reads what searching costs on this machine; it says nothing of anybody's rows.
+GRANT SELECT ON rag.search_costs TO PUBLIC;
+
 -- The fence of chunks made before: as fence.py writes it now, with the settings in a SELECT of their own, which is run once a statement.
 DO $$
 DECLARE
