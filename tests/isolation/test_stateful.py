@@ -41,6 +41,7 @@ EXEMPT = {
         "admin_url": "the address",
         "admin_is_separate": "compares addresses",
         "as_application": "picks the role; test_embedded_tenants",
+        "search_costs": "what searching costs on this machine",
         "session_defaults": "a flag",
         "from_engine": "makes a Database",
         "from_pools": "makes a Database; test_attacks",
