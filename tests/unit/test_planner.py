@@ -67,7 +67,7 @@ def limit(step: Step) -> int:
 
 
 def hit(id: str, distance: float) -> Row:
-    return (id, f"text of {id}", {"n": 1}, None, "a.md", 2, 0, 9, distance)
+    return (id, f"text of {id}", {"n": 1}, None, "a.md", 2, 0, 9, None, distance)
 
 
 class Known(Estimates):
