@@ -39,7 +39,8 @@ _PLACE = ("document_id", "source", "page_or_row", "char_start", "char_end")
 #: Where LlamaIndex's readers say where a text came from.
 _SOURCE_KEYS = ("source", "file_path", "file_name", "url")
 _PAGE_KEYS = ("page_or_row", "page_label")
-_OWN_KEYS = "own_keys"
+#: jsonb orders keys by itself, and the order of the metadata is that of prompts and part of a node's hash.
+_KEYS, _NESTED = "metadata_keys", "metadata_nested"
 _PEER_KEYS = ("_node_content", "_node_type")
 
 
@@ -100,23 +101,43 @@ def chunk_of(node: BaseNode) -> Chunk:
     if start is not None and end is not None:
         del data["start_char_idx"], data["end_char_idx"]
     else:
-        start, end = _whole(metadata.get("char_start")), _whole(metadata.get("char_end"))
+        start = end = None
     source, page = _first(metadata, _SOURCE_KEYS), _first(metadata, _PAGE_KEYS)
     if isinstance(page, str) and page.isascii() and page.isdigit() and len(page) < 10:
         page = int(page)
-    document_id = node.ref_doc_id or metadata.get("document_id")
     return Chunk(
         id=node.node_id,
         content=text,
         metadata=metadata,
         embedding=node.embedding,
-        document_id=document_id if isinstance(document_id, str) and document_id else None,
+        document_id=node.ref_doc_id or None,
         source=source if isinstance(source, str) else None,
         page_or_row=_whole(page),
         char_start=start,
         char_end=end,
-        node={**data, "class_name": node.class_name(), _OWN_KEYS: [key for key in _PLACE if key in metadata]},
+        node={
+            **data,
+            "class_name": node.class_name(),
+            _KEYS: list(metadata),
+            _NESTED: {key: json.dumps(value) for key, value in metadata.items() if _has_order(value)},
+        },
     )
+
+
+def _has_order(value: Any) -> bool:
+    """Whether a JSON value holds a dictionary of several keys."""
+    if isinstance(value, dict):
+        return len(value) > 1 or any(map(_has_order, value.values()))
+    return isinstance(value, list) and any(map(_has_order, value))
+
+
+def _in_order(metadata: dict[str, Any], original: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata in the order of the original, down to its dictionaries where they are still the same."""
+    found = {}
+    for key, value in original.items():
+        if key in metadata:
+            found[key] = value if metadata[key] == value else metadata[key]
+    return {**found, **metadata, **found}
 
 
 def node_of(chunk: Chunk) -> BaseNode:
@@ -126,15 +147,17 @@ def node_of(chunk: Chunk) -> BaseNode:
     """
     metadata = dict(chunk.metadata)
     stored = dict(chunk.node or {})
-    own = stored.pop(_OWN_KEYS, ())
+    keys, nested = stored.pop(_KEYS, ()), stored.pop(_NESTED, {})
     if chunk.node is None:
         for name in ("source", "page_or_row"):
             if getattr(chunk, name) is not None:
                 metadata.setdefault(name, getattr(chunk, name))
     else:  # what LangChain's Document showed of the columns, and wrote back as metadata
         for name in _PLACE:
-            if name not in own and name in metadata and metadata[name] == getattr(chunk, name):
+            if name not in keys and name in metadata and metadata[name] == getattr(chunk, name):
                 del metadata[name]
+        original = {key: json.loads(nested[key]) if key in nested else metadata.get(key) for key in keys}
+        metadata = _in_order(metadata, original)
     node = _build(stored, chunk.content, metadata)
     node.id_ = chunk.id or node.id_
     if isinstance(node, TextNode) and chunk.char_start is not None and chunk.char_end is not None:
@@ -147,12 +170,15 @@ def node_of(chunk: Chunk) -> BaseNode:
 def _build(data: Mapping[str, Any], text: str, metadata: dict[str, Any]) -> BaseNode:
     """The node of stored JSON; a plain TextNode where that is none any more."""
     kind = _KINDS.get(str(data.get("class_name")), TextNode)
+    resource = data.get("text_resource")
+    if issubclass(kind, TextNode):
+        content: dict[str, Any] = {"text": text}
+    else:
+        content = {"text_resource": {**(resource or {}), "text": text} if text or resource else None}
     try:
-        node = kind.from_dict({**data, "metadata": metadata})
-        node.set_content(text)
+        return kind.from_dict({**data, **content, "metadata": metadata})
     except (TypeError, ValueError, KeyError, AttributeError):
         return TextNode(text=text, metadata=metadata)
-    return node
 
 
 def _embedded(node: BaseNode, chunk: Chunk) -> BaseNode:
@@ -210,6 +236,7 @@ def peer_node_of(chunk: Chunk) -> BaseNode:
             value = stored.pop(key, None)
             if key in inner:
                 stored[key] = inner[key] if value in (None, reference) else value
+        stored = _in_order(stored, inner)
         node = _build({**data, "class_name": kind or data.get("class_name")}, chunk.content, stored)
     node.id_ = chunk.id or node.id_
     return _embedded(node, chunk)
