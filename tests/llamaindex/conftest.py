@@ -57,7 +57,7 @@ def tenant_db(module_database_url: str, server_url: str, loop: asyncio.AbstractE
         conn.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(login)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def make(db: Database, tenant_db: Database) -> Make:
     """Makes an empty store in a place; of two dimensions, or as told."""
 
