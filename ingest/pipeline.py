@@ -136,7 +136,7 @@ class _Run:
         self._strict = strict
         self._progress = progress
         self._stored: dict[str, list[Document]] = {}
-        for document in collection.documents():
+        for document in collection.documents(exact_scope=True):  # what it would replace, and no other scope's
             self._stored.setdefault(str(document.metadata.get("file", document.source)), []).append(document)
         self._waiting: list[tuple[Document, list[Chunk]]] = []
         self._waiting_chunks = 0
@@ -225,8 +225,11 @@ class _Run:
         holder = {made_of: id_ for id_, made_of in stored.items()}
         wanted = [holder.get(self._collection.embedding_hash(chunk.content)) for chunk in chunks]
         ids = [id_ for id_ in set(wanted) if id_ is not None]
-        vectors = {chunk.id: chunk.embedding for chunk in self._collection.get(ids, embeddings=True)}
-        return [replace(chunk, embedding=vectors.get(id_)) for chunk, id_ in zip(chunks, wanted, strict=True)]
+        vectors = self._collection.document_embeddings(document.id, ids)
+        return [
+            replace(chunk, embedding=None if id_ is None else vectors.get(id_))
+            for chunk, id_ in zip(chunks, wanted, strict=True)
+        ]
 
     def _embed(self, texts: Sequence[str]) -> Iterator[Sequence[float]]:
         """The vectors of texts, in their order."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rag_pgvector import index, read, schema, write
 from rag_pgvector.arguments import as_chunks, as_ids, check_page
 from rag_pgvector.compound import CompoundSearches
-from rag_pgvector.errors import ConfigError, PermissionDeniedError, TenantError
+from rag_pgvector.errors import ConfigError, DatabaseError, PermissionDeniedError, TenantError
 from rag_pgvector.filters import parse_filter
 from rag_pgvector.plan import Plan
 from rag_pgvector.types import Chunk, IndexReport, WriteCounts
@@ -227,7 +227,11 @@ class Collection(CompoundSearches):
         """
         try:
             report = self._db.run_admin(lambda: index.build(self._table, min_rows=min_rows), atomic=False)
-        except PermissionDeniedError as error:
+        except DatabaseError as error:
+            if self._db.run(lambda: schema.is_gone(self._table), retry=True):
+                raise schema.dropped(self._table) from error
+            if not isinstance(error, PermissionDeniedError):
+                raise
             self._db.run(lambda: index.set_wanted(self._table, True), atomic=True)
             report = IndexReport(
                 state="wanted",

@@ -22,6 +22,7 @@ from rag_pgvector.errors import (
 __all__ = ["describe", "is_lost", "is_rolled_back", "normalise_url", "same_database", "translate"]
 
 _DRIVERS = ("+psycopg", "+psycopg_async", "+psycopg2", "+asyncpg")
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _UNREADABLE = (
     "the database URL cannot be read: use postgresql://user:password@host:5432/name and write special characters of "
     "the password as %XX"
@@ -38,12 +39,25 @@ def normalise_url(url: str) -> str:
         head = head.removesuffix(driver)
     if head not in ("postgresql", "postgres"):
         raise ConfigError(f"database URL begins with {head + '://'!r}: use postgresql://user:password@host:5432/name")
+    rest = _with_sslmode(rest)
     authority, _, name = rest.partition("?")[0].partition("/")
     given = _read(f"{head}://{rest}")
     # libpq takes the rest of a password that holds a plain @ or / for the host, the port and the name.
     if authority.count("@") > 1 or "@" in name or re.search(r"[^0-9,]", str(given.get("port", ""))):
         raise ConfigError(_UNREADABLE)
     return f"{head}://{rest}"
+
+
+def _with_sslmode(rest: str) -> str:
+    """asyncpg calls libpq's sslmode ``ssl``."""
+    address, mark, query = rest.rpartition("?")
+    if not mark:
+        return rest
+    return f"{address}?" + "&".join(
+        f"sslmode={value}" if name == "ssl" and value in _SSL_MODES else part
+        for part in query.split("&")
+        for name, _, value in [part.partition("=")]
+    )
 
 
 def _read(url: str) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from rag_pgvector import documents, write
-from rag_pgvector.arguments import as_chunks
+from rag_pgvector import documents, schema, write
+from rag_pgvector.arguments import as_chunks, as_ids
 from rag_pgvector.bound import BoundEmbedder
+from rag_pgvector.errors import DatabaseError
 from rag_pgvector.fence import fenced
 from rag_pgvector.plan import Plan
 from rag_pgvector.planner import EXACT_ROWS, Estimates
@@ -25,6 +26,12 @@ __all__ = ["DocumentStore"]
 T = TypeVar("T")
 
 
+def _may_be_gone(error: DatabaseError) -> bool:
+    """Whether a statement may have failed because its table was dropped, or stands for another collection by now:
+    classes 22 (data), 23 (constraint) and 42 (names, types, rights)."""
+    return (error.sqlstate or "")[:2] in ("22", "23", "42")
+
+
 class DocumentStore:
     """What ``Collection`` stands on: a table, the way to run plans on it, and its documents."""
 
@@ -35,10 +42,20 @@ class DocumentStore:
         self._estimates = estimates or Estimates()
 
     def _run(self, make_plan: Callable[[], Plan[T]], *, atomic: bool = False, retry: bool = False) -> T:
-        return self._db.run(fenced(self._table, make_plan, atomic=atomic), atomic=atomic, retry=retry)
+        try:
+            return self._db.run(fenced(self._table, make_plan, atomic=atomic), atomic=atomic, retry=retry)
+        except DatabaseError as error:
+            if _may_be_gone(error) and self._db.run(lambda: schema.is_gone(self._table), retry=True):
+                raise schema.dropped(self._table) from error
+            raise
 
     async def _arun(self, make_plan: Callable[[], Plan[T]], *, atomic: bool = False, retry: bool = False) -> T:
-        return await self._db.arun(fenced(self._table, make_plan, atomic=atomic), atomic=atomic, retry=retry)
+        try:
+            return await self._db.arun(fenced(self._table, make_plan, atomic=atomic), atomic=atomic, retry=retry)
+        except DatabaseError as error:
+            if _may_be_gone(error) and await self._db.arun(lambda: schema.is_gone(self._table), retry=True):
+                raise schema.dropped(self._table) from error
+            raise
 
     def _note_write(self, rows: int) -> None:
         if rows >= EXACT_ROWS:
@@ -89,12 +106,25 @@ class DocumentStore:
     async def aembedded_hashes(self, document_id: str) -> dict[str, bytes]:
         return await self._arun(lambda: documents.embedded_hashes(self._table, document_id), retry=True)
 
-    def documents(self) -> builtins.list[Document]:
-        """All documents by source, their texts left empty."""
-        return self._run(lambda: documents.list_documents(self._table), retry=True)
+    def document_embeddings(self, document_id: str, ids: Sequence[str]) -> dict[str, builtins.list[float]]:
+        """The stored vectors of these chunks of a document, by chunk id; those without one are left out."""
+        wanted = as_ids(ids) or []
+        return self._run(lambda: documents.embeddings(self._table, document_id, wanted), retry=True)
 
-    async def adocuments(self) -> builtins.list[Document]:
-        return await self._arun(lambda: documents.list_documents(self._table), retry=True)
+    async def adocument_embeddings(self, document_id: str, ids: Sequence[str]) -> dict[str, builtins.list[float]]:
+        wanted = as_ids(ids) or []
+        return await self._arun(lambda: documents.embeddings(self._table, document_id, wanted), retry=True)
+
+    def documents(self, *, exact_scope: bool = False) -> builtins.list[Document]:
+        """All documents by source, their texts left empty.
+
+        An object that is bound to a tenant sees those of all its scopes; ``exact_scope`` leaves only those that it
+        would write itself: of the bound scope, or of none.
+        """
+        return self._run(lambda: documents.list_documents(self._table, exact_scope=exact_scope), retry=True)
+
+    async def adocuments(self, *, exact_scope: bool = False) -> builtins.list[Document]:
+        return await self._arun(lambda: documents.list_documents(self._table, exact_scope=exact_scope), retry=True)
 
     def tables(self) -> builtins.list[Document]:
         """The documents that are tables (they have a column profile), their texts left empty."""

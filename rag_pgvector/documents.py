@@ -29,6 +29,7 @@ __all__ = [
     "clear",
     "delete_document",
     "embedded_hashes",
+    "embeddings",
     "get_document",
     "list_documents",
     "put_document",
@@ -100,11 +101,12 @@ def _own_chunks(table: Table, document_id: str) -> tuple[sql.Composed, list[Any]
     return sql.SQL(" AND ").join([*owner, sql.SQL("document_id = %s")]), [*table.owner, as_key(document_id)]
 
 
-def _of_collection(table: Table, *more: str) -> tuple[sql.Composed, list[Any]]:
-    """The documents that are seen: all scopes of the tenant, or the bound one."""
+def _of_collection(table: Table, *more: str, exact_scope: bool = False) -> tuple[sql.Composed, list[Any]]:
+    """The documents that are seen: all scopes of the tenant, or the bound one; or those of exactly the bound one."""
     table.require_tenant()
-    parts = ["collection_id = %s", "tenant_id = %s", *(["scope = %s"] if table.scope else []), *more]
-    params = [table.collection_id, table.tenant, *([table.scope] if table.scope else [])]
+    narrowed = exact_scope or table.scope
+    parts = ["collection_id = %s", "tenant_id = %s", *(["scope = %s"] if narrowed else []), *more]
+    params = [table.collection_id, table.tenant, *([table.scope] if narrowed else [])]
     return sql.SQL(" AND ").join(map(sql.SQL, parts)), params
 
 
@@ -118,9 +120,19 @@ def embedded_hashes(table: Table, document_id: str) -> Plan[dict[str, bytes]]:
     return {row[0]: bytes(row[1]) for row in rows}
 
 
-def list_documents(table: Table, *, tables_only: bool = False) -> Plan[list[Document]]:
+def embeddings(table: Table, document_id: str, ids: Sequence[str]) -> Plan[dict[str, list[float]]]:
+    """The stored vectors of these chunks of a document, by chunk id; those without one are left out."""
+    condition, params = _own_chunks(table, document_id)
+    query = sql.SQL("SELECT id, embedding::real[] FROM {} WHERE {} AND id = ANY(%s::text[]) AND embedding IS NOT NULL")
+    rows = yield Execute(query.format(table.identifier, condition), [*params, list(ids)])
+    return {row[0]: row[1] for row in rows}
+
+
+def list_documents(table: Table, *, tables_only: bool = False, exact_scope: bool = False) -> Plan[list[Document]]:
     """All documents without their texts, by source; or only those with a column profile."""
-    condition, params = _of_collection(table, *(["profile IS NOT NULL"] if tables_only else []))
+    condition, params = _of_collection(
+        table, *(["profile IS NOT NULL"] if tables_only else []), exact_scope=exact_scope
+    )
     query = sql.SQL('SELECT {} FROM rag.documents WHERE {} ORDER BY source COLLATE "C", id COLLATE "C", scope')
     rows = yield Execute(query.format(_FIELDS, condition), params)
     return [

@@ -41,10 +41,9 @@ def _build(table: Table, min_rows: int) -> Plan[IndexReport]:
     if valid:
         return IndexReport(state="valid", name=name, reason="it was there")
     if min_rows:
-        query = sql.SQL("SELECT count(*) FROM (SELECT FROM {} WHERE embedding IS NOT NULL LIMIT %s) AS embedded")
-        rows = yield Execute(query.format(table.identifier), (min_rows,))
-        if rows[0][0] < min_rows:
-            few = "few" if table.multi else rows[0][0]  # how many the others have is nobody's business
+        found = yield from _count(table, min_rows)
+        if found < min_rows:
+            few = "few" if table.multi else found  # how many the others have is nobody's business
             return IndexReport(
                 state="not_needed", name=name, reason=f"{few} rows are searched exactly (index from {min_rows})"
             )
@@ -57,6 +56,23 @@ def _build(table: Table, min_rows: int) -> Plan[IndexReport]:
     yield Execute(sql.SQL("ANALYZE {} (tenant_id, id, document_id)").format(table.identifier), prepare=False)
     yield from set_wanted(table, False)
     return IndexReport(state="valid", name=name, reason="built")
+
+
+def _count(table: Table, most: int) -> Plan[int]:
+    """How many rows an index would hold, counted up to ``most``.
+
+    An administrator whom row-level security holds sees nobody's rows, but may ask for statistics of all of them; those
+    count the rows without an embedding, too.
+    """
+    rows = yield Execute(sql.SQL("SELECT row_security_active(%s)"), (table.identifier.as_string(None),))
+    if rows[0][0]:
+        yield Execute(sql.SQL("ANALYZE {} (tenant_id)").format(table.identifier), prepare=False)
+        query = sql.SQL("SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(%s)")
+        rows = yield Execute(query, (table.identifier.as_string(None),))
+        return int(rows[0][0])
+    embedded = sql.SQL("SELECT count(*) FROM (SELECT FROM {} WHERE embedding IS NOT NULL LIMIT %s) AS embedded")
+    rows = yield Execute(embedded.format(table.identifier), (most,))
+    return int(rows[0][0])
 
 
 def _is_valid(table: Table) -> Plan[bool | None]:

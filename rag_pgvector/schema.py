@@ -24,9 +24,11 @@ __all__ = [
     "create_table_sql",
     "current_role",
     "drop_collection",
+    "dropped",
     "find_collection",
     "grant_collection",
     "grant_control_tables",
+    "is_gone",
     "list_collections",
     "require_extension",
     "revision",
@@ -123,6 +125,22 @@ def find_collection(name: str) -> Plan[Table | None]:
     return Table(id_, name, table, config)
 
 
+def is_gone(table: Table) -> Plan[bool]:
+    """Whether the collection was dropped, or dropped and made anew, since ``table`` was read."""
+    if not table.layout.native:  # a peer's table is in no list of ours
+        rows = yield Execute(sql.SQL("SELECT to_regclass(%s) IS NULL"), (table.identifier.as_string(None),))
+        return bool(rows[0][0])
+    found = yield from find_collection(table.collection)
+    return found is None or found.collection_id != table.collection_id
+
+
+def dropped(table: Table) -> CollectionNotFoundError:
+    """The error of an object that outlived its collection."""
+    return CollectionNotFoundError(
+        f"collection {table.collection!r} was dropped by somebody else: open or create it again"
+    )
+
+
 def list_collections() -> Plan[list[str]]:
     rows = yield Execute(sql.SQL('SELECT name FROM rag.collections ORDER BY name COLLATE "C"'))
     return [row[0] for row in rows]
@@ -175,7 +193,7 @@ def bind_embedder(table: Table, name: str, fingerprint: Sequence[float]) -> Plan
         sql.SQL("SELECT embedder, fingerprint FROM rag.collections WHERE id = %s"), (table.collection_id,)
     )
     if not rows:
-        raise CollectionNotFoundError(f"collection {table.collection!r} was dropped by somebody else: create it again")
+        raise dropped(table)
     return rows[0][0], rows[0][1]
 
 

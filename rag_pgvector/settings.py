@@ -26,7 +26,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from rag_pgvector.errors import ConfigError
 
-__all__ = ["Settings", "load_settings"]
+__all__ = ["Settings", "from_environment", "load_settings"]
 
 _URL = "postgresql://user:password@host:5432/name"
 
@@ -93,7 +93,7 @@ class _Environment(_Source):
         found = {}
         for field in self.settings_cls.model_fields:
             for name in _variables(field):
-                if (value := _from_environment(name)) is not None:
+                if (value := from_environment(name)) is not None:
                     found[field] = value
                     break
         return found
@@ -108,7 +108,8 @@ def _variables(field: str) -> tuple[str, ...]:
     return ("EMBEDDING_MODEL", "EMBEDDING_MODEL_NAME") if field == "embedding_model" else (field.upper(),)
 
 
-def _from_environment(name: str) -> str | None:
+def from_environment(name: str) -> str | None:
+    """The value of a variable, or what stands in the file of ``NAME_FILE``; raises ConfigError where both are set."""
     value, file = _variable(name), _variable(f"{name}_FILE")
     if file is None:
         return value

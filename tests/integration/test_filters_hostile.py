@@ -2,54 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import make_url
 
 from rag_pgvector.errors import FilterError
 from rag_pgvector.filters import compile_filter, parse_filter
-
-METADATA = sql.Identifier("metadata")
-Connection = psycopg.Connection[Any]
-
-
-@pytest.fixture(scope="module")
-def conn(server_url: str, template: str) -> Iterator[Connection]:
-    name = sql.Identifier(f"rag_test_{uuid.uuid4().hex[:12]}")
-    with psycopg.connect(server_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(template)))
-        url = make_url(server_url).set(database=name.as_string(None).strip('"'))
-        with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as connection:
-            yield connection
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
-
-
-def by_compiled(conn: Connection, filter: Any, rows: Sequence[Any]) -> list[bool | None]:
-    """What the compiled condition says of each row."""
-    read = parse_filter(filter)
-    assert read is not None
-    condition, params = compile_filter(read, METADATA)
-    query = sql.SQL(
-        "SELECT {} FROM jsonb_array_elements(%s::jsonb) WITH ORDINALITY AS t(metadata, i) ORDER BY i"
-    ).format(condition)
-    return [row[0] for row in conn.execute(query, [*params, json.dumps(rows)])]
-
-
-def by_function(conn: Connection, filter: Any, rows: Sequence[Any]) -> list[bool | None]:
-    """What rag.metadata_matches says of each row."""
-    query = (
-        "SELECT rag.metadata_matches(metadata, %s::jsonb) "
-        "FROM jsonb_array_elements(%s::jsonb) WITH ORDINALITY AS t(metadata, i) ORDER BY i"
-    )
-    return [row[0] for row in conn.execute(query, [json.dumps(filter), json.dumps(rows)])]
-
+from tests.integration.matching import METADATA, Connection, by_compiled, by_function
 
 HOSTILE = [
     "'",

@@ -244,3 +244,29 @@ def test_the_statistics_and_the_documents(collection: Collection, data_root: Pat
     assert_whole(collection)
     (row,) = collection.get(["opendosm/cpi_headline.csv#156"])
     assert (row.metadata["date"], row.metadata["overall"]) == ("2023-01-01", 129.5)
+
+
+def test_scopes_do_not_take_each_others_documents_for_their_own(
+    tenant_db: Database, embedder: Recording, corpus: Path
+) -> None:
+    config = CollectionConfig(dimensions=384, tenancy="multi")
+    whole = tenant_db.collection("docs", config=config, embedder=embedder)
+    acme, audit = whole.for_tenant("acme"), whole.for_tenant("acme", scope="audit")
+    assert ingest(audit, corpus).added == (first := ingest(acme, corpus).added)
+    assert (len(audit.documents()), len(acme.documents(exact_scope=True)), len(acme.documents())) == (3, 3, 6)
+    # The same row of another scope has the same id and another vector.
+    table = corpus / "tables" / "cpi.csv"
+    table.write_text(table.read_text().replace("99.5", "88.5"))
+    ingest(audit, corpus)
+    table.write_text(table.read_text() + "Kedah,2023,107.0\n")
+    embedder.texts.clear()
+    report = ingest(acme, corpus)
+    assert (report.added, report.updated, len(embedder.texts)) == (1, 1, 2)
+    for bound in (acme, audit):
+        found = {each.id: each for each in bound.documents(exact_scope=True)}
+        for chunk in bound.list(limit=1000):
+            assert chunk.document_id in found
+    vectors = {c.content: c.embedding for c in acme.get([str(c.id) for c in acme.list(limit=99)], embeddings=True)}
+    for content, vector in vectors.items():
+        assert vector == pytest.approx(embedder.embed_documents([content])[0], abs=2e-2)
+    assert acme.count() == 2 * first + 1

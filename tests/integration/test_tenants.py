@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -260,3 +261,23 @@ def test_move_renames_a_tenant_and_never_merges_two(tenant_db: Database, databas
     with pytest.raises(TenantError, match="that name already"):
         move_tenant(tenant_db, "apex", "apex")
     assert rows(database_url, collection, "apex") == before
+
+
+def test_nobody_comes_between_the_look_and_the_move(tenant_db: Database, database_url: str) -> None:
+    """A writer of the new name is caught between its document and its chunks: the move waits, then refuses."""
+    collection = made(tenant_db)
+    fill(collection, "acme")
+    before = rows(database_url, collection, "acme")
+    with ThreadPoolExecutor() as pool, psycopg.connect(database_url) as conn:
+        conn.execute(
+            "INSERT INTO rag.documents (collection_id, tenant_id, id, source, text, loader, content_hash, chunks) "
+            "VALUES (%s, 'apex', 'd', 's', 't', 'l', '', 1)", (collection._table.collection_id,),
+        )  # fmt: skip
+        moving = pool.submit(move_tenant, tenant_db, "acme", "apex")
+        while not conn.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone() > (0,):  # type: ignore[operator]
+            assert not moving.done(), moving.result()
+        conn.execute("INSERT INTO rag.chunks_shared (tenant_id, id, content) VALUES ('apex', 'new', 'x')")
+        conn.commit()
+        with pytest.raises(TenantError, match="'apex' exists"):
+            moving.result()
+    assert rows(database_url, collection, "acme") == before

@@ -1,10 +1,11 @@
-"""The model's rules of searches made of several: diverse results, and many questions at once."""
+"""The model's rules of searching: by a question or a vector, for diverse results, for many questions at once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
@@ -37,6 +38,20 @@ class SearchRules(RuleBasedStateMachine):
         raise NotImplementedError
 
     @rule(who=WHO, k=st.sampled_from([1, 4, 200]), filter=FILTERS, options=OPTIONS, words=st.booleans())
+    def search(
+        self, who: Who, k: int, filter: dict[str, Any] | None, options: SearchOptions | None, words: bool
+    ) -> None:
+        question = QUESTIONS[0]
+        asked: dict[str, Any] = {"query": question} if words else {"vector": embed([question])[0]}
+        found = self.call(who, "search", k=k, filter=filter, options=options, **asked)
+        visible = self.visible(who, filter)
+        assert len(found) == min(k, len(visible))
+        self.among([hit.chunk for hit in found], visible)
+        if found.plan.kind == "exact":
+            nearest = sorted(_distance(question, chunk) for chunk in visible)[:k]
+            assert np.allclose([hit.distance for hit in found], nearest, atol=1e-5)
+
+    @rule(who=WHO, k=st.sampled_from([1, 4, 200]), filter=FILTERS, options=OPTIONS, words=st.booleans())
     def search_mmr(
         self, who: Who, k: int, filter: dict[str, Any] | None, options: SearchOptions | None, words: bool
     ) -> None:
@@ -58,3 +73,8 @@ class SearchRules(RuleBasedStateMachine):
         for each in found:
             assert len(each) == min(k, len(visible))
             self.among([hit.chunk for hit in each], visible)
+
+
+def _distance(question: str, chunk: Chunk) -> float:
+    one, other = np.asarray(embed([question])[0]), np.asarray(embed([chunk.content])[0])
+    return float(1 - one @ other / np.linalg.norm(one) / np.linalg.norm(other))

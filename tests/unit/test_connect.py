@@ -36,6 +36,12 @@ SECRETS = ["s3cret", "p@ss w0rd/?#:%", "abc://def", 'it\'s \\ "quoted"', "пар
         ("postgresql+psycopg_async://u@h/d", "postgresql://u@h/d"),
         ("postgresql+psycopg2://u@h/d", "postgresql://u@h/d"),
         ("postgresql+asyncpg://u@h/d?sslmode=require", "postgresql://u@h/d?sslmode=require"),
+        ("postgresql+asyncpg://u@h/d?ssl=require", "postgresql://u@h/d?sslmode=require"),
+        (
+            "postgresql://u@h/d?connect_timeout=3&ssl=verify-full",
+            "postgresql://u@h/d?connect_timeout=3&sslmode=verify-full",
+        ),
+        ("postgresql://u:a?ssl=require@h/d", "postgresql://u:a?ssl=require@h/d"),
         ("postgresql://u:pa?ss@h/d", "postgresql://u:pa?ss@h/d"),
         ("postgresql://u@[::1]:5433/d", "postgresql://u@[::1]:5433/d"),
         ("postgresql:///d?host=/run/postgresql", "postgresql:///d?host=/run/postgresql"),
