@@ -64,8 +64,11 @@ def _count(table: Table, most: int) -> Plan[int]:
     An administrator whom row-level security holds sees nobody's rows, but may ask for statistics of all of them; those
     count the rows without an embedding, too.
     """
-    rows = yield Execute(sql.SQL("SELECT row_security_active(%s)"), (table.identifier.as_string(None),))
-    if rows[0][0]:
+    held = (
+        table.multi
+        and (yield Execute(sql.SQL("SELECT row_security_active(%s)"), (table.identifier.as_string(None),)))[0][0]
+    )
+    if held:
         yield Execute(sql.SQL("ANALYZE {} (tenant_id)").format(table.identifier), prepare=False)
         query = sql.SQL("SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(%s)")
         rows = yield Execute(query, (table.identifier.as_string(None),))

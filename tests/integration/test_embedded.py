@@ -260,5 +260,5 @@ def test_another_starter_makes_the_database_first(server: embedded.Server, monke
             looks = isinstance(query, str) and "FROM pg_database" in query
             return super().execute(f"{query} AND false" if looks else query, *arguments, **options)
 
-    monkeypatch.setattr(launcher.psycopg, "connect", Late.connect)
+    monkeypatch.setattr(psycopg, "connect", Late.connect)
     assert launcher._lets_in(Home(home_of(server)), server.port)
