@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum |
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format types notebooks bench bench-store bench-tenants prove-isolation clean
+.PHONY: help install demo test lint format types notebooks bench bench-store bench-tenants prove-isolation peer-suite clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,9 @@ prove-isolation: $(STAMP) ## 20,000 random operations of tenants; then the tests
 	@scripts/install_test_tools.sh
 	RAG_PGVECTOR_LONG=1 $(BIN)/python -m pytest tests/isolation/test_stateful.py tests/isolation/test_concurrency.py -s
 	$(BIN)/python scripts/prove_isolation.py
+
+peer-suite: $(STAMP) ## langchain-postgres's own tests against rag_pgvector.langchain
+	$(BIN)/python scripts/peer_suite.py v2
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -18,7 +18,7 @@ from psycopg import sql
 from rag_pgvector.errors import ConfigError
 from rag_pgvector.filters import Fields
 
-__all__ = ["NATIVE", "ORIGIN", "Layout", "type_sql"]
+__all__ = ["NATIVE", "ORIGIN", "Layout", "check_identifier", "language_sql", "type_sql"]
 
 SCHEMA = "rag"
 
@@ -33,13 +33,39 @@ ORIGIN = {
 
 _COMMA = sql.SQL(", ")
 _WORD = r'(?:[A-Za-z_][A-Za-z0-9_$]*|"(?:[^"\0]|"")+")'
-_TYPE = re.compile(rf"{_WORD}(?:\.{_WORD})?(?: [a-z]+)*(?:\([0-9, ]+\))?(?: with(?:out)? time zone)?(?:\[\])*")
+_TYPE = re.compile(
+    rf"{_WORD}(?:\.{_WORD})?(?: (?i:varying|precision))?(?: ?\([0-9, ]+\))?(?i: with(?:out)? time zone)?(?:\[[0-9]*\])*"
+)
+_LANGUAGE = re.compile(rf"{_WORD}(?:\.{_WORD})?")
+#: Types that psycopg reads inside a record; any other is read as its text.
+_READABLE = re.compile(
+    r"(smallint|integer|bigint|real|double precision|numeric|boolean|text|character|character varying|\"char\"|name"
+    r"|uuid|date|time|timestamp|interval|json|jsonb|bytea|inet|cidr)(\([0-9,]+\))?( with(out)? time zone)?(\[\])*"
+)
 _INTEGERS = ("smallint", "integer", "bigint")
+
+
+def check_identifier(name: object) -> str:
+    """The name of a table, column or index as it stands in the catalogue, or ConfigError."""
+    if not isinstance(name, str) or not 1 <= len(name.encode(errors="surrogatepass")) <= 63:
+        raise ConfigError(f"{name!r:.80} is no name for a table, column or index: use a text of 1 to 63 bytes")
+    if "%" in name or not name.isprintable():
+        raise ConfigError(f"{name!r:.80} holds a % or a character that cannot be printed: rename it")
+    return name
+
+
+def language_sql(name: object) -> sql.Composable:
+    """A text search configuration ("": the server's default), or ConfigError for what cannot be the name of one."""
+    if name == "":
+        return sql.SQL("get_current_ts_config()")
+    if not isinstance(name, str) or _LANGUAGE.fullmatch(name) is None or "%" in name:
+        raise ConfigError(f"{name!r:.80} is not the name of a text search configuration: use e.g. 'pg_catalog.english'")
+    return sql.SQL("{}::regconfig").format(sql.Literal(name))
 
 
 def type_sql(name: str) -> sql.SQL:
     """A type's name as ``format_type`` writes it, or ConfigError for what could be more than a type."""
-    if not isinstance(name, str) or _TYPE.fullmatch(name) is None:
+    if not isinstance(name, str) or _TYPE.fullmatch(name) is None or "%" in name:
         raise ConfigError(f"{name!r:.80} is not the name of a Postgres type")
     return sql.SQL(name)
 
@@ -57,6 +83,10 @@ class Layout:
         metadata: JSON column, or None.
         metadata_type: ``jsonb`` or ``json``.
         columns: Metadata that has columns of its own, name and type; it goes before the same key in the JSON.
+        text_search: A tsvector column of the text, or None.
+        language: The text search configuration that it was made by; "" is the server's default.
+        text_search_generated: Whether the table fills it by itself.
+        origin_in_filters: Whether filters find our columns of ORIGIN where the metadata lacks the key.
         native: Whether the table has our other columns too (tenant, origin, hashes, times).
         index: Name of the vector index; None derives it from the collection's.
         unique: Whether the id is in a unique index; if not, a row is replaced by deleting and inserting.
@@ -71,10 +101,20 @@ class Layout:
     metadata: str | None = "metadata"
     metadata_type: str = "jsonb"
     columns: tuple[tuple[str, str], ...] = ()
+    text_search: str | None = None
+    language: str = "pg_catalog.english"
+    text_search_generated: bool = False
+    origin_in_filters: bool = False
     native: bool = True
     index: str | None = None
     unique: bool = True
     document_key: str | None = None
+
+    def __post_init__(self) -> None:
+        names = (self.schema, self.id, self.content, self.embedding, self.metadata, self.text_search, self.index)
+        for name in (*names, *(name for name, _ in self.columns)):
+            if name is not None:
+                check_identifier(name)
 
     def column(self, name: str) -> sql.Composable:
         """A column; ours need no quotes."""
@@ -92,7 +132,10 @@ class Layout:
         if self.native:
             return _COMMA.join(map(self.column, ("id", "content", "metadata", *ORIGIN, "node")))
         # A record keeps the types of its columns: dates come back as dates, which no JSON could do.
-        parts: list[sql.Composable] = [self.json, *(sql.Identifier(name) for name, _ in self.columns)]
+        parts: list[sql.Composable] = [self.json]
+        for name, type_ in self.columns:
+            shape = "{}" if _READABLE.fullmatch(type_) else "{}::text"
+            parts.append(sql.SQL(shape).format(sql.Identifier(name)))
         metadata = sql.SQL("ROW({})").format(_COMMA.join(parts)) if self.columns else self.json
         return sql.SQL("{} AS id, {} AS content, {} AS metadata, {}, NULL::jsonb AS node").format(
             self.id_text,
@@ -121,8 +164,26 @@ class Layout:
     def fields(self) -> Fields:
         """Where filters find the value of a key."""
         json = None if self.metadata is None else self.json
+        columns = {name: (self.column(name), type_) for name, type_ in self.columns}
+        if not self.native:  # langchain-postgres lets filters name these, too
+            columns = {
+                self.id: (self.column(self.id), self.id_type),
+                self.content: (self.column(self.content), "text"),
+            } | columns
+        elif self.origin_in_filters:
+            stored = sql.SQL("coalesce({} -> {}, to_jsonb({}))")
+            columns = {
+                name: (stored.format(self.json, sql.Literal(name), self.column(name)), "jsonb") for name in ORIGIN
+            }
         keys = {"id": self.id_text, "document_id": self.origin("document_id")}
-        return Fields(json, keys, {name: (sql.Identifier(name), type_) for name, type_ in self.columns})
+        return Fields(json, keys, columns)
+
+    @cached_property
+    def searchable_text(self) -> sql.Composable:
+        """The text as a tsvector: its column, or made for the occasion."""
+        if self.text_search is not None:
+            return self.column(self.text_search)
+        return sql.SQL("to_tsvector({}, {})").format(language_sql(self.language), self.column(self.content))
 
     @cached_property
     def id_text(self) -> sql.Composable:
@@ -172,7 +233,8 @@ class Layout:
         if self.native:
             return ("id", *ORIGIN, "content", "metadata", "embedding", "embedding_hash", "node")
         metadata = () if self.metadata is None else (self.metadata,)
-        return (self.id, self.content, self.embedding, *metadata, *(name for name, _ in self.columns))
+        text_search = () if self.text_search is None or self.text_search_generated else (self.text_search,)
+        return (self.id, self.content, self.embedding, *text_search, *metadata, *(name for name, _ in self.columns))
 
     def values(self, table: sql.Identifier) -> tuple[sql.Composable, sql.Composable]:
         """What goes into ``written``, and what to join to ``s`` for it."""
@@ -184,6 +246,8 @@ class Layout:
             sql.SQL("s.content"),
             sql.SQL("s.embedding"),
         ]
+        if self.text_search in self.written:
+            values.append(sql.SQL("to_tsvector({}, s.content)").format(language_sql(self.language)))
         if self.metadata is not None:
             rest = sql.SQL("s.metadata - {}::text[]").format(sql.Literal(names)) if names else sql.SQL("s.metadata")
             values.append(sql.SQL("({})::{}").format(rest, type_sql(self.metadata_type)))

@@ -125,12 +125,18 @@ def table_state(table: Table) -> Plan[TableState]:
     """
     rows = yield Execute(
         sql.SQL(
-            "SELECT c.reltuples, c.relpages, pg_relation_size(c.oid), coalesce(i.indisvalid, false) FROM pg_class c "
-            "LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indexrelid = to_regclass(%s) "
-            "WHERE c.oid = to_regclass(%s)"
+            "SELECT c.reltuples, c.relpages, pg_relation_size(c.oid), "
+            # by what it is, not by its name: a peer's table may have any
+            "EXISTS (SELECT FROM pg_index i JOIN pg_class n ON n.oid = i.indexrelid JOIN pg_am m ON m.oid = n.relam "
+            "JOIN pg_opclass o ON o.oid = i.indclass[0] "
+            "JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] "
+            "WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'hnsw' "
+            "AND o.opcname = %s AND a.attname = %s) "
+            "FROM pg_class c WHERE c.oid = to_regclass(%s)"
         ),
         (
-            table.index_identifier.as_string(None),
+            f"{table.config.storage}_{table.distance.opclass}",
+            table.layout.embedding,
             table.identifier.as_string(None),
         ),
     )

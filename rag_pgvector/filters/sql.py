@@ -61,7 +61,7 @@ class Fields:
             return column if type_ == "jsonb" else _AS_JSON.format(column), path[1:]
         if self.json is None:
             raise FilterError(
-                f"{path[0]!r:.80} is no column of the metadata ({', '.join(self.columns) or 'there is none'}), and the "
+                f"{path[0]!r:.80} is no column of the metadata (there are: {', '.join(self.columns)}), and the "
                 "table has no JSON column"
             )
         return self.json, path

@@ -1,4 +1,7 @@
-"""LangChain's front door: a VectorStore on our collections and on tables laid out by langchain-postgres."""
+"""LangChain's front door: a VectorStore on our collections and on tables laid out by langchain-postgres.
+
+Everything stands under the name that langchain-postgres gives it, so that an import line is all that changes.
+"""
 
 from __future__ import annotations
 
@@ -9,4 +12,36 @@ except ImportError as error:
 
     raise MissingDependencyError("langchain-core", "langchain") from error
 
-__all__: list[str] = []
+from rag_pgvector.langchain.columns import Column, ColumnDict
+from rag_pgvector.langchain.engine import PGEngine
+from rag_pgvector.langchain.hybrid import HybridSearchConfig, reciprocal_rank_fusion, weighted_sum_ranking
+from rag_pgvector.langchain.indexes import (
+    BaseIndex,
+    DistanceStrategy,
+    ExactNearestNeighbor,
+    HNSWIndex,
+    HNSWQueryOptions,
+    IVFFlatIndex,
+    IVFFlatQueryOptions,
+    QueryOptions,
+)
+from rag_pgvector.langchain.vectorstore import AsyncPGVectorStore, PGVectorStore
+
+__all__ = [
+    "AsyncPGVectorStore",
+    "BaseIndex",
+    "Column",
+    "ColumnDict",
+    "DistanceStrategy",
+    "ExactNearestNeighbor",
+    "HNSWIndex",
+    "HNSWQueryOptions",
+    "HybridSearchConfig",
+    "IVFFlatIndex",
+    "IVFFlatQueryOptions",
+    "PGEngine",
+    "PGVectorStore",
+    "QueryOptions",
+    "reciprocal_rank_fusion",
+    "weighted_sum_ranking",
+]
