@@ -1,10 +1,17 @@
 -- Keeps a chunk's derived columns true whoever writes the row, psql included.
 -- content_hash follows content; seq is new at every change of content; an embedding made of the old content is dropped
--- unless the same statement brings a new one (it or its embedding_hash then differs).
+-- unless the same statement brings a new one (it or its embedding_hash then differs). An embedding that a plain UPDATE
+-- brings alone counts as given by hand; this package says itself what its own are made of, and sets updated_at.
 CREATE OR REPLACE FUNCTION rag.before_chunk_write() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'UPDATE' THEN
         IF NEW.content = OLD.content THEN
+            IF NEW.updated_at = OLD.updated_at AND NEW.embedding IS DISTINCT FROM OLD.embedding
+                AND NEW.embedding_hash IS NOT DISTINCT FROM OLD.embedding_hash THEN
+                NEW.updated_at := now();
+                NEW.embedding_hash := CASE WHEN NEW.embedding IS NOT NULL
+                                           THEN sha256(convert_to(chr(1) || NEW.content, 'UTF8')) END;
+            END IF;
             RETURN NEW;
         END IF;
         NEW.seq := nextval(pg_get_serial_sequence(format('%I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME), 'seq'));

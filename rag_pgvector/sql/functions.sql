@@ -12,6 +12,8 @@ CREATE OR REPLACE FUNCTION rag.search_chunks(
 DECLARE
     chosen rag.collections%ROWTYPE;
     operator text;
+    no_index text;
+    queries text[] := '{}';
 BEGIN
     SELECT * INTO chosen FROM rag.collections c WHERE c.name = collection;
     IF NOT FOUND THEN
@@ -31,15 +33,23 @@ BEGIN
     -- k above hnsw.ef_search must not cut the result; and a filter is applied exactly, never after the index has made its choice.
     PERFORM set_config('hnsw.iterative_scan', 'strict_order', true);
     operator := CASE chosen.distance WHEN 'cosine' THEN '<=>' WHEN 'l2' THEN '<->' ELSE '<#>' END;
-    RETURN QUERY EXECUTE format(
-        'SELECT t.id, t.content, t.metadata, t.document_id, t.source, t.page_or_row, t.char_start, t.char_end, '
-        'd.distance, CASE %3$L WHEN ''cosine'' THEN 1 - d.distance WHEN ''l2'' THEN 1 / (1 + d.distance) ELSE -d.distance END '
-        'FROM rag.%1$I t CROSS JOIN LATERAL (SELECT (t.embedding %2$s $1::%4$s)::double precision AS distance) d '
-        'WHERE t.embedding IS NOT NULL %6$s AND ($3 = ''{}'' OR rag.metadata_matches(t.metadata, $3)) '
-        'ORDER BY (t.embedding %2$s $1::%4$s)%5$s LIMIT $2',
-        chosen.table_name, operator, chosen.distance, chosen.storage,
-        CASE WHEN coalesce(filter, '{}') = '{}' AND chosen.tenancy = 'single' THEN '' ELSE ' + 0' END,
-        CASE chosen.tenancy WHEN 'multi' THEN 'AND t.tenant_id = current_setting(''rag.tenant_id'', true)' ELSE '' END)
+    FOREACH no_index IN ARRAY ARRAY['', ' + 0'] LOOP
+        queries := queries || format(
+            'SELECT t.id, t.content, t.metadata, t.document_id, t.source, t.page_or_row, t.char_start, t.char_end, '
+            'd.distance, CASE %3$L WHEN ''cosine'' THEN 1 - d.distance WHEN ''l2'' THEN 1 / (1 + d.distance) ELSE -d.distance END '
+            'FROM rag.%1$I t CROSS JOIN LATERAL (SELECT (t.embedding %2$s $1::%4$s)::double precision AS distance) d '
+            'WHERE t.embedding IS NOT NULL %6$s AND ($3 = ''{}'' OR rag.metadata_matches(t.metadata, $3)) '
+            'ORDER BY (t.embedding %2$s $1::%4$s)%5$s LIMIT $2',
+            chosen.table_name, operator, chosen.distance, chosen.storage, no_index,
+            CASE chosen.tenancy WHEN 'multi' THEN 'AND t.tenant_id = current_setting(''rag.tenant_id'', true)' ELSE '' END);
+    END LOOP;
+    -- A walk of the index may end early (hnsw.max_scan_tuples). If it brought fewer than k, all rows are compared: the
+    -- conditions on count(*) hold for whole arms, so that Postgres runs the second one only then.
+    RETURN QUERY EXECUTE CASE WHEN coalesce(filter, '{}') <> '{}' OR chosen.tenancy = 'multi' THEN queries[2] ELSE format(
+        'WITH walked AS MATERIALIZED (%s), few AS (SELECT count(*) < $2 AS yes FROM walked) '
+        'SELECT * FROM walked WHERE NOT (SELECT yes FROM few) UNION ALL '
+        'SELECT * FROM (%s) compared WHERE (SELECT yes FROM few) ORDER BY distance',
+        queries[1], queries[2]) END
     USING query_vector, k, coalesce(filter, '{}');
 END
 $$;

@@ -27,7 +27,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import create_engine, text
 
-from rag_pgvector import Chunk, Collection, CollectionConfig, Database, migrations
+from rag_pgvector import Chunk, Collection, CollectionConfig, Database, migrations, write
 from rag_pgvector import sql as sql_files
 from rag_pgvector.models import Base
 
@@ -268,6 +268,20 @@ def test_search_chunks_finds_what_search_finds(
             assert rows[0][3:] == (expected[0].chunk.metadata, "s")
         found = conn.execute("SELECT id FROM rag.search_chunks(%s, %s::vector, 150)", (name, str(query.tolist())))
         assert len(found.fetchall()) == 150, "k above hnsw.ef_search"
+        if docs.config.distance != "cosine":
+            return
+        query_text = str(query.tolist())
+        whole = conn.execute("SELECT id FROM rag.search_chunks(%s, %s::vector, 150)", (name, query_text)).fetchall()
+        conn.execute(
+            "SET enable_seqscan = off; SET enable_sort = off; SET hnsw.ef_search = 1; SET hnsw.max_scan_tuples = 1"
+        )
+        walk = sql.SQL("SELECT FROM {} ORDER BY embedding <=> %s::{} LIMIT 150").format(
+            docs._table.identifier, docs._table.vector_type
+        )
+        conn.execute("SET hnsw.iterative_scan = strict_order")
+        assert len(conn.execute(walk, (query_text,)).fetchall()) < 150, "a walk that is cut short"
+        again = conn.execute("SELECT id FROM rag.search_chunks(%s, %s::vector, 150)", (name, query_text)).fetchall()
+        assert again == whole
 
 
 @pytest.mark.parametrize(
@@ -339,6 +353,24 @@ def test_the_trigger_keeps_a_plain_update_true(docs: Collection, conn: psycopg.C
     assert row()[1] == "[3,2,1]", "brought by the same statement"
     conn.execute("UPDATE rag.chunks_docs SET content = 'newest', embedding = '[1,2,1]' WHERE id = 'a'")
     assert row()[1:3] == ("[1,2,1]", hashlib.sha256(b"\x01newest").digest())
+    conn.execute("UPDATE rag.chunks_docs SET embedding_hash = 'by a model' WHERE id = 'a'")
+    conn.execute("UPDATE rag.chunks_docs SET embedding = '[7,2,1]' WHERE id = 'a'")
+    assert row()[1:3] == ("[7,2,1]", hashlib.sha256(b"\x01newest").digest()), "no model made this one"
+    conn.execute("UPDATE rag.chunks_docs SET embedding = NULL WHERE id = 'a'")
+    assert row()[1:3] == (None, None)
+
+
+def test_what_python_embedded_keeps_its_models_name(docs: Collection, conn: psycopg.Connection[Any]) -> None:
+    """The same model may give slightly another vector for the same text in another batch."""
+    made_of = write.embedding_hash("text", "a model")
+    record = write.prepare([Chunk(id="m", content="text", embedding=[1, 2, 3])], docs._table, ["a model"])
+    other = write.prepare([Chunk(id="m", content="text", embedding=[1, 2, 3.001])], docs._table, ["a model"])
+    for records, expected in ((record, (1, 0)), (other, (0, 1))):
+        counts = docs._run(lambda records=records: write.upsert(docs._table, records), atomic=True)  # type: ignore[misc]
+        assert (counts.added, counts.updated) == expected
+        assert docs.get(["m"])
+        stored = conn.execute("SELECT embedding_hash FROM rag.chunks_docs WHERE id = 'm'").fetchone()
+        assert stored == (made_of,)
 
 
 def test_the_table_refuses_what_python_refuses(docs: Collection, conn: psycopg.Connection[Any]) -> None:
