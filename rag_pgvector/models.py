@@ -67,6 +67,8 @@ class CollectionRow(Base):
     index_wanted: Mapped[bool] = mapped_column(server_default=false())
     """A vector index was asked for by a role that may not create one."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    metadata_: Mapped[dict[str, Any] | None] = mapped_column("metadata")
+    """What a program says about the collection as a whole."""
 
 
 class DocumentRow(Base):

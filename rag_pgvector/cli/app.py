@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from rag_pgvector.cli import content, database, evaluate, keys, output, server, tenants
+from rag_pgvector.cli import content, database, evaluate, importing, keys, output, server, tenants
 from rag_pgvector.errors import ConfigError, FilterError, RagPgvectorError, TenantError
 
 __all__ = ["app", "run"]
@@ -54,6 +54,7 @@ content.register(app)
 server.register(app)
 database.register(app)
 tenants.register(app)
+importing.register(app)
 keys.register(app)
 evaluate.register(app)
 

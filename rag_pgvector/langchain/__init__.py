@@ -12,7 +12,9 @@ except ImportError as error:
 
     raise MissingDependencyError("langchain-core", "langchain") from error
 
+from rag_pgvector.langchain.chat_history import PostgresChatMessageHistory
 from rag_pgvector.langchain.columns import Column, ColumnDict
+from rag_pgvector.langchain.document_index import PGDocumentIndex
 from rag_pgvector.langchain.engine import PGEngine
 from rag_pgvector.langchain.hybrid import HybridSearchConfig, reciprocal_rank_fusion, weighted_sum_ranking
 from rag_pgvector.langchain.indexes import (
@@ -25,6 +27,10 @@ from rag_pgvector.langchain.indexes import (
     IVFFlatQueryOptions,
     QueryOptions,
 )
+from rag_pgvector.langchain.record_manager import PGRecordManager
+from rag_pgvector.langchain.retriever import PGRetriever
+from rag_pgvector.langchain.translator import PGVectorTranslator
+from rag_pgvector.langchain.v1 import PGVector
 from rag_pgvector.langchain.vectorstore import AsyncPGVectorStore, PGVectorStore
 
 __all__ = [
@@ -39,8 +45,14 @@ __all__ = [
     "HybridSearchConfig",
     "IVFFlatIndex",
     "IVFFlatQueryOptions",
+    "PGDocumentIndex",
     "PGEngine",
+    "PGRecordManager",
+    "PGRetriever",
+    "PGVector",
     "PGVectorStore",
+    "PGVectorTranslator",
+    "PostgresChatMessageHistory",
     "QueryOptions",
     "reciprocal_rank_fusion",
     "weighted_sum_ranking",
