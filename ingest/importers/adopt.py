@@ -128,7 +128,8 @@ def dimensions_of(rows: PeerRows) -> Plan[int | None]:
     """The length of most of the first thousand embeddings; None where there are none."""
     query = sql.SQL(
         "SELECT dims FROM (SELECT vector_dims(({embedding})::vector) AS dims FROM {relation} "
-        "WHERE ({embedding}) IS NOT NULL AND {condition} LIMIT 1000) AS some GROUP BY dims ORDER BY count(*) DESC, dims"
+        "WHERE ({embedding}) IS NOT NULL AND {condition} LIMIT 1000) AS sample GROUP BY dims "
+        "ORDER BY count(*) DESC, dims LIMIT 1"
     ).format(embedding=rows.embedding, relation=rows.relation, condition=rows.condition or sql.SQL("true"))
     found = yield Execute(query, rows.params)
     return int(found[0][0]) if found else None

@@ -17,7 +17,7 @@ from psycopg_pool import ConnectionPool
 
 from rag_pgvector import Collection, Database
 from rag_pgvector.errors import ChunkError, ConfigError, DatabaseError
-from rag_pgvector.langchain import PGDocumentIndex, PGRecordManager, PostgresChatMessageHistory
+from rag_pgvector.langchain import PGDocumentIndex, PGRecordManager, PGVector, PostgresChatMessageHistory
 
 Call = Callable[..., Any]
 
@@ -107,8 +107,11 @@ def test_index_in_every_mode(
 ) -> None:
     """Documents of source one change, those of source two are not given again."""
     for colour in ("sync", "async"):
-        docs = make(DeterministicFakeEmbedding(size=6), dimensions=6)
-        store = PGDocumentIndex(store=docs)
+        embedder = DeterministicFakeEmbedding(size=6)
+        docs = make(embedder, dimensions=6)
+        store: Any = PGDocumentIndex(store=docs)
+        if colour == "async":
+            store = PGVector(embedder, collection_name=docs.name, connection=docs.database)
         records.clear()
 
         def run(given: list[Document], store: Any = store, colour: str = colour) -> Any:

@@ -207,6 +207,19 @@ def test_every_search_type_of_a_retriever(new: Callable[..., PGVector], call: Ca
 # ------------------------------------------------------------------------------------------------------ both colours
 
 
+def test_a_subclass_stays_one(db: Database, loop: Any) -> None:
+    """v1's afrom_existing_index always makes a PGVector."""
+
+    class Mine(PGVector):
+        pass
+
+    options: Any = {"collection_name": str(uuid.uuid4()), "connection": db}
+    one = Mine.from_embeddings([("a", [1.0] * 6)], EMBEDDER, ids=["1"], **options)
+    two = loop.run_until_complete(Mine.afrom_existing_index(EMBEDDER, **options))
+    assert (type(one), type(two)) == (Mine, Mine)
+    assert contents(two.get_by_ids(["1"])) == ["a"]
+
+
 def test_both_colours_of_one_store(new: Callable[..., PGVector]) -> None:
     """In v1 a synchronous store has no asynchronous methods, and a second asyncio.run breaks the other kind."""
     for store in (new(), new(async_mode=True)):

@@ -23,6 +23,7 @@ VERBS = ["demo", "ingest", "search", "ask", "doctor"]
 VERBS += ["server start", "server status", "server stop", "server url", "db upgrade", "db status", "db sql"]
 VERBS += ["db grant", "db convert", "keys create", "keys list", "keys revoke"]
 VERBS += ["eval retrieval"]
+VERBS += ["import langchain"]
 VERBS += ["tenants list", "tenants export", "tenants import", "tenants delete", "tenants move"]
 HEAVY = {"alembic", "pandas", "pydantic", "sqlalchemy", "torch", "transformers"}
 
