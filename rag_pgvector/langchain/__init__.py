@@ -12,6 +12,7 @@ except ImportError as error:
 
     raise MissingDependencyError("langchain-core", "langchain") from error
 
+from rag_pgvector.langchain.answering import GroundedAnswers
 from rag_pgvector.langchain.chat_history import PostgresChatMessageHistory
 from rag_pgvector.langchain.columns import Column, ColumnDict
 from rag_pgvector.langchain.document_index import PGDocumentIndex
@@ -40,6 +41,7 @@ __all__ = [
     "ColumnDict",
     "DistanceStrategy",
     "ExactNearestNeighbor",
+    "GroundedAnswers",
     "HNSWIndex",
     "HNSWQueryOptions",
     "HybridSearchConfig",

@@ -162,9 +162,10 @@ def test_a_table_of_v2(conn: psycopg.Connection[Any], db: Database, other: Datab
     conn.execute('CREATE SCHEMA "Mine"')
     query = sql.SQL(
         'CREATE TABLE "Mine"."My Docs" (langchain_id uuid PRIMARY KEY DEFAULT gen_random_uuid(), '
-        'content text NOT NULL, embedding {} NOT NULL, content_tsv tsvector, "user" text, "Year" int, at date, langchain_metadata json)'
+        'content text NOT NULL, embedding {} NOT NULL, content_tsv tsvector, "user" text, "Year" int, '
+        "at date, langchain_metadata json)"
     )
-    conn.execute(query.format(sql.SQL(vector)))  # type: ignore[arg-type]
+    conn.execute(query.format(sql.SQL(vector)))
     for i in range(5):
         conn.execute(
             'INSERT INTO "Mine"."My Docs" (content, embedding, "user", "Year", at, langchain_metadata) '

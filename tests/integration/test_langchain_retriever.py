@@ -19,7 +19,7 @@ from langchain_core.runnables import RunnablePassthrough
 
 from rag_pgvector import Chunk, Collection, CollectionConfig, Database, SearchOptions
 from rag_pgvector.errors import ConfigError, FilterError, TenantError
-from rag_pgvector.langchain import PGDocumentIndex, PGRetriever
+from rag_pgvector.langchain import GroundedAnswers, PGDocumentIndex, PGRetriever
 
 Call = Callable[..., Any]
 EMBEDDER = DeterministicFakeEmbedding(size=6)
@@ -243,3 +243,34 @@ def test_a_chain_of_langchains_documentation_runs(docs: Collection, call: Call) 
     assert call(chain, "invoke", "text 5") == "forty-two"
     assert "text 5\n" in asked[0]
     assert asked[0].endswith("Question: text 5")
+
+
+# ---------------------------------------------------------------------------------------------------------- answers
+
+
+def test_answers_are_a_step_of_a_chain(make: Callable[..., Collection], call: Call) -> None:
+    docs = make(EMBEDDER, dimensions=6)
+    text = "The blue kettle boils water in four minutes."
+    docs.add([Chunk(content=text, id="1", metadata={"n": 1})])
+    answers = GroundedAnswers(store=docs, threshold=0.0)
+    chain: Any = RunnablePassthrough() | answers | (lambda answer: answer.answer)
+    assert "four minutes" in call(chain, "invoke", "How long does the blue kettle take to boil water?")
+    found = call(answers, "batch", ["How long does the blue kettle take?", "What?"])
+    assert found[0].citations[0].snippet in text
+    nothing = call(answers, "invoke", "How long does the blue kettle take?", filter={"n": 2})
+    assert nothing.failure_mode is not None
+    with pytest.raises(ConfigError):
+        call(answers, "invoke", "x", temperature=1)
+
+
+def test_answers_are_the_tenants(shared: Collection) -> None:
+    answers = GroundedAnswers(store=shared, threshold=0.0)
+    config: Any = {"configurable": {"tenant": "acme"}}
+    assert all("apex" not in c.snippet for c in answers.invoke("Whose secret is it?", config).citations)
+    for forgetful in (
+        lambda: answers.invoke("Whose secret is it?"),
+        lambda: answers.batch(["Whose secret is it?"]),
+        lambda: asyncio.run(answers.ainvoke("Whose secret is it?")),
+    ):
+        with pytest.raises(TenantError):
+            forgetful()
