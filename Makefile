@@ -55,6 +55,7 @@ prove-isolation: $(STAMP) ## 20,000 random operations of tenants; then the tests
 
 peer-suite: $(STAMP) ## langchain-postgres's own tests against rag_pgvector.langchain
 	$(BIN)/python scripts/peer_suite.py v2
+	$(BIN)/python scripts/peer_suite.py v1
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

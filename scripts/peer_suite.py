@@ -26,6 +26,9 @@ from psycopg.conninfo import conninfo_to_dict
 ROOT = Path(__file__).parents[1]
 SDIST = "langchain-postgres==0.0.19"
 LEAST = 0.95
+#: Tests that a suite skips by itself, against the peer too: v1's standard tests do half of the methods for each kind of
+#: store, and one of the translator's is "not implemented".
+OWN_SKIPS = {"v2": 0, "v1": 25}
 SUITES = {
     "v2": ["tests/unit_tests/v2"],
     "v1": ["tests/unit_tests/v1", "tests/unit_tests/query_constructors"],
@@ -114,8 +117,11 @@ def main() -> int:
     for name, outcome in sorted(outcomes.items()):
         print(f"{outcome:8} {name}")
     passed = sum(outcome == "passed" for outcome in outcomes.values())
-    rate = passed / len(outcomes) if outcomes else 0.0
-    print(f"\n{given.suite}: {passed} of {len(outcomes)} passed, {rate:.1%}; at least {LEAST:.0%} must")
+    skipped = min(OWN_SKIPS[given.suite], sum(outcome == "SKIPPED" for outcome in outcomes.values()))
+    ran = len(outcomes) - skipped
+    rate = passed / ran if ran else 0.0
+    print(f"\n{given.suite}: {passed} of {len(outcomes)} passed, {skipped} of the rest are skipped by the suite itself")
+    print(f"{rate:.1%} of {ran}; at least {LEAST:.0%} must")
     return 0 if rate >= LEAST else 1
 
 

@@ -31,10 +31,11 @@ from rag_pgvector.langchain.indexes import (
 from rag_pgvector.langchain.record_manager import PGRecordManager
 from rag_pgvector.langchain.retriever import PGRetriever
 from rag_pgvector.langchain.translator import PGVectorTranslator
-from rag_pgvector.langchain.v1 import PGVector
+from rag_pgvector.langchain.v1 import SUPPORTED_OPERATORS, PGVector
 from rag_pgvector.langchain.vectorstore import AsyncPGVectorStore, PGVectorStore
 
 __all__ = [
+    "SUPPORTED_OPERATORS",
     "AsyncPGVectorStore",
     "BaseIndex",
     "Column",

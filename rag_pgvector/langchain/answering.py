@@ -11,8 +11,7 @@ from pydantic import ConfigDict, Field, field_validator
 from rag_pgvector.answer import GroundedAnswer
 from rag_pgvector.collection import Collection
 from rag_pgvector.errors import ConfigError
-from rag_pgvector.langchain.documents import collection_of
-from rag_pgvector.langchain.retriever import bound_to, tenant_of
+from rag_pgvector.langchain.retriever import bound_to, collection_of, tenant_of
 
 __all__ = ["GroundedAnswers"]
 

@@ -14,6 +14,7 @@ from sqlalchemy.pool import QueuePool
 
 from rag_pgvector.database import Database
 from rag_pgvector.errors import ConfigError
+from rag_pgvector.langchain.engine import PGEngine
 
 __all__ = ["database_of", "engine_of"]
 
@@ -37,6 +38,8 @@ def database_of(connection: Any, options: Mapping[str, Any] | None = None) -> Da
     """
     if connection is None:
         return Database()
+    if isinstance(connection, PGEngine):
+        return connection.database
     if isinstance(connection, Database):
         return connection
     if isinstance(connection, str):

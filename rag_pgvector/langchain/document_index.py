@@ -14,7 +14,7 @@ from rag_pgvector import read
 from rag_pgvector.arguments import as_ids
 from rag_pgvector.collection import Collection
 from rag_pgvector.errors import ConfigError
-from rag_pgvector.langchain.documents import chunk_of, document_of
+from rag_pgvector.langchain.documents import chunks_of, document_of, parts_of
 from rag_pgvector.langchain.retriever import PGRetriever, bound_to
 from rag_pgvector.plan import Execute, Plan
 from rag_pgvector.table import Table
@@ -30,11 +30,13 @@ class PGDocumentIndex(PGRetriever, DocumentIndex):
 
     def upsert(self, items: Sequence[Document], /, **kwargs: Any) -> UpsertResponse:
         """Store documents under their ids, or under new ones."""
-        ids = self._bound(kwargs).add([chunk_of(item) for item in items])
+        collection = self._bound(kwargs)
+        ids = collection.add(chunks_of(collection._table.layout, *parts_of(items, None)))
         return UpsertResponse(succeeded=ids, failed=[])
 
     async def aupsert(self, items: Sequence[Document], /, **kwargs: Any) -> UpsertResponse:
-        ids = await self._bound(kwargs).aadd([chunk_of(item) for item in items])
+        collection = self._bound(kwargs)
+        ids = await collection.aadd(chunks_of(collection._table.layout, *parts_of(items, None)))
         return UpsertResponse(succeeded=ids, failed=[])
 
     def delete(self, ids: list[str] | None = None, **kwargs: Any) -> DeleteResponse:

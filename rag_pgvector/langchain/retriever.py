@@ -11,15 +11,15 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
 from rag_pgvector.collection import Collection
 from rag_pgvector.config import SearchOptions
 from rag_pgvector.errors import ConfigError, TenantError
-from rag_pgvector.langchain.documents import collection_of, document_of
+from rag_pgvector.langchain.documents import document_of
 from rag_pgvector.types import SearchResult
 
-__all__ = ["PGRetriever", "bound_to", "tenant_of"]
+__all__ = ["PGRetriever", "bound_to", "collection_of", "tenant_of"]
 
 
 class PGRetriever(BaseRetriever):
@@ -56,10 +56,12 @@ class PGRetriever(BaseRetriever):
     with_plan: bool = False
     """Adds ``_plan`` to each document's metadata: how the search ran, and why."""
 
+    _opened: Collection | None = PrivateAttr(default=None)
+
     @field_validator("store")
     @classmethod
     def _known(cls, store: Any) -> Any:
-        if not isinstance(store, _Reference):
+        if not (isinstance(store, _Reference) or _is_lazy(store)):
             collection_of(store)
         return store
 
@@ -68,7 +70,9 @@ class PGRetriever(BaseRetriever):
         """What is searched, not yet bound to a call's tenant."""
         if isinstance(self.store, _Reference):
             self.store = self.store.open()
-        return collection_of(self.store)
+        if self._opened is None or _is_lazy(self.store):
+            self._opened = collection_of(self.store)
+        return self._opened
 
     # ---------------------------------------------------------------------------------------------------- running
 
@@ -134,10 +138,15 @@ class PGRetriever(BaseRetriever):
         values = {**state["__dict__"]}
         if not isinstance(values["store"], _Reference):
             values["store"] = _Reference(self.collection)
-        return {**state, "__dict__": values}
+        return {**state, "__dict__": values, "__pydantic_private__": {"_opened": None}}
 
 
 _PER_CALL = frozenset(PGRetriever.model_fields) - frozenset(BaseRetriever.model_fields) - {"store"}
+
+
+def _is_lazy(store: Any) -> bool:
+    """Whether the store opens its collection when it is asked for it (PGVector), and may do so anew."""
+    return isinstance(getattr(type(store), "collection", None), property)
 
 
 class _Reference:
@@ -152,6 +161,21 @@ class _Reference:
 
         collection = Database().collection(self.name, embedder=self.embedder)
         return collection if self.tenant is None else collection.for_tenant(self.tenant, scope=self.scope)
+
+
+def collection_of(store: Any) -> Collection:
+    """The collection that a store of ours stands on, or the one given, as LangChain sees it: what a document's metadata
+    shows of its origin can be filtered by. Raises ConfigError."""
+    found = store if isinstance(store, Collection) else getattr(store, "collection", None)
+    if not isinstance(found, Collection):
+        found = getattr(store, "_collection", None)
+    if not isinstance(found, Collection):
+        raise ConfigError(f"store={store!r:.80}: give a Collection, or a vector store of rag_pgvector.langchain")
+    table = found._table
+    if not table.layout.native or table.layout.origin_in_filters:
+        return found
+    table = replace(table, layout=replace(table.layout, origin_in_filters=True))
+    return Collection(found.database, table, found._embedder)
 
 
 def _with_tenant(config: RunnableConfig, kwargs: dict[str, Any]) -> dict[str, Any]:

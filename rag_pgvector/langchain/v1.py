@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
 import threading
 import warnings
@@ -21,17 +22,30 @@ from rag_pgvector.errors import CollectionMismatchError, CollectionNotFoundError
 from rag_pgvector.filters import parse_filter
 from rag_pgvector.langchain import v1_collection
 from rag_pgvector.langchain.connection import database_of, engine_of
-from rag_pgvector.langchain.documents import chunks_of, document_of
+from rag_pgvector.langchain.documents import chunks_of, document_of, parts_of
+from rag_pgvector.langchain.retriever import collection_of
 from rag_pgvector.langchain.v1_construction import V1Constructors
 from rag_pgvector.langchain.v1_search import V1Searches
+from rag_pgvector.layout import NATIVE
 from rag_pgvector.types import Chunk
 
-__all__ = ["SUPPORTED_OPERATORS", "PGVector"]
+__all__ = ["SUPPORTED_OPERATORS", "DistanceStrategy", "PGVector"]
 
 #: v1's own list. More are understood: docs/filters.md.
 SUPPORTED_OPERATORS = set("$eq $ne $lt $lte $gt $gte $in $nin $between $exists $like $ilike $and $or $not".split())
-#: By the values of v1's DistanceStrategy, a str enum.
-_DISTANCES: dict[str, Distance] = {"l2": "l2", "cosine": "cosine", "inner": "inner_product"}
+
+
+class DistanceStrategy(str, enum.Enum):
+    """What "near" means, under v1's names."""
+
+    EUCLIDEAN = "l2"
+    COSINE = "cosine"
+    MAX_INNER_PRODUCT = "inner"
+
+
+#: By the values of v1's DistanceStrategy, and by the operators of v2's.
+_DISTANCES: dict[object, Distance] = {"l2": "l2", "cosine": "cosine", "inner": "inner_product"}
+_DISTANCES |= {"<->": "l2", "<=>": "cosine", "<#>": "inner_product"}
 #: The most that pgvector indexes as ``vector``; above it ``halfvec`` goes to 4,000.
 _MOST_AS_VECTOR = 2_000
 
@@ -81,6 +95,7 @@ class PGVector(V1Constructors, V1Searches):
         if not use_jsonb:
             raise NotImplementedError("use_jsonb=False: metadata is jsonb here, as it is in v1 by now")
         value = getattr(distance_strategy, "value", distance_strategy)
+        value = getattr(distance_strategy, "operator", value)
         if value not in _DISTANCES:
             raise ConfigError(f"distance_strategy={distance_strategy!r:.80}: use 'cosine', 'l2' or 'inner'")
         self.embedding_function = embeddings
@@ -153,7 +168,7 @@ class PGVector(V1Constructors, V1Searches):
             except CollectionNotFoundError:
                 found = self._create()
             tenant, scope = self._owner
-            self._collection = found if tenant is None else found.for_tenant(tenant, scope=scope)
+            self._collection = collection_of(found if tenant is None else found.for_tenant(tenant, scope=scope))
             self._gone = False
 
     async def acreate_collection(self) -> None:
@@ -243,7 +258,7 @@ class PGVector(V1Constructors, V1Searches):
         **kwargs: Any,
     ) -> list[str]:
         """Store texts with their embeddings, all or none, and return their ids. An id that exists is replaced."""
-        return self.collection.add(chunks_of(texts, metadatas, ids, embeddings))
+        return self.collection.add(_chunks(texts, metadatas, ids, embeddings))
 
     async def aadd_embeddings(
         self,
@@ -253,7 +268,7 @@ class PGVector(V1Constructors, V1Searches):
         ids: Iterable[str | None] | None = None,
         **kwargs: Any,
     ) -> list[str]:
-        return await (await self._acollection()).aadd(chunks_of(texts, metadatas, ids, embeddings))
+        return await (await self._acollection()).aadd(_chunks(texts, metadatas, ids, embeddings))
 
     def add_texts(
         self,
@@ -263,7 +278,7 @@ class PGVector(V1Constructors, V1Searches):
         **kwargs: Any,
     ) -> list[str]:
         """Embed texts and store them, all or none, and return their ids. An id that exists is replaced."""
-        return self.collection.add(chunks_of(texts, metadatas, ids))
+        return self.collection.add(_chunks(texts, metadatas, ids))
 
     async def aadd_texts(
         self,
@@ -272,13 +287,13 @@ class PGVector(V1Constructors, V1Searches):
         ids: Iterable[str | None] | None = None,
         **kwargs: Any,
     ) -> list[str]:
-        return await (await self._acollection()).aadd(chunks_of(texts, metadatas, ids))
+        return await (await self._acollection()).aadd(_chunks(texts, metadatas, ids))
 
     def add_documents(self, documents: Iterable[Document], **kwargs: Any) -> list[str]:
-        return self.collection.add(_chunks(documents, kwargs.get("ids")))
+        return self.collection.add(_chunks(*parts_of(documents, kwargs.get("ids"))))
 
     async def aadd_documents(self, documents: Iterable[Document], **kwargs: Any) -> list[str]:
-        return await (await self._acollection()).aadd(_chunks(documents, kwargs.get("ids")))
+        return await (await self._acollection()).aadd(_chunks(*parts_of(documents, kwargs.get("ids"))))
 
     def delete(
         self,
@@ -344,13 +359,15 @@ class PGVector(V1Constructors, V1Searches):
         return parse_filter(filters)
 
 
-def _chunks(documents: Iterable[Document], ids: Iterable[Any] | None) -> list[Chunk]:
-    given = list(documents)
-    return chunks_of(
-        [document.page_content for document in given],
-        [document.metadata for document in given],
-        [document.id for document in given] if ids is None else ids,
-    )
+def _chunks(
+    texts: Iterable[str],
+    metadatas: Iterable[Mapping[str, Any] | None] | None,
+    ids: Iterable[Any] | None,
+    embeddings: Iterable[Sequence[float]] | None = None,
+) -> list[Chunk]:
+    """One chunk per text. An empty list of metadata is none, as for v1."""
+    given = None if metadatas is None else list(metadatas) or None
+    return chunks_of(NATIVE, texts, given, ids, None if embeddings is None else list(embeddings))
 
 
 def _texts(ids: Sequence[Any] | None) -> list[str] | None:
