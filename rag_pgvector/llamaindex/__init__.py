@@ -11,6 +11,7 @@ except ImportError as error:
     raise MissingDependencyError("llama-index-core", "llama-index") from error
 
 from rag_pgvector.llamaindex.answers import GroundedQueryEngine
+from rag_pgvector.llamaindex.embedding import RagEmbedding
 from rag_pgvector.llamaindex.store import PGVectorStore
 
-__all__ = ["GroundedQueryEngine", "PGVectorStore"]
+__all__ = ["GroundedQueryEngine", "PGVectorStore", "RagEmbedding"]
