@@ -236,6 +236,7 @@ def peer_node_of(chunk: Chunk) -> BaseNode:
             value = stored.pop(key, None)
             if key in inner:
                 stored[key] = inner[key] if value in (None, reference) else value
+        stored.update({key: inner[key] for key in _PEER_KEYS if key in inner})
         stored = _in_order(stored, inner)
         node = _build({**data, "class_name": kind or data.get("class_name")}, chunk.content, stored)
     node.id_ = chunk.id or node.id_

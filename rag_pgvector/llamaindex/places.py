@@ -12,6 +12,7 @@ from rag_pgvector.errors import CollectionNotFoundError, ConfigError
 from rag_pgvector.llamaindex.contents import Contents
 from rag_pgvector.llamaindex.peer import PeerTable
 from rag_pgvector.llamaindex.peer_search import PeerArms
+from rag_pgvector.table import check_tenant
 
 if TYPE_CHECKING:
     from rag_pgvector.database import Database
@@ -29,10 +30,14 @@ def in_collection(
 ) -> Callable[[int | None], Contents]:
     """What opens a collection. Where there is none of the name, it is made for vectors of so many dimensions.
 
-    Raises ConfigError at once, TenantError and CollectionNotFoundError when it is opened.
+    Raises ConfigError and TenantError at once, CollectionNotFoundError when it is opened.
     """
     if scope is not None and tenant is None:
         raise ConfigError(f"scope={scope!r}: a scope is a part of a tenant: give tenant=, too")
+    if tenant is not None:
+        check_tenant(tenant)
+    if scope is not None:
+        check_tenant(scope, "scope")
     if config is not None and not isinstance(config, CollectionConfig):
         raise ConfigError(f"config={config!r:.80}: use CollectionConfig(...)")
 
@@ -42,7 +47,7 @@ def in_collection(
         try:
             found = db.collection(collection, embedder=embedder)
         except CollectionNotFoundError:
-            wanted = config or CollectionConfig()
+            wanted = config or CollectionConfig(tenancy="single" if tenant is None else "multi")
             wanted = replace(wanted, dimensions=wanted.dimensions or dimensions)
             if wanted.dimensions is None:
                 raise  # nothing was added yet
