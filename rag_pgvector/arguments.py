@@ -63,7 +63,7 @@ def check_query(query: Any, vector: Any, k: Any, options: Any) -> None:
         raise ConfigError("search() takes either a question or vector=")
     if query is not None:
         _check_question(query)
-    _check_search(k, options)
+    _check_search(k, options, "keyword")
 
 
 def check_many(queries: Any, vectors: Any, k: Any, options: Any) -> None:
@@ -83,10 +83,10 @@ def _check_question(query: Any) -> None:
         raise ConfigError(f"question {query!r:.80}: use a non-empty text")
 
 
-def _check_search(k: Any, options: Any) -> None:
+def _check_search(k: Any, options: Any, *modes: str) -> None:
     if type(k) is not int or not 1 <= k <= _MOST_RESULTS:
         raise ConfigError(f"k={k!r}: use a whole number from 1")
     if options is not None and not isinstance(options, SearchOptions):
         raise ConfigError(f"options={options!r:.80}: use SearchOptions(...)")
-    if options is not None and options.mode not in (None, "dense"):
-        raise ConfigError(f"mode={options.mode!r}: this version searches 'dense' only")
+    if options is not None and options.mode not in (None, "dense", *modes):
+        raise ConfigError(f"mode={options.mode!r}: not yet here, use 'dense'")

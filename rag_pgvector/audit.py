@@ -19,7 +19,7 @@ from rag_pgvector.fence import APP, OWNER, WORKER, fence_sql
 from rag_pgvector.finding import Finding
 from rag_pgvector.plan import Execute, Plan
 from rag_pgvector.sql import read_sql
-from rag_pgvector.table import SCHEMA
+from rag_pgvector.table import KEYWORD_KINDS, SCHEMA, table_name
 
 __all__ = ["Audit", "DefinerFunction", "FencedTable", "Role", "audit", "index_findings", "isolation_findings"]
 
@@ -97,15 +97,16 @@ def audit() -> Plan[Audit]:
             yield Execute(_raw(statement.replace("rag.documents", "pg_temp.rag_fence_documents")), prepare=False)
     chunks = yield from _policies("pg_temp.rag_fence_chunks")
     documents = yield from _policies("pg_temp.rag_fence_documents")
+    rows = yield Execute(sql.SQL("SELECT name FROM rag.collections WHERE tenancy = 'single'"))
+    single = [table_name(name, kind) for (name,) in rows for kind in ("chunks", *KEYWORD_KINDS)]
     rows = yield Execute(
         sql.SQL(
             "SELECT c.relname::text, c.relrowsecurity, c.relforcerowsecurity FROM pg_class c "
             "JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped "
-            "LEFT JOIN rag.collections o ON o.table_name = c.relname "
-            "WHERE c.relnamespace = 'rag'::regnamespace AND c.relkind IN ('r', 'p') AND c.relname <> %s "
-            "AND o.tenancy IS DISTINCT FROM 'single' ORDER BY 1"
+            "WHERE c.relnamespace = 'rag'::regnamespace AND c.relkind IN ('r', 'p') AND c.relname <> ALL(%s::text[]) "
+            "ORDER BY 1"
         ),
-        (_UNFENCED,),
+        ([_UNFENCED, *single],),
     )
     tables = []
     for name, enabled, forced in rows:

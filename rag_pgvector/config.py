@@ -7,7 +7,7 @@ from typing import Literal
 
 from rag_pgvector.errors import ConfigError
 
-__all__ = ["CollectionConfig", "Distance", "Mode", "SearchOptions", "Storage", "Tenancy"]
+__all__ = ["LANGUAGES", "CollectionConfig", "Distance", "Mode", "SearchOptions", "Storage", "Tenancy"]
 
 Distance = Literal["cosine", "l2", "inner_product"]
 Storage = Literal["vector", "halfvec"]
@@ -16,6 +16,40 @@ Mode = Literal["dense", "keyword", "hybrid"]
 
 #: What pgvector can index, in dimensions (its README, "HNSW").
 MAX_DIMENSIONS: dict[Storage, int] = {"vector": 2000, "halfvec": 4000}
+
+
+#: Languages that have a Snowball stemmer; "simple" neither stems nor leaves out stop words.
+LANGUAGES = (
+    "simple",
+    "arabic",
+    "armenian",
+    "basque",
+    "catalan",
+    "danish",
+    "dutch",
+    "english",
+    "finnish",
+    "french",
+    "german",
+    "greek",
+    "hindi",
+    "hungarian",
+    "indonesian",
+    "irish",
+    "italian",
+    "lithuanian",
+    "nepali",
+    "norwegian",
+    "portuguese",
+    "romanian",
+    "russian",
+    "serbian",
+    "spanish",
+    "swedish",
+    "tamil",
+    "turkish",
+    "yiddish",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +62,9 @@ class CollectionConfig:
         storage: ``vector`` (4 bytes a dimension, up to 2,000) or ``halfvec`` (2 bytes, up to 4,000).
         tenancy: ``single`` holds one owner's rows. ``multi`` holds many tenants' rows, kept apart by the database;
             every call then needs a tenant, see ``Collection.for_tenant``.
+        language: Whose stems and stop words keyword search goes by: a Snowball language ("english", "german" ...), or
+            "simple" for none of both. Scripts without spaces (Chinese, Japanese, Thai ...) are searched by pairs of
+            characters whatever the language.
         hnsw_m: Links per node of the HNSW graph (pgvector's ``m``, 2 to 100).
         hnsw_ef_construction: Candidates while building (pgvector's ``ef_construction``, 4 to 1,000, at least 2m).
             With pgvector's 64, a graph of 100,000 rows keeps some of them out of reach: recall stays below .99 however
@@ -38,6 +75,7 @@ class CollectionConfig:
     distance: Distance = "cosine"
     storage: Storage = "vector"
     tenancy: Tenancy = "single"
+    language: str = "english"
     hnsw_m: int = 16
     hnsw_ef_construction: int = 128
 
@@ -48,6 +86,8 @@ class CollectionConfig:
             raise ConfigError(f"storage={self.storage!r}: use 'vector' or 'halfvec'")
         if self.tenancy not in ("single", "multi"):
             raise ConfigError(f"tenancy={self.tenancy!r}: use 'single' or 'multi'")
+        if self.language not in LANGUAGES:
+            raise ConfigError(f"language={self.language!r}: use one of {', '.join(LANGUAGES)}")
         most = MAX_DIMENSIONS[self.storage]
         if self.dimensions is not None and not (type(self.dimensions) is int and 1 <= self.dimensions <= most):
             raise ConfigError(f"dimensions={self.dimensions!r}: use a whole number from 1 to {most} ({self.storage})")
@@ -69,15 +109,23 @@ class SearchOptions:
             planner choose.
         ef_search: Candidates that the HNSW walk keeps (pgvector's ``hnsw.ef_search``, 1 to 1,000); ``None`` lets the
             planner choose.
+        k1: BM25: how slowly a word's repetition in a chunk stops to count (0 to 10).
+        b: BM25: how much the length of a chunk counts against it (0 to 1).
     """
 
     mode: Mode | None = None
     exact: bool | None = None
     ef_search: int | None = None
+    k1: float = 1.2
+    b: float = 0.75
 
     def __post_init__(self) -> None:
         if self.mode not in (None, "dense", "keyword", "hybrid"):
             raise ConfigError(f"mode={self.mode!r}: use 'dense', 'keyword', 'hybrid' or None")
+        for name, most in (("k1", 10.0), ("b", 1.0)):
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not 0.0 <= value <= most:
+                raise ConfigError(f"{name}={value!r}: use 0 to {most:g}")
         if self.exact is not None and type(self.exact) is not bool:
             raise ConfigError(f"exact={self.exact!r}: use True, False or None")
         if self.ef_search is not None and not (type(self.ef_search) is int and 1 <= self.ef_search <= 1000):

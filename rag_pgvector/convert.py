@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from rag_pgvector import index, roles, schema
+from rag_pgvector import index, keyword_schema, roles, schema
 from rag_pgvector.errors import CollectionNotFoundError, TenantError
 from rag_pgvector.fence import fence_sql
 from rag_pgvector.plan import Execute, Plan
-from rag_pgvector.table import Table, check_tenant
+from rag_pgvector.table import KEYWORD_KINDS, Table, check_tenant
 from rag_pgvector.tenants import require_unfenced
 from rag_pgvector.types import IndexReport
 
@@ -55,9 +55,14 @@ def convert(collection: str, tenant: str) -> Plan[tuple[Table, bool]]:
     yield Execute(
         sql.SQL("UPDATE rag.documents SET tenant_id = %s WHERE collection_id = %s"), (tenant, table.collection_id)
     )
+    for kind in KEYWORD_KINDS:
+        own = sql.SQL("ALTER TABLE {} ALTER COLUMN tenant_id TYPE text USING {}")
+        yield Execute(own.format(table.relation(kind), sql.Literal(tenant)), prepare=False)
+    for statement in keyword_schema.trigger_sql(table):  # which know of a scope now
+        yield Execute(statement, prepare=False)
     yield Execute(sql.SQL("UPDATE rag.collections SET tenancy = 'multi' WHERE id = %s"), (table.collection_id,))
     yield from roles.ensure_roles()
-    for statement in fence_sql(table.identifier):
+    for statement in [*fence_sql(table.identifier), *keyword_schema.fence_and_grant_sql(table)]:
         yield Execute(statement, prepare=False)
     yield from roles.grant_table(table)
     return table, indexed

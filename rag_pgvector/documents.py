@@ -12,18 +12,10 @@ from rag_pgvector.errors import ChunkError, ConfigError
 from rag_pgvector.filters import KeyIn, Not
 from rag_pgvector.plan import Execute, Plan
 from rag_pgvector.read import where
+from rag_pgvector.records import MAX_DOCUMENT_ID_BYTES, Record, check_length, check_text, json_text
 from rag_pgvector.table import Table
 from rag_pgvector.types import Document, WriteCounts
-from rag_pgvector.write import (
-    MAX_DOCUMENT_ID_BYTES,
-    Record,
-    check_length,
-    check_text,
-    delete,
-    json_text,
-    stage,
-    store_staged,
-)
+from rag_pgvector.write import delete, stage, store_staged
 
 __all__ = [
     "clear",
@@ -66,11 +58,11 @@ def put_document(table: Table, document: Document, records: Sequence[Record]) ->
     A record without an embedding whose stored text is the same keeps the stored embedding.
     """
     yield from put_text(table, document, chunks=len(records))
-    yield from stage(table, records)
+    seqs = yield from stage(table, records)
     condition, params = _own_chunks(table, document.id)
     vanished = sql.SQL("{} AND NOT EXISTS (SELECT FROM pg_temp.rag_staging s WHERE s.id = c.id)").format(condition)
     deleted = yield from delete(table, vanished, params)
-    return WriteCounts(deleted=deleted) + (yield from store_staged(table, len(records)))
+    return WriteCounts(deleted=deleted) + (yield from store_staged(table, records, seqs))
 
 
 def put_text(table: Table, document: Document, *, chunks: int) -> Plan[None]:

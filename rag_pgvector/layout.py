@@ -31,6 +31,9 @@ ORIGIN = {
     "char_end": "integer",
 }
 
+#: What the keyword index knows a chunk by, and the length that it counts it with.
+KEYWORD = ("seq", "keyword_length")
+
 _COMMA = sql.SQL(", ")
 _WORD = r'(?:[A-Za-z_][A-Za-z0-9_$]*|"(?:[^"\0]|"")+")'
 _TYPE = re.compile(
@@ -231,7 +234,7 @@ class Layout:
     def written(self) -> tuple[str, ...]:
         """The columns that a write fills, the id first."""
         if self.native:
-            return ("id", *ORIGIN, "content", "metadata", "embedding", "embedding_hash", "node")
+            return ("id", *ORIGIN, "content", "metadata", "embedding", "embedding_hash", "node", *KEYWORD)
         metadata = () if self.metadata is None else (self.metadata,)
         text_search = () if self.text_search is None or self.text_search_generated else (self.text_search,)
         return (self.id, self.content, self.embedding, *text_search, *metadata, *(name for name, _ in self.columns))
@@ -268,7 +271,12 @@ class Layout:
         kept = [self.embedding, *(["embedding_hash"] if self.native else [])]
         for name in self.written[1:]:
             shape = "{0} = excluded.{0}"
-            if name == "node":
+            if name in KEYWORD:  # a row whose text stays keeps its place in the keyword index, if it has one
+                shape = (
+                    "{0} = CASE WHEN c.{2} = excluded.{2} AND c.keyword_length IS NOT NULL "
+                    "THEN c.{0} ELSE excluded.{0} END"
+                )
+            elif name == "node":
                 shape = "{0} = coalesce(excluded.{0}, c.{0})"
             elif name in kept:
                 shape = "{0} = CASE WHEN excluded.{1} IS NULL AND c.{2} = excluded.{2} THEN c.{0} ELSE excluded.{0} END"
@@ -281,7 +289,7 @@ class Layout:
     @cached_property
     def changed(self) -> sql.Composable:
         """Whether a write would change the row that is there."""
-        plain = [name for name in self.written[1:] if name not in (self.embedding, "embedding_hash", "node")]
+        plain = [name for name in self.written[1:] if name not in (self.embedding, "embedding_hash", "node", *KEYWORD)]
         vectors = [self.embedding, *(["embedding_hash"] if self.native else [])]
 
         def row(alias: str, names: Sequence[str]) -> sql.Composable:

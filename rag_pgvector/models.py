@@ -66,6 +66,10 @@ class CollectionRow(Base):
     """The vector that this model gives to a fixed probe text."""
     index_wanted: Mapped[bool] = mapped_column(server_default=false())
     """A vector index was asked for by a role that may not create one."""
+    language: Mapped[str] = mapped_column(server_default="english")
+    """Of the texts: whose stems and stop words keyword search goes by."""
+    analyser_version: Mapped[int] = mapped_column(SmallInteger, server_default=sql_text("1"))
+    """Of the analyser that made the keyword index; another one makes it anew."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     metadata_: Mapped[dict[str, Any] | None] = mapped_column("metadata")
     """What a program says about the collection as a whole."""

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rag_pgvector import read
+from rag_pgvector import keyword, read
 from rag_pgvector.arguments import check_query
 from rag_pgvector.config import CollectionConfig, SearchOptions
 from rag_pgvector.document_store import DocumentStore
+from rag_pgvector.errors import ConfigError
+from rag_pgvector.filters import parse_filter
 from rag_pgvector.plan import Plan
 from rag_pgvector.search import dense
 from rag_pgvector.types import SearchResult
@@ -54,6 +56,8 @@ class Searchable(DocumentStore):
         """
         check_query(query, vector, k, options)
         condition = read.where(self._table, filter=filter)
+        if options is not None and options.mode == "keyword":
+            return self._run(self._keyword_plan(query, k, filter, options), retry=True)
         if query is not None:
             vector = self.embed_query(query)
         encoded = as_vector(vector, self.config)  # type: ignore[arg-type]  # check_query saw that there is one
@@ -70,10 +74,21 @@ class Searchable(DocumentStore):
     ) -> SearchResult:
         check_query(query, vector, k, options)
         condition = read.where(self._table, filter=filter)
+        if options is not None and options.mode == "keyword":
+            return await self._arun(self._keyword_plan(query, k, filter, options), retry=True)
         if query is not None:
             vector = await self.aembed_query(query)
         encoded = as_vector(vector, self.config)  # type: ignore[arg-type]
         return await self._arun(self._search_plan(encoded, k, condition, bool(filter), options), retry=True)
+
+    def _keyword_plan(
+        self, query: str | None, k: int, filter: Mapping[str, Any] | None, options: SearchOptions
+    ) -> Callable[[], Plan[SearchResult]]:
+        if query is None:
+            raise ConfigError("mode='keyword' needs a question in words: give query, not vector")
+        condition = read.where(self._table, filter=filter) if parse_filter(filter) is not None else None
+        question = keyword.question_of(self._table, query)
+        return lambda: keyword.search(self._table, question, k=k, condition=condition, options=options)
 
     def _search_plan(
         self,

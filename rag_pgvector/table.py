@@ -9,11 +9,15 @@ from functools import cached_property
 
 from psycopg import sql
 
+from rag_pgvector.analysis import ANALYSER_VERSION
 from rag_pgvector.config import CollectionConfig
 from rag_pgvector.errors import ConfigError, TenantError
 from rag_pgvector.layout import NATIVE, SCHEMA, Layout
 
-__all__ = ["DISTANCES", "SCHEMA", "DistanceSQL", "Table", "check_name", "check_tenant", "table_name"]
+__all__ = ["DISTANCES", "KEYWORD_KINDS", "SCHEMA", "DistanceSQL", "Table", "check_name", "check_tenant", "table_name"]
+
+#: The tables of a collection's keyword index, see keyword_schema.py.
+KEYWORD_KINDS = ("postings", "segments", "pending", "tombstones")
 
 #: NAMEDATALEN - 1: Postgres cuts longer identifiers, so that two collections could become one.
 MAX_NAME_BYTES = 63
@@ -88,6 +92,7 @@ class Table:
         collection: The collection's name.
         name: The table's name in schema ``rag``.
         config: With ``dimensions`` set.
+        analyser_version: Of the analyser that made the keyword index.
         tenant: The tenant that every statement is bound to; a single-tenant collection keeps its rows under "".
         scope: A part of the tenant that narrows what is seen; "" sees all of it and writes to none of its parts.
         layout: Which columns hold what: our own, or those of a peer's table, which has one owner and no documents.
@@ -97,6 +102,7 @@ class Table:
     collection: str
     name: str
     config: CollectionConfig
+    analyser_version: int = ANALYSER_VERSION
     tenant: str = field(default="", compare=False)  # no statement holds it: prepared ones serve every tenant
     scope: str = field(default="", compare=False)
     layout: Layout = NATIVE
@@ -151,6 +157,15 @@ class Table:
             raise ConfigError(
                 f"table {self.name!r} is laid out by another library and has no {what}: import it into a collection"
             )
+
+    @property
+    def has_keywords(self) -> bool:
+        """Whether there is a keyword index, which a peer's table has no ``seq`` for."""
+        return self.layout.native
+
+    def relation(self, kind: str) -> sql.Identifier:
+        """Another table of the collection, one of ``KEYWORD_KINDS``."""
+        return sql.Identifier(SCHEMA, table_name(self.collection, kind))
 
     @cached_property
     def sequence(self) -> sql.Identifier:

@@ -17,7 +17,7 @@ from rag_pgvector import schema
 from rag_pgvector.errors import CollectionNotFoundError, DatabaseError, PermissionDeniedError, TenantError
 from rag_pgvector.fence import bind
 from rag_pgvector.plan import Execute, Plan
-from rag_pgvector.table import SCHEMA, Table, check_tenant
+from rag_pgvector.table import KEYWORD_KINDS, SCHEMA, Table, check_tenant, table_name
 
 if TYPE_CHECKING:
     from rag_pgvector.database import Database
@@ -154,7 +154,8 @@ def _tables() -> Plan[list[tuple[str, bool]]]:
     )
     per_collection = {name: has for name, has, _ in rows}
     order = TopologicalSorter({name: referring for name, _, referring in rows}).static_order()
-    return [(name, per_collection[name]) for name in order if name in per_collection]
+    found = [(name, per_collection[name]) for name in order if name in per_collection]
+    return sorted(found, key=lambda table: table[0].startswith("tombstones_"))  # deleting chunks fills them
 
 
 def _collection_tables() -> Plan[list[str]]:
@@ -168,12 +169,13 @@ def _each(query: sql.SQL, tenant: str, collection: str | None) -> Plan[dict[str,
     The tenant is bound and named in the WHERE, so that this needs no role that escapes row-level security.
     """
     chosen = None if collection is None else (yield from _multi(collection))
+    own = () if chosen is None else (chosen.name, *(table_name(chosen.collection, kind) for kind in KEYWORD_KINDS))
     yield bind(tenant)
     counts = {}
     for name, per_collection in (yield from _tables()):
         condition = sql.SQL("tenant_id = %s")
         params: list[str | int] = [tenant]
-        if chosen is not None and name != chosen.name:
+        if chosen is not None and name not in own:
             if not per_collection:
                 continue
             condition = sql.SQL("tenant_id = %s AND collection_id = %s")
@@ -204,6 +206,7 @@ def _move(tenant: str, to: str) -> Plan[dict[str, int]]:
     if any(taken.values()):
         found = ", ".join(f"{rows} rows in rag.{name}" for name, rows in taken.items() if rows)
         raise TenantError(f"tenant {to!r} exists ({found}): two tenants are never merged; use another name")
+    yield Execute(sql.SQL("SELECT set_config('rag.moving', 'on', true)"))  # postings move along
     moved = {}
     for name in reversed(tables):
         query = sql.SQL(

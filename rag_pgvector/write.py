@@ -3,22 +3,31 @@ by key, so that concurrent writers lock rows in one order (unsorted, six writers
 
 from __future__ import annotations
 
-import hashlib
-import json
 import struct
-import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 from psycopg import sql
 
-from rag_pgvector.errors import ChunkError
-from rag_pgvector.plan import CopyIn, Execute, Plan
+from rag_pgvector import postings
+from rag_pgvector.plan import Batch, CopyIn, Execute, Plan, Row
+from rag_pgvector.records import (
+    COLUMNS,
+    MAX_DOCUMENT_ID_BYTES,
+    MAX_ID_BYTES,
+    TYPES,
+    Record,
+    check,
+    check_length,
+    check_text,
+    embedding_hash,
+    json_text,
+    new_id,
+    prepare,
+)
 from rag_pgvector.table import Table
-from rag_pgvector.types import Chunk, WriteCounts
-from rag_pgvector.vectors import VectorParam, as_matrix, vector_bytes
+from rag_pgvector.types import WriteCounts
 
 __all__ = [
     "MAX_DOCUMENT_ID_BYTES",
@@ -40,190 +49,7 @@ __all__ = [
 #: Up to this many rows, one INSERT is quicker than a staging table (measured with 384 dimensions: equal at 35 rows).
 SMALL_WRITE = 32
 _BLOCK_BYTES = 1 << 18
-MAX_ID_BYTES = 512
-#: What an index can hold of it, with room for the other columns.
-MAX_DOCUMENT_ID_BYTES = 2_000
-
-_TYPES = ("text", "text", "text", "int", "int", "int", "text", "jsonb", "vector", "bytea", "jsonb")
-_COLUMNS = (
-    "id",
-    "document_id",
-    "source",
-    "page_or_row",
-    "char_start",
-    "char_end",
-    "content",
-    "metadata",
-    "embedding",
-    "embedding_hash",
-    "node",
-)
-_COLUMN_LIST = sql.SQL(", ").join(map(sql.Identifier, _COLUMNS))
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A checked chunk in the order of ``_COLUMNS``, metadata as JSON text."""
-
-    id: str
-    document_id: str | None
-    source: str | None
-    page_or_row: int | None
-    char_start: int | None
-    char_end: int | None
-    content: str
-    metadata: str
-    embedding: VectorParam | None
-    embedding_hash: bytes | None
-    node: str | None = None
-
-    def values(self) -> tuple[Any, ...]:
-        return (
-            self.id,
-            self.document_id,
-            self.source,
-            self.page_or_row,
-            self.char_start,
-            self.char_end,
-            self.content,
-            self.metadata,
-            self.embedding,
-            self.embedding_hash,
-            self.node,
-        )
-
-
-def embedding_hash(content: str, model: str = "") -> bytes:
-    """What an embedding was made of: SHA-256 of the model's name ("" for a vector given by hand) and the text."""
-    return hashlib.sha256(f"{model}\x01{content}".encode()).digest()
-
-
-def new_id() -> str:
-    """An id for a chunk that came without one."""
-    return str(uuid.uuid4())
-
-
-def prepare(chunks: Sequence[Chunk], table: Table, models: Sequence[str]) -> list[Record]:
-    """Check chunks and encode them; ``models[i]`` made the i-th embedding. Of a repeated id the last one stays.
-
-    Raises ChunkError, VectorError and DimensionError, naming the chunk.
-    """
-    ids = [chunk.id if chunk.id is not None else new_id() for chunk in chunks]
-    for id_ in ids:
-        check_text(id_, f"chunk {id_!r:.80}: id")
-    given = [i for i, chunk in enumerate(chunks) if chunk.embedding is not None]
-    encoded: dict[int, VectorParam] = {}
-    if given:
-        matrix = as_matrix([chunks[i].embedding for i in given], table.config, [f"chunk {ids[i]!r}" for i in given])
-        encoded = dict(zip(given, vector_bytes(matrix, table.config), strict=True))
-    last = {id_: i for i, id_ in enumerate(ids)}
-    records = []
-    for i in last.values():
-        chunk, id_ = chunks[i], ids[i]
-        _check(chunk, id_)
-        vector = encoded.get(i)
-        records.append(
-            Record(
-                id_,
-                chunk.document_id,
-                chunk.source,
-                chunk.page_or_row,
-                chunk.char_start,
-                chunk.char_end,
-                chunk.content,
-                json_text(chunk.metadata, f"chunk {id_!r}: metadata"),
-                vector,
-                embedding_hash(chunk.content, models[i]) if vector is not None else None,
-                None if chunk.node is None else json_text(chunk.node, f"chunk {id_!r}: node"),
-            )
-        )
-    return records
-
-
-def check(chunks: Sequence[Chunk]) -> None:
-    """Raises ChunkError for a chunk that cannot be stored, its embedding aside."""
-    for chunk in chunks:
-        id_ = chunk.id if chunk.id is not None else "without an id"
-        check_text(id_, f"chunk {id_!r:.80}: id")
-        _check(chunk, id_)
-        json_text(chunk.metadata, f"chunk {id_!r}: metadata")
-
-
-def _check(chunk: Chunk, id_: str) -> None:
-    who = f"chunk {id_!r:.80}"
-    check_length(id_, f"{who}: id", MAX_ID_BYTES)
-    check_text(chunk.content, f"{who}: content")
-    if chunk.document_id is not None:
-        check_text(chunk.document_id, f"{who}: document_id")
-        check_length(chunk.document_id, f"{who}: document_id", MAX_DOCUMENT_ID_BYTES)
-    if chunk.source is not None:
-        check_text(chunk.source, f"{who}: source")
-    for name in ("page_or_row", "char_start", "char_end"):
-        value = getattr(chunk, name)
-        if value is not None and not (type(value) is int and 0 <= value < 1 << 31):
-            raise ChunkError(f"{who}: {name}={value!r:.80} is not a whole number from 0 to 2**31 - 1")
-
-
-def check_text(value: object, what: str) -> None:
-    """Raises ChunkError for what is no text that Postgres can store."""
-    if not isinstance(value, str):
-        raise ChunkError(f"{what} is {type(value).__name__}, it must be text")
-    if (position := value.find("\0")) >= 0:
-        raise ChunkError(f"{what} holds a NUL byte at position {position}, which Postgres cannot store: remove it")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise ChunkError(
-            f"{what} holds a lone surrogate at position {error.start}, which is no Unicode text: remove it"
-        ) from error
-
-
-def check_length(value: str, what: str, most: int) -> None:
-    """Raises ChunkError for a key that is empty or too long for an index."""
-    if not 1 <= len(value) <= most or len(value.encode()) > most:
-        raise ChunkError(f"{what} has {len(value.encode())} bytes: use 1 to {most}")
-
-
-def json_text(value: Mapping[str, Any] | None, what: str) -> str:
-    """JSON that jsonb accepts, or ChunkError: no NaN, no infinity, no NUL, text keys only."""
-    if value is None:
-        return "{}"
-    if not isinstance(value, Mapping):
-        raise ChunkError(f"{what} is {type(value).__name__} {value!r:.60}: use a dictionary")
-    try:
-        text = json.dumps(dict(value), allow_nan=False, default=_plain, ensure_ascii=False)
-        text.encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ChunkError(
-            f"{what} is not JSON ({error}): use text, numbers, booleans, lists and dictionaries"
-        ) from error
-    if "\\u0000" in text and "\0" in _texts(json.loads(text)):
-        raise ChunkError(f"{what} holds a NUL byte, which Postgres cannot store: remove it")
-    return text
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if hasattr(value, "isoformat"):
-        return value.isoformat()
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
-        return value.item()
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, (set, frozenset)):
-        return sorted(value, key=str)
-    if isinstance(value, uuid.UUID):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} {value!r:.60}")
-
-
-def _texts(value: Any) -> str:
-    if isinstance(value, dict):
-        return "".join(map(str, value)) + "".join(map(_texts, value.values()))
-    if isinstance(value, list):
-        return "".join(map(_texts, value))
-    return value if isinstance(value, str) else ""
+_COLUMN_LIST = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
 
 
 # ------------------------------------------------------------------------------------------------------------ plans
@@ -237,78 +63,131 @@ def upsert(table: Table, records: Sequence[Record]) -> Plan[WriteCounts]:
         yield Execute(_LOCK, (table.identifier.as_string(None),))
     if len(records) <= SMALL_WRITE:
         ordered = sorted(records, key=lambda record: record.id)
-        params = [*table.owner, *(value for record in ordered for value in record.values())]
-        rows = yield Execute(_upsert_query(table, len(ordered)), params)
-        return WriteCounts(added=rows[0][0], updated=rows[0][1], unchanged=len(records) - rows[0][0] - rows[0][1])
-    yield from stage(table, records)
-    return (yield from store_staged(table, len(records)))
+        params: list[Any] = []
+        for record in ordered:
+            params += [*record.values(), postings.json_counts(record.terms)]
+        rows = yield Execute(_upsert_query(table, len(ordered), listed=True), [*params, *_owners(table)])
+        return (yield from _written(table, rows[0], len(records)))
+    seqs = yield from stage(table, records)
+    return (yield from store_staged(table, records, seqs))
 
 
-def stage(table: Table, records: Iterable[Record]) -> Plan[None]:
-    """Fill the temporary table ``rag_staging`` of this transaction."""
+def stage(table: Table, records: Sequence[Record]) -> Plan[Sequence[int]]:
+    """Fill the temporary table ``rag_staging`` of this transaction; returns the ``seq`` that each record was given."""
+    typed = zip((*COLUMNS, "seq", "terms"), (*TYPES, "bigint", "jsonb"), strict=True)
     columns = sql.SQL(", ").join(
         sql.SQL("{} {}").format(sql.Identifier(name), table.vector_type if type_ == "vector" else sql.SQL(type_))
-        for name, type_ in zip(_COLUMNS, _TYPES, strict=True)
+        for name, type_ in typed
     )
-    yield Execute(sql.SQL("CREATE TEMP TABLE rag_staging ({}) ON COMMIT DROP").format(columns), prepare=False)
-    copy = sql.SQL("COPY pg_temp.rag_staging ({}) FROM STDIN (FORMAT BINARY)").format(_COLUMN_LIST)
-    yield CopyIn(copy, _binary(records))
+    create = Execute(sql.SQL("CREATE TEMP TABLE rag_staging ({}) ON COMMIT DROP").format(columns), prepare=False)
+    seqs: Sequence[int] = range(len(records))
+    if table.has_keywords:
+        # Drawn beforehand, so that it is known which rows got theirs: a row whose content stays keeps its old one.
+        draw = sql.SQL("SELECT nextval({}) FROM generate_series(1, %s)").format(_sequence(table))
+        rows = yield Batch([create, Execute(draw, (len(records),), prepare=False)])
+        seqs = [row[0] for row in rows]
+    else:
+        yield create
+    copy = sql.SQL("COPY pg_temp.rag_staging ({}, seq, terms) FROM STDIN (FORMAT BINARY)").format(_COLUMN_LIST)
+    yield CopyIn(copy, _binary(records, seqs, len(records) <= postings.PENDING))
+    return seqs
 
 
-def store_staged(table: Table, count: int) -> Plan[WriteCounts]:
-    """Upsert the ``count`` staged records."""
-    rows = yield Execute(_upsert_query(table, None), table.owner, prepare=False)
-    return WriteCounts(added=rows[0][0], updated=rows[0][1], unchanged=count - rows[0][0] - rows[0][1])
+def store_staged(table: Table, records: Sequence[Record], seqs: Sequence[int]) -> Plan[WriteCounts]:
+    """Upsert the staged records and list their terms for keyword search."""
+    listed = len(records) <= postings.PENDING
+    params = _owners(table) if listed else table.owner
+    rows = yield Execute(_upsert_query(table, None, listed=listed), params, prepare=False)
+    if table.has_keywords and not listed:
+        changed = set(rows[0][2] or ())
+        documents = [(seq, record.terms) for record, seq in zip(records, seqs, strict=True) if seq in changed]
+        yield from postings.add_segments(table, documents)
+        yield from postings.clean_up(table)
+    return (yield from _written(table, rows[0], len(records)))
+
+
+def _written(table: Table, row: Row, count: int) -> Plan[WriteCounts]:
+    added, updated, pending = row
+    if isinstance(pending, int) and pending >= postings.PENDING:
+        yield from postings.clean_up(table, flush_all=True)
+    return WriteCounts(added=added, updated=updated, unchanged=count - added - updated)
+
+
+def _sequence(table: Table) -> sql.Composed:
+    return sql.SQL("{}::regclass").format(sql.Literal(table.sequence.as_string(None)))
+
+
+def _owners(table: Table) -> list[str]:
+    """The parameters that follow the rows' own in ``_upsert_query``."""
+    return [*table.owner, *(postings.owner_of(table) * 2 if table.has_keywords else ())]
 
 
 @lru_cache(maxsize=256)
-def _upsert_query(table: Table, rows: int | None) -> bytes:
-    """The upsert from ``rows`` tuples of parameters, or from the staging table (None)."""
+def _upsert_query(table: Table, rows: int | None, *, listed: bool) -> bytes:
+    """The upsert from ``rows`` tuples of parameters, or from the staging table (None).
+
+    ``listed`` puts what is new into the keyword index's pending documents and returns how many there were before;
+    else the ``seq`` of every row written is returned.
+    """
+    layout, keywords = table.layout, table.has_keywords
     if rows is None:
-        # in the order of sorted(), so that small and large writes lock rows in one order
-        origin: sql.Composable = sql.SQL('SELECT * FROM pg_temp.rag_staging ORDER BY id COLLATE "C"')
+        given: sql.Composable = sql.SQL("SELECT * FROM pg_temp.rag_staging")
     else:
         one = sql.SQL(", ").join(
-            sql.SQL("%s::{}").format(table.vector_type if type_ == "vector" else sql.SQL(type_)) for type_ in _TYPES
+            sql.SQL("%s::{}").format(table.vector_type if type_ == "vector" else sql.SQL(type_))
+            for type_ in (*TYPES, "jsonb")
         )
-        origin = sql.SQL("VALUES {}").format(sql.SQL(", ").join([sql.SQL("({})").format(one)] * rows))
-    layout = table.layout
+        given = sql.SQL("SELECT {} AS seq, v.* FROM (VALUES {}) AS v({}, terms)").format(
+            sql.SQL("nextval({})").format(_sequence(table)) if keywords else sql.SQL("NULL::bigint"),
+            sql.SQL(", ").join([sql.SQL("({})").format(one)] * rows),
+            _COLUMN_LIST,
+        )
     values, join = layout.values(table.identifier)
     owner = [sql.SQL("%s::text")] * len(table.owner_columns)
+    pending = table.relation("pending")
     return (
         (_UPSERT if layout.unique else _REPLACE)
         .format(
             table=table.identifier,
             target=sql.SQL(", ").join(map(layout.column, (*table.owner_columns, *layout.written))),
             values=sql.SQL(", ").join([*owner, values]),
-            origin=origin,
-            columns=_COLUMN_LIST,
+            given=given,
+            materialized=sql.SQL("NOT MATERIALIZED" if rows is None else "MATERIALIZED"),
             join=join,
             id=layout.column(layout.id),
             key=table.key,
             assignments=layout.assignments,
             changed=layout.changed,
+            seq=sql.SQL("c.seq" if keywords else "0"),
+            listing=_LISTING.format(pending) if keywords and listed else sql.SQL(""),
+            third=sql.SQL("0") if not keywords else _COUNTED.format(pending) if listed else sql.SQL("array_agg(seq)"),
         )
         .as_bytes(None)
     )
 
 
 _LOCK = sql.SQL("SELECT pg_advisory_xact_lock(hashtextextended(%s, 4))")
-_UPSERT = sql.SQL("""WITH written AS (
+# The order is that of sorted(), so that small and large writes lock rows in one order.
+_UPSERT = sql.SQL("""WITH given AS {materialized} ({given}), written AS (
     INSERT INTO {table} AS c ({target})
-    SELECT {values} FROM ({origin}) AS s({columns}){join}
+    SELECT {values} FROM (SELECT * FROM given ORDER BY id COLLATE "C") AS s{join}
     ON CONFLICT ({key}) DO UPDATE SET {assignments}
     WHERE {changed}
-    RETURNING xmax = 0 AS added
-)
-SELECT count(*) FILTER (WHERE added), count(*) FILTER (WHERE NOT added) FROM written""")
+    RETURNING {seq} AS seq, xmax = 0 AS added
+){listing}
+SELECT count(*) FILTER (WHERE added), count(*) FILTER (WHERE NOT added), {third} FROM written""")
+_LISTING = sql.SQL(""", listed AS (
+    INSERT INTO {} (tenant_id, scope, seq, length, terms)
+    SELECT %s, %s, seq, keyword_length, terms FROM given JOIN written USING (seq)
+)""")
+_COUNTED = sql.SQL("(SELECT count(*) FROM {} WHERE tenant_id = %s AND scope = %s)")
 #: Where ids are in no unique index. Both parts see the table as it was, so that the new rows are not deleted.
-_REPLACE = sql.SQL("""WITH s ({columns}) AS MATERIALIZED ({origin}), gone AS (
+_REPLACE = sql.SQL("""WITH s AS MATERIALIZED ({given}), gone AS (
     DELETE FROM {table} AS c USING s WHERE c.{id} = s.id RETURNING s.id
 ), written AS (
     INSERT INTO {table} ({target}) SELECT {values} FROM s{join} RETURNING 1
 )
-SELECT w.count - g.count, g.count
+SELECT w.count - g.count, g.count, {third}
 FROM (SELECT count(*) FROM written) AS w, (SELECT count(DISTINCT id) FROM gone) AS g""")
 
 
@@ -324,14 +203,15 @@ def delete(table: Table, where: sql.Composed, params: Sequence[Any]) -> Plan[int
 _NULL = b"\xff\xff\xff\xff"
 _length = struct.Struct(">i").pack
 _field_int = struct.Struct(">ii").pack
+_field_long = struct.Struct(">iq").pack
 
 
-def _binary(records: Iterable[Record]) -> Iterator[bytes]:
+def _binary(records: Sequence[Record], seqs: Sequence[int], listed: bool) -> Iterator[bytes]:
     """PostgreSQL's binary COPY format (its documentation, "COPY, Binary Format"), in blocks."""
-    count = struct.pack(">h", len(_COLUMNS))
+    count = struct.pack(">h", len(COLUMNS) + 2)
     block = [b"PGCOPY\n\xff\r\n\0" + bytes(8)]
     size = 0
-    for record in records:
+    for record, seq in zip(records, seqs, strict=True):
         parts = [
             count,
             _bytes(record.id.encode()),
@@ -345,6 +225,9 @@ def _binary(records: Iterable[Record]) -> Iterator[bytes]:
             _bytes(record.embedding),
             _bytes(record.embedding_hash),
             _NULL if record.node is None else _bytes(b"\x01" + record.node.encode()),
+            _int(record.terms.length),
+            _field_long(8, seq),
+            _bytes(b"\x01" + postings.json_counts(record.terms).encode()) if listed else _NULL,
         ]
         row = b"".join(parts)
         block.append(row)

@@ -14,6 +14,7 @@ from rag_pgvector import documents, index, read, schema, write
 from rag_pgvector.config import CollectionConfig, Distance, Storage
 from rag_pgvector.errors import CollectionNotFoundError, ExtensionError
 from rag_pgvector.plan import Batch, CopyIn, Execute, Plan, Row, Step, Together, together
+from rag_pgvector.postings import PENDING
 from rag_pgvector.table import Table
 from rag_pgvector.types import Chunk, Document, WriteCounts
 from rag_pgvector.write import SMALL_WRITE, Record, prepare, upsert
@@ -77,7 +78,7 @@ def test_nothing_to_write_sends_nothing() -> None:
 
 def test_a_small_write_is_one_statement_sorted_by_id() -> None:
     records = [record(f"id{i:02}") for i in reversed(range(SMALL_WRITE))]
-    [step], counts = drive(upsert(table(), records), [(20, 7)])
+    [step], counts = drive(upsert(table(), records), [(20, 7, 0)])
     assert isinstance(step, Execute)
     ids = [value for value in step.params if isinstance(value, str) and value.startswith("id")]
     assert ids == sorted(ids)
@@ -85,14 +86,26 @@ def test_a_small_write_is_one_statement_sorted_by_id() -> None:
     assert counts == WriteCounts(added=20, updated=7, unchanged=5)
 
 
+def test_a_write_that_fills_the_pending_documents_makes_them_a_segment() -> None:
+    [_, lock, flush, segments], _ = drive(
+        upsert(table(), [record("a")]), [(1, 0, PENDING)], [(True,)], [], [(1, PENDING + 1, 0)]
+    )
+    assert "pg_try_advisory_xact_lock" in text(lock)
+    assert "pending_docs" in text(flush)
+    assert "segments_docs" in text(segments)
+    [_, _], _ = drive(upsert(table(), [record("a")]), [(1, 0, PENDING)], [(False,)])  # somebody else is at it
+
+
 def test_a_large_write_is_staged_and_upserted_in_the_order_of_ids() -> None:
     records = [record(f"id{i}") for i in range(SMALL_WRITE + 1)]
-    (create, copy, store), counts = drive(upsert(table(), records), [], [], [(30, 1)])
+    seqs: list[Row] = [(i,) for i in range(len(records))]
+    (create, copy, store), counts = drive(upsert(table(), records), seqs, [], [(30, 1, 0)])
     assert text(create).startswith("CREATE TEMP TABLE rag_staging")
     assert "ON COMMIT DROP" in text(create)
     assert isinstance(copy, CopyIn)
     assert list(copied_ids(b"".join(copy.blocks))) == [f"id{i}" for i in range(SMALL_WRITE + 1)]
-    assert "FROM pg_temp.rag_staging ORDER BY id" in text(store)
+    assert "FROM pg_temp.rag_staging" in text(store)
+    assert "FROM given ORDER BY id" in text(store)
     assert isinstance(store, Execute)
     assert store.prepare is False
     assert counts == WriteCounts(added=30, updated=1, unchanged=2)
@@ -126,7 +139,7 @@ def test_get_keeps_the_order_asked_and_leaves_out_what_is_missing() -> None:
 def test_a_document_is_stored_staged_pruned_and_upserted() -> None:
     document = Document(id="d", source="d.md", text="text", loader="text")
     plan = documents.put_document(table(), document, [record("a")])
-    steps, counts = drive(plan, [], [], [], [(3,)], [(1, 0)])
+    steps, counts = drive(plan, [], [(7,)], [], [(3,)], [(1, 0, 0)])
     assert [text(step).split()[0] for step in steps] == ["INSERT", "CREATE", "COPY", "WITH", "WITH"]
     assert "DELETE" in text(steps[3])
     assert counts == WriteCounts(added=1, deleted=3)
@@ -146,6 +159,8 @@ def test_creating_a_collection_takes_the_lock_first_and_keeps_what_is_there() ->
         "tenancy": "single",
         "hnsw_m": 16,
         "hnsw_ef_construction": 64,
+        "language": "english",
+        "analyser_version": 1,
     }
     (lock, _), found = drive(
         schema.create_collection("docs", CollectionConfig(dimensions=8)),
@@ -233,7 +248,7 @@ def test_every_statement_quotes_the_table() -> None:
 
 
 def test_writes_name_every_column_once() -> None:
-    [step], _ = drive(upsert(table(), [record("a")]), [(1, 0)])
+    [step], _ = drive(upsert(table(), [record("a")]), [(1, 0, 0)])
     assert isinstance(step, Execute)
     assert text(step).count("%s") == len(step.params)
     assert write.embedding_hash("text of a") in step.params

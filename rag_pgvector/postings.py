@@ -1,0 +1,283 @@
+"""Plans that keep a collection's keyword index: a log-structured inverted index in plain tables (keyword_schema.py).
+
+Few documents are listed one by one in ``pending``; when there are enough of them they become a segment, and segments of
+a size become one. The method is that of log-structured merge trees (O'Neil et al. 1996) and of Lucene's segments.
+Whoever merges holds a lock that nobody waits for, and every change is one statement, so that readers see it whole or
+not at all. All of it runs in the transaction of the write that caused it.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from typing import Any
+
+import numpy as np
+from psycopg import sql
+
+from rag_pgvector.analysis import Terms, analyser
+from rag_pgvector.plan import CopyIn, Execute, Plan
+from rag_pgvector.table import KEYWORD_KINDS, Table
+
+__all__ = ["PENDING", "Segment", "add_segments", "choose", "clean_up", "json_counts", "owner_of", "take_in"]
+
+#: So many documents may be pending: each costs a search about 2 µs.
+PENDING = 256
+#: Postings in one block, so that four blocks fill a page of 8 kB.
+BLOCK = 224
+#: Documents in a segment: what a write merges, or a bulk load makes, at most.
+WRITE_MERGE = 8_192
+SEGMENT = 16_384
+#: So many segments of a size become one.
+FANOUT = 5
+#: A segment with this share of dead documents is written anew.
+DEAD_SHARE = 0.25
+
+_TF_SHIFT, _SEQ_SHIFT = 21, 32
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One segment: its name, how many documents it was made of, and about how many of them are dead."""
+
+    name: int
+    documents: int
+    dead: int
+
+
+def json_counts(terms: Terms) -> str:
+    """How often each term occurs, as ``pending`` holds it."""
+    return json.dumps(terms.counts, ensure_ascii=False, separators=(",", ":"))
+
+
+def owner_of(table: Table) -> tuple[str, str]:
+    """Whose documents a write through this table lists: tenant and scope, "" where there is none."""
+    return table.tenant, table.scope
+
+
+def take_in(table: Table, *, limit: int = 2_000) -> Plan[int]:
+    """List rows that plain SQL wrote, ``limit`` of them at most; returns how many. Run it in a transaction.
+
+    Rows that somebody else is changing are left for another time.
+    """
+    owned = sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in table.owner_columns)
+    query = sql.SQL(
+        "SELECT seq, content FROM {} WHERE {} AND keyword_length IS NULL ORDER BY seq LIMIT %s FOR UPDATE SKIP LOCKED"
+    )
+    rows = yield Execute(query.format(table.identifier, owned), [*table.owner, limit])
+    analyse = analyser(table.config.language).terms
+    documents = [(seq, analyse(content)) for seq, content in rows]
+    if not documents:
+        return 0
+    marked = sql.SQL(
+        "UPDATE {} AS c SET keyword_length = v.length FROM unnest(%s::bigint[], %s::integer[]) AS v(seq, length) "
+        "WHERE c.tenant_id = %s AND c.seq = v.seq"
+    )
+    seqs, lengths = [seq for seq, _ in documents], [terms.length for _, terms in documents]
+    yield Execute(marked.format(table.identifier), (seqs, lengths, table.tenant), prepare=False)
+    if len(documents) > PENDING:
+        yield from add_segments(table, documents)
+    else:
+        listed = sql.SQL(
+            "INSERT INTO {} (tenant_id, scope, seq, length, terms) "
+            "SELECT %s, %s, v.* FROM unnest(%s::bigint[], %s::integer[], %s::jsonb[]) AS v"
+        ).format(table.relation("pending"))
+        counts = [json_counts(terms) for _, terms in documents]
+        yield Execute(listed, [*owner_of(table), seqs, lengths, counts], prepare=False)
+    yield from clean_up(table, flush_all=len(documents) <= PENDING)
+    return len(documents)
+
+
+# ------------------------------------------------------------------------------------------------- segments at once
+
+
+def add_segments(table: Table, documents: Sequence[tuple[int, Terms]]) -> Plan[None]:
+    """List documents, ``(seq, terms)``, as segments of their own."""
+    ordered = sorted(documents, key=lambda document: document[0])
+    parts = [ordered[i : i + SEGMENT] for i in range(0, len(ordered), SEGMENT)]
+    if not parts:
+        return
+    rows_of = (block for part in parts for block in _blocks(table, part))
+    blocks = chain([b"PGCOPY\n\xff\r\n\0" + bytes(8)], rows_of, [b"\xff\xff"])
+    columns = sql.SQL("(segment, block, tenant_id, scope, term, postings)")
+    if table.multi:  # COPY does not work into a table under row-level security
+        temporary = sql.SQL(
+            "CREATE TEMP TABLE IF NOT EXISTS rag_postings (segment bigint, block integer, tenant_id text, scope text, "
+            "term text, postings bigint[]) ON COMMIT DROP"
+        )
+        yield Execute(temporary, prepare=False)
+        yield Execute(sql.SQL("DELETE FROM pg_temp.rag_postings"), prepare=False)
+        copy = sql.SQL("COPY pg_temp.rag_postings {} FROM STDIN (FORMAT BINARY)").format(columns)
+        yield CopyIn(copy, blocks)
+        insert = sql.SQL(
+            "INSERT INTO {} {} SELECT segment, block, tenant_id, scope, term, postings FROM pg_temp.rag_postings"
+        )
+        yield Execute(insert.format(table.relation("postings"), columns), prepare=False)
+    else:
+        copy = sql.SQL("COPY {} {} FROM STDIN (FORMAT BINARY)").format(table.relation("postings"), columns)
+        yield CopyIn(copy, blocks)
+    rows = [
+        (*owner_of(table), part[0][0], part[-1][0], len(part), sum(terms.length for _, terms in part)) for part in parts
+    ]
+    one = sql.SQL("(%s, %s, %s, %s, %s, %s)")
+    yield Execute(
+        sql.SQL("INSERT INTO {} (tenant_id, scope, segment, last, documents, length) VALUES {}").format(
+            table.relation("segments"), sql.SQL(", ").join([one] * len(rows))
+        ),
+        [value for row in rows for value in row],
+        prepare=False,
+    )
+
+
+_ELEMENT = np.dtype([("size", ">i4"), ("value", ">i8")])
+_length = struct.Struct(">i").pack
+_array_head = struct.Struct(">iiiiii").pack  # bytes, dimensions, nulls, type, elements, first index
+_INT8 = 20
+
+
+def _blocks(table: Table, documents: Sequence[tuple[int, Terms]]) -> Iterator[bytes]:
+    """A segment's rows in PostgreSQL's binary COPY format, header and trailer aside."""
+    segment = documents[0][0]
+    words: list[str] = []
+    frequencies: list[int] = []
+    for _, terms in documents:
+        words.extend(terms.counts)
+        frequencies.extend(terms.counts.values())
+    vocabulary = sorted(set(words))
+    code = {word: i for i, word in enumerate(vocabulary, 1)}
+    offsets = np.array([seq - segment for seq, _ in documents], dtype=np.int64) << _SEQ_SHIFT
+    heads = offsets | np.array([terms.length for _, terms in documents], dtype=np.int64)
+    sizes = [len(terms.counts) for _, terms in documents]
+    values = np.repeat(heads, sizes) | (np.array(frequencies, dtype=np.int64) << _TF_SHIFT)
+    codes = np.fromiter(map(code.__getitem__, words), dtype=np.int64, count=len(words))
+    order = np.argsort(codes, kind="stable")  # documents stay in the order of seq
+    packed = np.empty(len(heads) + len(values), dtype=_ELEMENT)
+    packed["size"] = 8
+    packed["value"] = np.concatenate([heads, values[order]])
+    starts = np.concatenate([[0], len(heads) + np.searchsorted(codes[order], np.arange(1, len(vocabulary) + 2))])
+    data = memoryview(packed.tobytes())
+    width = _ELEMENT.itemsize
+    head = struct.pack(">hiq", 6, 8, segment)
+    owner = b"".join(_length(len(value)) + value for value in (part.encode() for part in owner_of(table)))
+    out: list[bytes | memoryview] = []
+    size = 0
+    for word, (start, end) in zip(["", *vocabulary], pairwise(starts.tolist()), strict=True):
+        term = word.encode()
+        named = owner + _length(len(term)) + term
+        for block, at in enumerate(range(start, end, BLOCK)):
+            count = min(BLOCK, end - at)
+            out += (
+                head,
+                _block_number(4, block),
+                named,
+                _array_head(20 + count * width, 1, 0, _INT8, count, 1),
+                data[at * width : (at + count) * width],
+            )
+            size += count * width
+        if size >= 1 << 18:
+            yield b"".join(out)
+            out, size = [], 0
+    yield b"".join(out)
+
+
+_block_number = struct.Struct(">ii").pack
+
+
+# ------------------------------------------------------------------------------------------------ pending, merging
+
+#: From a CTE ``live`` (term, seq, tf, length; every document under the term '' as well) to a segment.
+_STORE = sql.SQL(
+    """, numbered AS (
+    SELECT term, seq, tf, length, min(seq) OVER () AS segment,
+        ((row_number() OVER (PARTITION BY term ORDER BY seq) - 1) / {size})::integer AS block FROM live
+), stored AS (
+    INSERT INTO {postings} (segment, block, tenant_id, scope, term, postings)
+    SELECT segment, block, %s, %s, term,
+        array_agg(((seq - segment) << 32) | (tf::bigint << 21) | length::bigint ORDER BY seq)
+    FROM numbered GROUP BY segment, term, block
+)
+INSERT INTO {segments} (tenant_id, scope, segment, last, documents, length)
+SELECT %s, %s, min(seq), max(seq), count(*), sum(length) FROM live WHERE term = '' HAVING count(*) > 0"""
+)
+
+_FLUSH = sql.SQL(
+    """WITH taken AS (
+    DELETE FROM {pending} WHERE tenant_id = %s AND scope = %s RETURNING seq, length, terms
+), dead AS (
+    DELETE FROM {tombstones} t USING taken k WHERE t.tenant_id = %s AND t.scope = %s AND t.seq = k.seq
+    RETURNING t.seq
+), live AS (
+    SELECT '' AS term, seq, 0 AS tf, length FROM taken k WHERE NOT EXISTS (SELECT FROM dead d WHERE d.seq = k.seq)
+    UNION ALL
+    SELECT e.key, seq, e.value::integer, length FROM taken k, jsonb_each_text(terms) AS e
+    WHERE NOT EXISTS (SELECT FROM dead d WHERE d.seq = k.seq)
+)"""
+)
+
+_MERGE = sql.SQL(
+    """WITH old AS (
+    DELETE FROM {segments} WHERE tenant_id = %s AND scope = %s AND segment = ANY(%s::bigint[])
+), taken AS (
+    DELETE FROM {postings} WHERE tenant_id = %s AND scope = %s AND segment = ANY(%s::bigint[])
+    RETURNING segment, term, postings
+), flat AS MATERIALIZED (
+    SELECT term, segment + (posting >> 32) AS seq, (posting >> 21 & 2047)::integer AS tf,
+        (posting & 2097151)::integer AS length
+    FROM (SELECT segment, term, unnest(postings) AS posting FROM taken) AS unnested
+), dead AS (
+    DELETE FROM {tombstones} t USING flat f
+    WHERE t.tenant_id = %s AND t.scope = %s AND t.seq = f.seq AND f.term = '' RETURNING t.seq
+), live AS MATERIALIZED (
+    SELECT f.* FROM flat f WHERE NOT EXISTS (SELECT FROM dead d WHERE d.seq = f.seq)
+)"""
+)
+_LOCK = sql.SQL("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 3))")
+_SEGMENTS = sql.SQL(
+    "SELECT s.segment, s.documents, (SELECT count(*) FROM {tombstones} t WHERE t.tenant_id = s.tenant_id "
+    "AND t.scope = s.scope AND t.seq BETWEEN s.segment AND s.last) FROM {segments} s "
+    "WHERE s.tenant_id = %s AND s.scope = %s ORDER BY s.segment"
+)
+
+
+def clean_up(table: Table, *, flush_all: bool = False, limit: int = WRITE_MERGE) -> Plan[bool]:
+    """Make pending documents a segment and merge what should be merged, at most ``limit`` documents; False if nothing
+    was left to do, or somebody else is at it.
+
+    Run it in a transaction. Nobody waits for the lock that it takes.
+    """
+    rows = yield Execute(_LOCK, ("\x01".join((table.collection, *owner_of(table))),))
+    if not rows[0][0]:
+        return False
+    owner = list(owner_of(table))
+    if flush_all:
+        yield _step(table, [_FLUSH, _STORE], owner * 4)
+    rows = yield _step(table, [_SEGMENTS], owner)
+    chosen = choose([Segment(*row) for row in rows], limit=limit)
+    if chosen:
+        names = [segment.name for segment in chosen]
+        yield _step(table, [_MERGE, _STORE], [*owner, names, *owner, names, *owner * 3])
+    return bool(chosen)
+
+
+def choose(segments: Sequence[Segment], *, limit: int) -> list[Segment]:
+    """The segments to write as one: those of a size when there are ``FANOUT`` of them, or one with many dead."""
+    tiers: dict[int, list[Segment]] = {}
+    for segment in segments:
+        tier = 0
+        while segment.documents > 2 * PENDING * FANOUT**tier:
+            tier += 1
+        tiers.setdefault(tier, []).append(segment)
+    for _, alike in sorted(tiers.items()):
+        if len(alike) >= FANOUT and sum(segment.documents for segment in alike[:FANOUT]) <= limit:
+            return alike[:FANOUT]
+    dying = [s for s in segments if s.dead >= DEAD_SHARE * s.documents and s.documents <= max(limit, SEGMENT)]
+    return sorted(dying, key=lambda segment: segment.dead)[-1:]
+
+
+def _step(table: Table, parts: Sequence[sql.SQL], params: list[Any]) -> Execute:
+    relations = {kind: table.relation(kind) for kind in KEYWORD_KINDS}
+    composed = [part.format(**relations, size=sql.Literal(BLOCK)) for part in parts]
+    return Execute(sql.Composed(composed), params)
