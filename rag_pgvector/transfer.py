@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,19 +32,7 @@ _CHUNK_PAGE = 500
 _DOCUMENT_PAGE = 20
 
 _DOCUMENT_FIELDS = ("scope", "id", "source", "text", "loader", "metadata", "profile", "content_hash", "chunks")
-_CHUNK_FIELDS = (
-    "scope",
-    "id",
-    "document_id",
-    "source",
-    "page_or_row",
-    "char_start",
-    "char_end",
-    "content",
-    "metadata",
-    "embedding",
-    "embedding_hash",
-)
+_CHUNK_FIELDS = ("scope", *(column.name for column in fields(write.Record)))
 #: What a value must be before it is looked at; the rest is checked as it is stored.
 _TYPES = dict.fromkeys(("scope", "id", "text", "loader", "content"), str) | {"metadata": dict, "chunks": int}
 #: The expressions of those that are not selected as they are.
@@ -181,10 +169,12 @@ def _parse(line: str, number: int, source: str, table: Table | None) -> dict[str
         return dict(row)
     if kind == "end":
         return dict(row)
-    fields = {"document": _DOCUMENT_FIELDS, "chunk": _CHUNK_FIELDS}.get(str(kind))
+    if kind == "chunk":
+        row.setdefault("node", None)  # exports of before 0.1 have none
+    names = {"document": _DOCUMENT_FIELDS, "chunk": _CHUNK_FIELDS}.get(str(kind))
     if (
-        fields is None
-        or row.keys() != {"kind", *fields}
+        names is None
+        or row.keys() != {"kind", *names}
         or not all(isinstance(value, _TYPES.get(name, object)) for name, value in row.items())
     ):
         raise LoadError(source, "neither a document nor a chunk of an export: export the tenant again", where)

@@ -46,6 +46,7 @@ def fill(collection: Collection, tenant: str, *, scope: str | None = None, chunk
             char_start=i,
             char_end=i + 1,
             page_or_row=i,
+            node={"class_name": "TextNode", "n": [i, "中"]} if i else None,
             embedding=random.standard_normal(DIMENSIONS).astype(np.float32).tolist(),
         )
         for i in range(chunks)
