@@ -167,6 +167,8 @@ class PGVector(V1Constructors, V1Searches):
                 self._check(found.config)
             except CollectionNotFoundError:
                 found = self._create()
+            if not self._db.run(lambda: v1_collection.is_known(found._table), retry=True):
+                self._adopt(found)
             tenant, scope = self._owner
             self._collection = collection_of(found if tenant is None else found.for_tenant(tenant, scope=scope))
             self._gone = False
@@ -184,20 +186,19 @@ class PGVector(V1Constructors, V1Searches):
         if dimensions > _MOST_AS_VECTOR and self._config is None:
             config = replace(config, storage="halfvec")
         config = replace(config, dimensions=dimensions)
-        made = self._db.collection(self.collection_name, config=config, embedder=self.embedding_function)
-        if self.collection_metadata is not None:
-            self._db.run_admin(lambda: v1_collection.set_metadata(made._table, self.collection_metadata))
-        tenant, scope = self._owner
-        if tenant is not None:
-            made = made.for_tenant(tenant, scope=scope)
-        if (not made._table.multi or tenant is not None) and self._db.run(
-            lambda: v1_collection.has_v1(self.collection_name)
-        ):
+        return self._db.collection(self.collection_name, config=config, embedder=self.embedding_function)
+
+    def _adopt(self, collection: Collection) -> None:
+        """Bring in what v1 left, and record that it was done: until then, whoever comes next does it (again).
+
+        Never into a multi-tenant collection: whose the rows are, nobody knows.
+        """
+        if not collection._table.multi and self._db.run(lambda: v1_collection.has_v1(self.collection_name)):
             from rag_pgvector.ingest.importers import import_v1
 
             self.logger.warning("adopting collection %r of langchain_postgres", self.collection_name)
-            import_v1(self._db, self.collection_name, made)
-        return made
+            import_v1(self._db, self.collection_name, collection)
+        self._db.run_admin(lambda: v1_collection.set_known(collection._table, self.collection_metadata))
 
     def _check(self, stored: CollectionConfig) -> None:
         asked = {"distance": self._distance, "dimensions": self._embedding_length}

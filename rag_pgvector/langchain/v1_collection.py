@@ -17,7 +17,7 @@ from rag_pgvector.plan import Execute, Plan
 from rag_pgvector.table import SCHEMA, Table
 from rag_pgvector.write import json_text
 
-__all__ = ["StoredCollection", "delete_v1", "find", "has_v1", "models", "set_metadata"]
+__all__ = ["StoredCollection", "delete_v1", "find", "has_v1", "is_known", "models", "set_known"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,16 +31,28 @@ class StoredCollection:
 
 def find(name: str) -> Plan[StoredCollection | None]:
     """The collection of that name, or None."""
-    rows = yield Execute(sql.SQL("SELECT id, name, metadata FROM rag.collections WHERE name = %s"), (name,))
+    rows = yield Execute(
+        sql.SQL("SELECT id, name, metadata -> 'langchain' -> 'cmetadata' FROM rag.collections WHERE name = %s"), (name,)
+    )
     if not rows:
         return None
     return StoredCollection(uuid=_uuid(rows[0][0]), name=rows[0][1], cmetadata=rows[0][2])
 
 
-def set_metadata(table: Table, metadata: dict[str, Any] | None) -> Plan[None]:
-    """Store the metadata of a new collection. Raises ChunkError for what is not JSON."""
-    text = None if metadata is None else json_text(metadata, "collection_metadata")
-    query = sql.SQL("UPDATE rag.collections SET metadata = %s::jsonb WHERE id = %s")
+def is_known(table: Table) -> Plan[bool]:
+    """Whether a PGVector has opened the collection before, and has adopted what v1 left of it."""
+    query = sql.SQL("SELECT coalesce(metadata ? 'langchain', false) FROM rag.collections WHERE id = %s")
+    rows = yield Execute(query, (table.collection_id,))
+    return bool(rows and rows[0][0])
+
+
+def set_known(table: Table, metadata: dict[str, Any] | None) -> Plan[None]:
+    """Record that, and the metadata of the collection. Raises ChunkError for what is not JSON."""
+    text = "null" if metadata is None else json_text(metadata, "collection_metadata")
+    query = sql.SQL(
+        "UPDATE rag.collections SET metadata = coalesce(metadata, '{}') || jsonb_build_object('langchain', "
+        "jsonb_build_object('cmetadata', %s::jsonb)) WHERE id = %s AND NOT coalesce(metadata ? 'langchain', false)"
+    )
     yield Execute(query, (text, table.collection_id))
 
 
@@ -88,7 +100,7 @@ def models(table: Table) -> tuple[type[Any], type[Any]]:
         metadata,
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("name", sa.Text),
-        sa.Column("metadata", JSONB, key="cmetadata"),
+        sa.Column("metadata", JSONB),
     )
     # Classes made here, not in the module: another store has another table, and each mapping is for one class.
     embedding_store = type("EmbeddingStore", (), {})
@@ -98,6 +110,12 @@ def models(table: Table) -> tuple[type[Any], type[Any]]:
     mapped.map_imperatively(embedding_store, chunks, properties={"collection_id": column_property(own)})
     made = sa.func.md5(sa.func.concat("rag_pgvector:", collections.c.id))
     mapped.map_imperatively(
-        collection_store, collections, properties={"uuid": column_property(sa.cast(made, UUID(as_uuid=True)))}
+        collection_store,
+        collections,
+        properties={
+            "uuid": column_property(sa.cast(made, UUID(as_uuid=True))),
+            "cmetadata": column_property(collections.c.metadata["langchain"]["cmetadata"]),
+            "_metadata": collections.c.metadata,  # a model has an attribute of that name
+        },
     )
     return embedding_store, collection_store

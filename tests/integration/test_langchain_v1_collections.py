@@ -63,13 +63,16 @@ def test_a_collection_keeps_its_distance(new: Callable[..., PGVector]) -> None:
 
 def test_the_models_are_for_reading(new: Callable[..., PGVector], module_database_url: str) -> None:
     url = module_database_url.replace("postgresql://", "postgresql+psycopg://")
-    one, two = new(connection=url), new(connection=url)
+    one, two = new(connection=url, collection_metadata={"about": "one"}), new(connection=url)
     one.add_texts(["a", "b"], metadatas=[{"n": 1}, {"n": 2}], ids=["1", "2"])
     with one.session_maker() as session:
         rows = session.query(one.EmbeddingStore).filter(one.EmbeddingStore.cmetadata["n"].as_integer() == 2).all()
         assert [(row.id, row.document, row.cmetadata) for row in rows] == [("2", "b", {"n": 2})]
         assert rows[0].collection_id == one.get_collection().uuid  # type: ignore[union-attr]
+        stored = session.execute(select(two.CollectionStore).filter_by(name=one.collection_name)).scalar_one()
+        assert stored.cmetadata == {"about": "one"}
         stored = session.execute(select(two.CollectionStore).filter_by(name=two.collection_name)).scalar_one()
+        assert stored.cmetadata is None
         assert stored.uuid == two.get_collection().uuid  # type: ignore[union-attr]
         assert session.query(two.EmbeddingStore).all() == []
         engine = session.get_bind()
@@ -141,3 +144,27 @@ def test_a_program_finds_what_v1_stored(new: Callable[..., PGVector], database_u
     assert new(collection_name="old", connection=database_url).collection.count() == 2
     store.delete_collection()
     assert new(collection_name="old", connection=database_url).collection.count() == 0
+
+
+def test_an_adoption_that_was_cut_off_goes_on(
+    new: Callable[..., PGVector], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    v1_tables(database_url)
+
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("rag_pgvector.ingest.importers.import_v1", die)
+        with pytest.raises(KeyboardInterrupt):
+            new(collection_name="old", connection=database_url)
+    store = new(collection_name="old", connection=database_url, collection_metadata={"a": 1})
+    assert store.collection.count() == 3
+    assert store.get_collection().cmetadata == {"a": 1}  # type: ignore[union-attr]
+
+
+def test_nobody_inherits_by_coming_first(tenant_db: Database, database_url: str) -> None:
+    v1_tables(database_url)
+    config = CollectionConfig(dimensions=6, tenancy="multi")
+    store = PGVector(EMBEDDER, connection=tenant_db, collection_name="old", config=config, tenant="acme")
+    assert store.similarity_search("old 1") == []

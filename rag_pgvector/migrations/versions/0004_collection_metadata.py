@@ -1,4 +1,4 @@
-"""What a program says about a collection as a whole: LangChain's collection_metadata.
+"""What a program says about a collection as a whole: LangChain's collection_metadata, under the key "langchain".
 
 Revision ID: 0004
 """
