@@ -1,6 +1,6 @@
 """What a program says about a collection as a whole: LangChain's collection_metadata, under the key "langchain".
 
-Revision ID: 0005
+Revision ID: 0004
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "0005"
-down_revision = "0004"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
