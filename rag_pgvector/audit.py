@@ -200,7 +200,8 @@ def _invalid_indexes() -> Plan[list[str]]:
         sql.SQL(
             "SELECT i.relname::text FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid "
             "JOIN pg_am a ON a.oid = i.relam "
-            "WHERE i.relnamespace = 'rag'::regnamespace AND NOT x.indisvalid AND a.amname <> 'hnsw' ORDER BY 1"
+            "WHERE i.relnamespace = 'rag'::regnamespace AND NOT x.indisvalid "
+            "AND a.amname NOT IN ('hnsw', 'ivfflat') ORDER BY 1"
         )
     )
     return [row[0] for row in rows]

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rag_pgvector import index, read, schema, write
+from rag_pgvector import read, schema, write
 from rag_pgvector.arguments import as_chunks, as_ids, check_page
-from rag_pgvector.compound import CompoundSearches
-from rag_pgvector.errors import ConfigError, DatabaseError, PermissionDeniedError, TenantError
+from rag_pgvector.errors import ConfigError, TenantError
 from rag_pgvector.filters import parse_filter
+from rag_pgvector.indexed import Indexed
 from rag_pgvector.plan import Plan
-from rag_pgvector.types import Chunk, IndexReport, WriteCounts
+from rag_pgvector.types import Chunk, WriteCounts
 
 if TYPE_CHECKING:
     from rag_pgvector.answer.types import GroundedAnswer
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Collection"]
 
 
-class Collection(CompoundSearches):
+class Collection(Indexed):
     """A table of chunks that can be searched. Made by ``Database.collection``.
 
     A ``filter`` is a mapping in the operator language of docs/filters.md: ``{"year": {"$gte": 2020}}``.
@@ -218,31 +218,6 @@ class Collection(CompoundSearches):
         return await aask(self, question, k=k, filter=filter, threshold=threshold)
 
     # ------------------------------------------------------------------------------------------------------ DDL
-
-    def build_index(self, *, min_rows: int = 0) -> IndexReport:
-        """Build the vector index, or rebuild one that was left invalid; searches go on meanwhile.
-
-        ``min_rows`` leaves a smaller collection without, as ``ingest`` does: it is searched exactly. A role that may
-        not create indexes (and no ADMIN_DATABASE_URL): the wish is recorded and the report says ``wanted``.
-        """
-        try:
-            report = self._db.run_admin(lambda: index.build(self._table, min_rows=min_rows), atomic=False)
-        except DatabaseError as error:
-            if self._db.run(lambda: schema.is_gone(self._table), retry=True):
-                raise schema.dropped(self._table) from error
-            if not isinstance(error, PermissionDeniedError):
-                raise
-            self._db.run(lambda: index.set_wanted(self._table, True), atomic=True)
-            report = IndexReport(
-                state="wanted",
-                name=self._table.index_name,
-                reason=f"{error}. Search stays exact until a role that may builds it",
-            )
-        self._estimates.forget()
-        return report
-
-    async def abuild_index(self, *, min_rows: int = 0) -> IndexReport:
-        return await asyncio.to_thread(self.build_index, min_rows=min_rows)
 
     def drop(self) -> None:
         """Remove the collection, of all tenants: its chunks, documents and index. Raises TenantError on a bound one."""

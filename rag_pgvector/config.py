@@ -7,15 +7,29 @@ from typing import Literal
 
 from rag_pgvector.errors import ConfigError
 
-__all__ = ["LANGUAGES", "CollectionConfig", "Distance", "Mode", "SearchOptions", "Storage", "Tenancy"]
+__all__ = [
+    "LANGUAGES",
+    "CollectionConfig",
+    "Distance",
+    "IndexMethod",
+    "Mode",
+    "Quantization",
+    "SearchOptions",
+    "Storage",
+    "Tenancy",
+]
 
 Distance = Literal["cosine", "l2", "inner_product"]
 Storage = Literal["vector", "halfvec"]
 Tenancy = Literal["single", "multi"]
 Mode = Literal["dense", "keyword", "hybrid"]
+IndexMethod = Literal["hnsw", "ivfflat", "none"]
+Quantization = Literal["halfvec", "binary"]
 
-#: What pgvector can index, in dimensions (its README, "HNSW").
-MAX_DIMENSIONS: dict[Storage, int] = {"vector": 2000, "halfvec": 4000}
+#: What pgvector can index, in dimensions (its README, "HNSW"): as halfvec, and as vector.
+MAX_DIMENSIONS = 4000
+_MAX_VECTOR_DIMENSIONS = 2000
+_MAX_LISTS = 32768
 
 
 #: Languages that have a Snowball stemmer; "simple" neither stems nor leaves out stop words.
@@ -59,12 +73,18 @@ class CollectionConfig:
     Attributes:
         dimensions: Length of every embedding; ``None`` takes it from the embedder.
         distance: What "near" means. Cosine does not accept zero vectors, which an HNSW index never finds.
-        storage: ``vector`` (4 bytes a dimension, up to 2,000) or ``halfvec`` (2 bytes, up to 4,000).
+        storage: ``vector`` (4 bytes a dimension) or ``halfvec`` (2 bytes), up to 4,000 dimensions.
         tenancy: ``single`` holds one owner's rows. ``multi`` holds many tenants' rows, kept apart by the database;
             every call then needs a tenant, see ``Collection.for_tenant``.
         language: Whose stems and stop words keyword search goes by: a Snowball language ("english", "german" ...), or
             "simple" for none of both. Scripts without spaces (Chinese, Japanese, Thai ...) are searched by pairs of
             characters whatever the language.
+        index: The kind of vector index: ``hnsw``; ``ivfflat``, which is built sooner, is smaller and finds less for the
+            same time; or ``none``, which compares every row.
+        quantization: What the index holds of each vector: ``None`` as it is stored (as halfvec above 2,000 dimensions,
+            which is all that pgvector can index), ``halfvec`` 2 bytes a dimension, ``binary`` 1 bit, for vectors of 512
+            dimensions and more. Candidates are compared again by the stored vectors. See docs/indexes.md.
+        ivfflat_lists: Lists of IVFFlat (1 to 32,768); ``None`` takes what suits the rows when the index is built.
         hnsw_m: Links per node of the HNSW graph (pgvector's ``m``, 2 to 100).
         hnsw_ef_construction: Candidates while building (pgvector's ``ef_construction``, 4 to 1,000, at least 2m).
             With pgvector's 64, a graph of 100,000 rows keeps some of them out of reach: recall stays below .99 however
@@ -76,6 +96,9 @@ class CollectionConfig:
     storage: Storage = "vector"
     tenancy: Tenancy = "single"
     language: str = "english"
+    index: IndexMethod = "hnsw"
+    quantization: Quantization | None = None
+    ivfflat_lists: int | None = None
     hnsw_m: int = 16
     hnsw_ef_construction: int = 128
 
@@ -88,14 +111,30 @@ class CollectionConfig:
             raise ConfigError(f"tenancy={self.tenancy!r}: use 'single' or 'multi'")
         if self.language not in LANGUAGES:
             raise ConfigError(f"language={self.language!r}: use one of {', '.join(LANGUAGES)}")
-        most = MAX_DIMENSIONS[self.storage]
+        most = MAX_DIMENSIONS
         if self.dimensions is not None and not (type(self.dimensions) is int and 1 <= self.dimensions <= most):
-            raise ConfigError(f"dimensions={self.dimensions!r}: use a whole number from 1 to {most} ({self.storage})")
+            raise ConfigError(f"dimensions={self.dimensions!r}: use a whole number from 1 to {most}")
+        if self.index not in ("hnsw", "ivfflat", "none"):
+            raise ConfigError(f"index={self.index!r}: use 'hnsw', 'ivfflat' or 'none'")
+        if self.quantization not in (None, "halfvec", "binary"):
+            raise ConfigError(f"quantization={self.quantization!r}: use 'halfvec', 'binary' or None")
+        lists = self.ivfflat_lists
+        if lists is not None and not (type(lists) is int and 1 <= lists <= _MAX_LISTS):
+            raise ConfigError(f"ivfflat_lists={lists!r}: use 1 to 32,768, or None to take what suits the rows")
         if not (type(self.hnsw_m) is int and 2 <= self.hnsw_m <= 100):
             raise ConfigError(f"hnsw_m={self.hnsw_m!r}: use 2 to 100")
         least, ef = max(4, 2 * self.hnsw_m), self.hnsw_ef_construction
         if not (type(ef) is int and least <= ef <= 1000):
             raise ConfigError(f"hnsw_ef_construction={ef!r}: use {least} (2 * hnsw_m, at least 4) to 1,000")
+
+    @property
+    def index_holds(self) -> Literal["vector", "halfvec", "bit"]:
+        """What the vector index stores of each vector."""
+        if self.quantization == "binary":
+            return "bit"
+        if self.quantization == "halfvec" or (self.dimensions or 0) > _MAX_VECTOR_DIMENSIONS:
+            return "halfvec"
+        return self.storage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +147,9 @@ class SearchOptions:
         exact: ``True`` compares every row, ``False`` uses the vector index where there is one, ``None`` lets the
             planner choose.
         ef_search: Candidates that the HNSW walk keeps (pgvector's ``hnsw.ef_search``, 1 to 1,000); ``None`` lets the
-            planner choose.
+            planner choose. An index that is compared again gives so many candidates.
+        probes: Lists that an IVFFlat index looks through (pgvector's ``ivfflat.probes``); ``None`` lets the planner
+            choose.
         k1: BM25: how slowly a word's repetition in a chunk stops to count (0 to 10).
         b: BM25: how much the length of a chunk counts against it (0 to 1).
     """
@@ -118,6 +159,7 @@ class SearchOptions:
     ef_search: int | None = None
     k1: float = 1.2
     b: float = 0.75
+    probes: int | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in (None, "dense", "keyword", "hybrid"):
@@ -130,3 +172,5 @@ class SearchOptions:
             raise ConfigError(f"exact={self.exact!r}: use True, False or None")
         if self.ef_search is not None and not (type(self.ef_search) is int and 1 <= self.ef_search <= 1000):
             raise ConfigError(f"ef_search={self.ef_search!r}: use 1 to 1,000")
+        if self.probes is not None and not (type(self.probes) is int and 1 <= self.probes <= _MAX_LISTS):
+            raise ConfigError(f"probes={self.probes!r}: use 1 to 32,768")

@@ -269,6 +269,20 @@ class Database:
                 self._application._schema_checked = True
             return self._application
 
+    def admin_is_pooled(self) -> bool:
+        """Whether a pooler stands between ``admin_url`` and the server: it tells a process id of its own making."""
+        try:
+            with psycopg.connect(self.admin_url, autocommit=True, prepare_threshold=None) as conn:
+                row = conn.execute(b"SELECT pg_backend_pid()").fetchone()
+                return row is None or row[0] != conn.info.backend_pid
+        except psycopg.Error as error:
+            raise connect.translate(error, self.admin_url) from error
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the server surely runs on this machine, with the same /dev/shm: the embedded one does."""
+        return self._is_embedded
+
     @property
     def admin_is_separate(self) -> bool:
         """Whether DDL runs as another role than the application's, which then needs grants on what it makes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -9,14 +10,15 @@ from typing import Literal
 from psycopg import sql
 
 from rag_pgvector.audit import Audit, index_findings, isolation_findings
+from rag_pgvector.config import CollectionConfig
 from rag_pgvector.finding import Finding
 from rag_pgvector.index import INDEX_PAYS_ROWS
 from rag_pgvector.plan import Execute, Plan
-from rag_pgvector.table import SCHEMA, table_name
+from rag_pgvector.table import SCHEMA, Table
 
 __all__ = ["CollectionState", "Finding", "IndexState", "Survey", "diagnose", "survey"]
 
-IndexState = Literal["valid", "invalid", "wanted", "missing"]
+IndexState = Literal["valid", "invalid", "wanted", "missing", "not_needed"]
 
 _MIN_VECTOR = (0, 8)
 _GOOD_VECTOR = (0, 8, 4)
@@ -31,7 +33,7 @@ class CollectionState:
         null_embeddings: Chunks that dense search does not see, since they have no embedding.
         documents: Sources that chunks were cut from; ``None`` where row-level security hides them.
         index: The vector index: ``valid``, ``invalid`` (the leftover of an interrupted build), ``wanted`` (asked for by
-            a role that may not create it) or ``missing``.
+            a role that may not create it), ``missing``, or ``not_needed`` by the collection's configuration.
         reason: Why there are no counts, or "".
     """
 
@@ -94,6 +96,7 @@ def _collections() -> Plan[list[CollectionState]]:
     rows = yield Execute(
         sql.SQL(
             "SELECT c.name, c.table_name, c.dimensions, c.distance, c.storage, c.embedder, c.index_wanted, c.tenancy, "
+            "to_jsonb(c) ->> 'index_method', to_jsonb(c) ->> 'quantization', "  # older revisions lack them
             "(SELECT count(*) FROM rag.documents d WHERE d.collection_id = c.id), "
             "CASE WHEN t.oid IS NULL THEN 'no such table' WHEN NOT has_table_privilege(t.oid, 'SELECT') "
             "THEN 'permission denied' WHEN row_security_active(t.oid) THEN 'row-level security' ELSE '' END "
@@ -103,7 +106,20 @@ def _collections() -> Plan[list[CollectionState]]:
         )
     )
     states = []
-    for name, table, dimensions, distance, storage, embedder, wanted, tenancy, documents, reason in rows:
+    for (
+        name,
+        table,
+        dimensions,
+        distance,
+        storage,
+        embedder,
+        wanted,
+        tenancy,
+        method,
+        bits,
+        documents,
+        reason,
+    ) in rows:
         count: int | None = None
         unembedded: int | None = None
         if not reason:
@@ -111,6 +127,7 @@ def _collections() -> Plan[list[CollectionState]]:
                 sql.Identifier(SCHEMA, table)
             )
             count, unembedded = (yield Execute(query, prepare=False))[0]
+        config = CollectionConfig(dimensions=dimensions, storage=storage, index=method or "hnsw", quantization=bits)
         states.append(
             CollectionState(
                 name=name,
@@ -122,7 +139,7 @@ def _collections() -> Plan[list[CollectionState]]:
                 documents=None if reason == "row-level security" else documents,
                 rows=count,
                 null_embeddings=unembedded,
-                index=(yield from _index_state(name, wanted)),
+                index=(yield from _index_state(Table(0, name, table, config), wanted)),
                 reason=reason,
                 tenancy=tenancy,
             )
@@ -130,10 +147,12 @@ def _collections() -> Plan[list[CollectionState]]:
     return states
 
 
-def _index_state(collection: str, wanted: bool) -> Plan[IndexState]:
+def _index_state(table: Table, wanted: bool) -> Plan[IndexState]:
+    if table.config.index == "none":
+        return "not_needed"
     rows = yield Execute(
         sql.SQL("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"),
-        (sql.Identifier(SCHEMA, table_name(collection, "hnsw")).as_string(None),),
+        (table.index_identifier.as_string(None),),
     )
     if not rows:
         return "wanted" if wanted else "missing"
@@ -257,7 +276,7 @@ def _collection(state: CollectionState) -> Iterator[Finding]:
 
 
 def _index(state: CollectionState, rows: int) -> Iterator[Finding]:
-    build = "run db.collection(name).build_index() in Python, or ingest again"
+    build = f"run: rag-pgvector index build --collection {shlex.quote(state.name)}"
     if state.index == "invalid":
         yield Finding(
             level="error",

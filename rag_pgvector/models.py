@@ -60,6 +60,11 @@ class CollectionRow(Base):
     tenancy: Mapped[str]
     hnsw_m: Mapped[int] = mapped_column(SmallInteger)
     hnsw_ef_construction: Mapped[int] = mapped_column(SmallInteger)
+    index_method: Mapped[str] = mapped_column(server_default="hnsw")
+    quantization: Mapped[str | None]
+    ivfflat_lists: Mapped[int | None] = mapped_column(Integer)
+    index_build_at: Mapped[datetime | None]
+    """When somebody began to build the vector index; NULL where nobody does."""
     embedder: Mapped[str | None]
     """Name of the model that embeds this collection; None until the first text is embedded."""
     fingerprint: Mapped[list[float] | None] = mapped_column(ARRAY(REAL))

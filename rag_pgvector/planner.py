@@ -12,12 +12,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Generic, TypeVar
 
 from psycopg import sql
 
 from rag_pgvector.config import CollectionConfig, SearchOptions
+from rag_pgvector.index_kinds import index_kind, probes_for
 from rag_pgvector.plan import Execute, Plan
 from rag_pgvector.read import Where, owned
 from rag_pgvector.table import Table
@@ -108,6 +109,7 @@ class TableState:
         table_rows: Of the whole table.
         sample: Places of rows (``ctid``) all over the table, as a literal of ``tid[]``; "" where it is empty.
         sampled: How many rows are likely to lie there.
+        lists: Of an IVFFlat index.
     """
 
     rows: int
@@ -115,6 +117,7 @@ class TableState:
     table_rows: int = 0
     sample: str = ""
     sampled: float = 0.0
+    lists: int = 0
 
 
 def table_state(table: Table) -> Plan[TableState]:
@@ -123,33 +126,37 @@ def table_state(table: Table) -> Plan[TableState]:
     The rows of a whole table are estimated from the catalogue: none is read. A tenant's are counted, up to where it no
     longer matters.
     """
+    kind = index_kind(table.config)
     rows = yield Execute(
         sql.SQL(
-            "SELECT c.reltuples, c.relpages, pg_relation_size(c.oid), "
+            "SELECT c.reltuples, c.relpages, pg_relation_size(c.oid), i.lists IS NOT NULL, i.lists FROM pg_class c "
             # by what it is, not by its name: a peer's table may have any
-            "EXISTS (SELECT FROM pg_index i JOIN pg_class n ON n.oid = i.indexrelid JOIN pg_am m ON m.oid = n.relam "
-            "JOIN pg_opclass o ON o.oid = i.indclass[0] "
-            "JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] "
-            "WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'hnsw' "
-            "AND o.opcname = %s AND a.attname = %s) "
-            "FROM pg_class c WHERE c.oid = to_regclass(%s)"
+            "LEFT JOIN LATERAL (SELECT coalesce((SELECT p.option_value::int FROM pg_options_to_table(n.reloptions) p "
+            "WHERE p.option_name = 'lists'), 100) AS lists "
+            "FROM pg_index i JOIN pg_class n ON n.oid = i.indexrelid JOIN pg_am m ON m.oid = n.relam "
+            "JOIN pg_opclass o ON o.oid = i.indclass[0] WHERE i.indrelid = c.oid AND i.indisvalid "
+            "AND i.indpred IS NULL AND m.amname = %s AND o.opcname = %s AND i.indkey[0] = CASE WHEN %s THEN 0 "
+            "ELSE (SELECT a.attnum FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = %s) END LIMIT 1) i "
+            "ON true WHERE c.oid = to_regclass(%s)"
         ),
         (
-            f"{table.config.storage}_{table.distance.opclass}",
+            "" if kind is None else kind.method,
+            "" if kind is None else kind.opclass,
+            kind is not None and kind.rescored,  # an expression is indexed
             table.layout.embedding,
             table.identifier.as_string(None),
         ),
     )
     if not rows:
         return TableState(0, False)
-    tuples, pages, size, index = rows[0]
+    tuples, pages, size, index, lists = rows[0]
     if tuples >= 0 and pages > 0:
         estimate = tuples / pages * size / 8192
     else:  # never analysed: guess the width of a row
         width = 4 if table.config.storage == "vector" else 2
         estimate = size / (200 + min(width * (table.config.dimensions or 0), 2000))
     sample, sampled = _places(estimate, size // 8192)
-    state = TableState(int(estimate), index, int(estimate), sample, sampled)
+    state = TableState(int(estimate), index, int(estimate), sample, sampled, lists or 0)
     if not table.multi:
         return state
     parts, params = owned(table)
@@ -160,7 +167,7 @@ def table_state(table: Table) -> Plan[TableState]:
     own = rows[0][0]
     if own >= COUNTED_ROWS:
         own = max(own, int((yield from passing_rows(table, state, None))))
-    return TableState(own, index, max(own, state.table_rows), sample, sampled)
+    return replace(state, rows=own, table_rows=max(own, state.table_rows))
 
 
 def _places(rows: float, pages: int) -> tuple[str, float]:
@@ -202,10 +209,12 @@ def passing_rows(table: Table, state: TableState, condition: Where | None) -> Pl
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """How to walk the index: pgvector's settings of the same names."""
+    """How to walk the index: pgvector's settings of the same names, those of HNSW or those of IVFFlat."""
 
-    ef_search: int
-    max_scan_tuples: int
+    ef_search: int = 0
+    max_scan_tuples: int = 0
+    probes: int = 0
+    max_probes: int = 0
 
 
 def choose(
@@ -222,6 +231,10 @@ def choose(
         return SearchPlan("exact", "no valid vector index"), None
     found = state.rows if passing is None else passing
     share = min(1.0, max(found, 0.5) / max(state.table_rows, 1))
+    if config.index == "ivfflat":
+        return _choose_lists(
+            table, state, options, costs, wanted=k if share >= 1.0 else MARGIN * k / share, found=found
+        )
     least = EF_SEARCH if share >= 1.0 else min(EF_SEARCH_FILTERED, EF_SEARCH / share)
     visited = max(least, k if share >= 1.0 else MARGIN * k / share)
     ef_search = options.ef_search or min(MOST_EF, math.ceil(visited))
@@ -237,6 +250,24 @@ def choose(
     each = (costs.walk_us(config, 1000) - costs.search_us) / 1000
     most = max(MAX_SCAN_TUPLES if options.exact is False else 1000, int(exact_us / each), 2 * ef_search)
     return SearchPlan("hnsw", about, ef_search), Walk(ef_search, most)
+
+
+def _choose_lists(
+    table: Table, state: TableState, options: SearchOptions, costs: CostModel, *, wanted: float, found: float
+) -> tuple[SearchPlan, Walk | None]:
+    """Exact, or how many of an IVFFlat index's lists to look through."""
+    lists = max(1, state.lists)
+    probes = min(lists, options.probes or probes_for(lists, state.table_rows, wanted))
+    looked = state.table_rows * probes / lists
+    exact_us = costs.exact_us(table.config, read=state.rows, compared=found)
+    walk_us = costs.exact_us(table.config, read=looked + lists, compared=looked + lists)
+    about = (
+        f"about {state.rows} rows: exact {exact_us / 1000:.1f} ms, {probes} of {lists} lists {walk_us / 1000:.1f} ms"
+    )
+    asked = options.exact is False or options.probes is not None
+    if not asked and (state.rows <= EXACT_ROWS or exact_us <= EXACT_BONUS * walk_us):
+        return SearchPlan("exact", about), None
+    return SearchPlan("ivfflat", about), Walk(probes=probes, max_probes=lists)
 
 
 # --------------------------------------------------------------------------------------------------------- remembering

@@ -12,6 +12,7 @@ from rag_pgvector.analysis import ANALYSER_VERSION
 from rag_pgvector.config import CollectionConfig
 from rag_pgvector.errors import CollectionNotFoundError, ExtensionError
 from rag_pgvector.fence import fence_sql
+from rag_pgvector.index_kinds import warn_of
 from rag_pgvector.plan import Execute, Plan
 from rag_pgvector.planner import EF_SEARCH
 from rag_pgvector.table import KEYWORD_KINDS, Table, table_name
@@ -52,7 +53,7 @@ SCOPE_COLUMN = sql.SQL("scope text NOT NULL DEFAULT '' CHECK (scope ~ '^([A-Za-z
 
 _COLLECTION_COLUMNS = sql.SQL(
     "id, name, table_name, dimensions, distance, storage, tenancy, hnsw_m, hnsw_ef_construction, language, "
-    "analyser_version"
+    "analyser_version, index_method, quantization, ivfflat_lists"
 )
 
 
@@ -115,7 +116,8 @@ def find_collection(name: str) -> Plan[Table | None]:
     rows = yield Execute(query, (name,))
     if not rows:
         return None
-    id_, name, table, dimensions, distance, storage, tenancy, m, ef_construction, language, version = rows[0]
+    id_, name, table, dimensions, distance, storage, tenancy, m, ef_construction, language, version, *index = rows[0]
+    method, quantization, lists = index
     config = CollectionConfig(
         dimensions=dimensions,
         distance=distance,
@@ -124,6 +126,9 @@ def find_collection(name: str) -> Plan[Table | None]:
         hnsw_m=m,
         hnsw_ef_construction=ef_construction,
         language=language,
+        index=method,
+        quantization=quantization,
+        ivfflat_lists=lists,
     )
     return Table(id_, name, table, config, version)
 
@@ -162,7 +167,8 @@ def create_collection(name: str, config: CollectionConfig) -> Plan[Table]:
         sql.SQL(
             "INSERT INTO rag.collections "
             "(name, table_name, dimensions, distance, storage, tenancy, hnsw_m, hnsw_ef_construction, language, "
-            "analyser_version) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id"
+            "analyser_version, index_method, quantization, ivfflat_lists) "
+            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id"
         ),
         (
             name,
@@ -175,9 +181,13 @@ def create_collection(name: str, config: CollectionConfig) -> Plan[Table]:
             config.hnsw_ef_construction,
             config.language,
             ANALYSER_VERSION,
+            config.index,
+            config.quantization,
+            config.ivfflat_lists,
         ),
     )
     table = Table(rows[0][0], name, table_name(name), config, ANALYSER_VERSION)
+    warn_of(config)
     for statement in create_table_sql(table):
         yield Execute(statement, prepare=False)
     if table.multi:

@@ -8,6 +8,7 @@ from typing import Any
 from psycopg import sql
 
 from rag_pgvector.config import SearchOptions
+from rag_pgvector.index_kinds import index_kind
 from rag_pgvector.plan import Batch, Execute, Plan, Row, SetLocal, set_local
 from rag_pgvector.planner import EF_SEARCH, Estimates, Walk, choose
 from rag_pgvector.read import CHUNK_WIDTH, Where, chunk_of
@@ -39,7 +40,11 @@ def dense(
     plan, walk = choose(table, state, options, estimates.costs, k=k, passing=passing)
     params = [vector] if condition is None else [vector, *condition[1]]
     if walk is not None:
-        step = Execute(statement(table, rendered, k, exact=False), params)
+        kind = index_kind(table.config)
+        assert kind is not None
+        again = kind.candidates(k, walk.ef_search)
+        walked = statement(table, rendered, k, exact=False, candidates=again)
+        step = Execute(walked, params if kind.ordered else [*params, vector])
         if condition is None and session_defaults and walk.ef_search == EF_SEARCH:
             rows = yield step
         else:
@@ -73,11 +78,18 @@ _ONE_PLAN = set_local({"plan_cache_mode": "force_generic_plan"})
 def _walking(walk: Walk, *, alone: bool) -> SetLocal:
     """The settings of a walk. Under a condition Postgres is left no other way: it would sort what an index on the
     condition finds, by an estimate of the rows that is wrong for jsonb and under row-level security."""
-    settings = {
-        "hnsw.iterative_scan": "strict_order",
-        "hnsw.ef_search": str(walk.ef_search),
-        "hnsw.max_scan_tuples": str(walk.max_scan_tuples),
-    }
+    if walk.probes:
+        settings = {
+            "ivfflat.iterative_scan": "relaxed_order",
+            "ivfflat.probes": str(walk.probes),
+            "ivfflat.max_probes": str(walk.max_probes),
+        }
+    else:
+        settings = {
+            "hnsw.iterative_scan": "strict_order",
+            "hnsw.ef_search": str(walk.ef_search),
+            "hnsw.max_scan_tuples": str(walk.max_scan_tuples),
+        }
     if not alone:
         settings |= dict.fromkeys(("enable_seqscan", "enable_bitmapscan", "enable_sort"), "off")
         settings["plan_cache_mode"] = "force_generic_plan"
@@ -85,8 +97,11 @@ def _walking(walk: Walk, *, alone: bool) -> SetLocal:
 
 
 @lru_cache(maxsize=1024)
-def statement(table: Table, condition: bytes | None, k: int, *, exact: bool) -> bytes:
+def statement(table: Table, condition: bytes | None, k: int, *, exact: bool, candidates: int = 0) -> bytes:
     """The text of a search; its parameters are the vector and those of the condition.
+
+    An index that does not give rows in the order of their distance is asked for ``candidates``, which are compared
+    again; the vector is then the last parameter, too.
 
     ``k`` is written out: for a parameter Postgres would plan the prepared statement anew at every call (8 % of it).
     """
@@ -99,8 +114,13 @@ def statement(table: Table, condition: bytes | None, k: int, *, exact: bool) -> 
         type=table.vector_type,
         table=table.identifier,
     )
-    candidates = found.as_bytes(None) + (b"" if condition is None else b" AND " + condition)
+    rows = found.as_bytes(None) + (b"" if condition is None else b" AND " + condition)
     limit = sql.Literal(k).as_bytes(None)
     if exact:  # "+ 0" hides the distance from the index: every row is compared
-        return b"SELECT * FROM (" + candidates + b") AS candidates ORDER BY distance + 0 LIMIT " + limit
-    return candidates + b" ORDER BY distance LIMIT " + limit
+        return b"SELECT * FROM (" + rows + b") AS candidates ORDER BY distance + 0 LIMIT " + limit
+    kind = index_kind(table.config)
+    if kind is None or kind.ordered:
+        return rows + b" ORDER BY distance LIMIT " + limit
+    nearest = kind.ordering(table.layout.embedding_column).as_bytes(None)
+    rows += b" ORDER BY " + nearest + b" LIMIT " + sql.Literal(candidates or k).as_bytes(None)
+    return b"SELECT * FROM (" + rows + b") AS candidates ORDER BY distance + 0 LIMIT " + limit

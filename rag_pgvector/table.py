@@ -179,11 +179,23 @@ class Table:
 
     @cached_property
     def index_name(self) -> str:
-        return self.layout.index or table_name(self.collection, "hnsw")
+        """The vector index's. It says its kind, so that an index of another kind is never taken for it."""
+        return self.layout.index or table_name(self.collection, self._index_label)
 
     @cached_property
     def index_identifier(self) -> sql.Identifier:
         return sql.Identifier(self.layout.schema, self.index_name)
+
+    @cached_property
+    def index_leftovers(self) -> tuple[str, str]:
+        """The names of an index while it is built to replace another, and of one that was replaced."""
+        new, old = (table_name(self.collection, f"{state}{self._index_label}") for state in ("new", "old"))
+        return new, old
+
+    @property
+    def _index_label(self) -> str:
+        config = self.config  # no underscore: it ends the kind in a name
+        return config.index + ("" if config.index_holds == config.storage else config.index_holds)
 
     @cached_property
     def vector_type(self) -> sql.SQL:

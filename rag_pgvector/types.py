@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Chunk", "Document", "IndexReport", "ScoredChunk", "SearchPlan", "SearchResult", "WriteCounts"]
+__all__ = [
+    "Chunk",
+    "Document",
+    "IndexProgress",
+    "IndexReport",
+    "IndexState",
+    "IndexStatus",
+    "ScoredChunk",
+    "SearchPlan",
+    "SearchResult",
+    "WriteCounts",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,12 +158,63 @@ class WriteCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexReport:
-    """The state of a collection's vector index after ``build_index``.
+    """What was done about a collection's vector index.
 
-    ``valid``: searches can use it. ``wanted``: the role may not create it, so the wish is recorded and search stays
-    exact. ``not_needed``: the collection is small enough to be searched exactly.
+    Attributes:
+        state: ``valid``: searches can use it. ``wanted``: the role may not create it, so the wish is recorded and
+            search stays exact. ``not_needed``: the collection is searched exactly, since it is small or is configured
+            so. ``missing``: it was dropped.
+        reason: Why, in words.
+        warnings: What made building slow, if anything.
     """
 
-    state: Literal["valid", "wanted", "not_needed"]
+    state: Literal["valid", "wanted", "not_needed", "missing"]
     name: str
     reason: str
+    warnings: tuple[str, ...] = ()
+
+
+IndexState = Literal["valid", "invalid", "building", "wanted", "missing", "not_needed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexStatus:
+    """A collection's vector index as it is.
+
+    Attributes:
+        state: ``valid``; ``invalid``, the leftover of an interrupted build, which searches do not use; ``building``;
+            ``wanted`` by a role that may not create it; ``missing``; ``not_needed``, since the configuration has none.
+        name: In schema ``rag``.
+        method: ``hnsw``, ``ivfflat`` or ``none``.
+        holds: What the index stores of each vector: ``vector``, ``halfvec`` or ``bit``.
+        rows: Of the table, about; None before it was first analysed.
+        table_bytes: Of the table, its TOAST table included.
+        index_bytes: Of the index, or None.
+        parameters: As it was built (``m=16``, ``lists=100``).
+        phase: Where a build is.
+        leftovers: Names of what interrupted rebuilds left; the next build removes them.
+        build_bytes: About the memory that a build needs.
+        maintenance_work_mem: The memory that the server gives it, in bytes.
+    """
+
+    state: IndexState
+    name: str
+    method: str
+    holds: str
+    rows: int | None
+    table_bytes: int
+    index_bytes: int | None
+    parameters: tuple[str, ...]
+    phase: str | None
+    leftovers: tuple[str, ...]
+    build_bytes: int
+    maintenance_work_mem: int
+
+
+@dataclass(frozen=True, slots=True)
+class IndexProgress:
+    """How far a build is: ``done`` of about ``total`` blocks or rows of its present phase."""
+
+    phase: str
+    done: int
+    total: int

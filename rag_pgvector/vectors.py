@@ -75,7 +75,7 @@ def as_matrix(
         squares = np.einsum("ij,ij->i", matrix, matrix)
     # A sum of squares may overflow or vanish for numbers that are fine by themselves: look closer only then.
     doubtful = ~np.isfinite(squares) | (squares == 0)
-    if config.storage == "halfvec":
+    if _halved(config):
         doubtful |= (squares > 65504.0) | (squares < 1e-9)  # float2's largest number; it has nothing below 2**-24
     for i in np.flatnonzero(doubtful).tolist():
         _check_one(vectors[i], config, what[i])
@@ -97,11 +97,12 @@ def _check_one(vector: Any, config: CollectionConfig, what: str) -> None:
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         raise VectorError(f"{what} holds {values[bad[0]]} at position {bad[0]}: every number must be finite")
-    limit = 65504.0 if config.storage == "halfvec" else float(np.finfo(np.float32).max)
+    limit = 65504.0 if _halved(config) else float(np.finfo(np.float32).max)
     if np.abs(values).max() > limit:
-        raise VectorError(f"{what} holds {np.abs(values).max():.6g}: {config.storage} stores at most {limit:.6g}")
+        holder = "halfvec" if _halved(config) else config.storage
+        raise VectorError(f"{what} holds {np.abs(values).max():.6g}: {holder} stores at most {limit:.6g}")
     if config.distance == "cosine":
-        stored = values.astype(np.float16 if config.storage == "halfvec" else np.float32).astype(np.float32)
+        stored = values.astype(np.float16 if _halved(config) else np.float32).astype(np.float32)
         with np.errstate(over="ignore"):
             square = float(np.dot(stored, stored))  # pgvector sums in float4 too
         if square == 0:
@@ -109,6 +110,11 @@ def _check_one(vector: Any, config: CollectionConfig, what: str) -> None:
             raise VectorError(f"{what} {size} cosine distance, which cannot rank it: normalise it, or leave it out")
         if not np.isfinite(square):
             raise VectorError(f"{what} is too long for cosine distance: normalise it")
+
+
+def _halved(config: CollectionConfig) -> bool:
+    """Whether table or index keep vectors in half precision, and so none that has no place in it."""
+    return "halfvec" in (config.storage, config.index_holds)
 
 
 def vector_bytes(matrix: NDArray[np.float32], config: CollectionConfig) -> list[VectorParam]:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from rag_pgvector.cli import content, database, evaluate, importing, keys, output, server, tenants
+from rag_pgvector.cli import content, database, evaluate, importing, index, keys, output, server, tenants
 from rag_pgvector.errors import ConfigError, FilterError, RagPgvectorError, TenantError
 
 __all__ = ["app", "run"]
@@ -53,6 +53,7 @@ def _root(
 content.register(app)
 server.register(app)
 database.register(app)
+index.register(app)
 tenants.register(app)
 importing.register(app)
 keys.register(app)

@@ -29,6 +29,7 @@ _INDEX_WORDS = {
     "invalid": "vector index invalid",
     "wanted": "vector index wanted",
     "missing": "searched exactly",
+    "not_needed": "searched exactly",
 }
 
 
@@ -131,9 +132,7 @@ def _collection_sql(name: str, config: CollectionConfig, role: str | None) -> st
     statements = ["BEGIN", *_statements(schema.create_collection(name, config))]
     if role is not None:
         statements += _statements(schema.grant_collection(table, role))
-    return _script(
-        [*statements, "COMMIT", index.create_index_sql(table).as_string(None)]
-    )  # the index in no transaction
+    return _script([*statements, "COMMIT", index.create_index_sql(table).as_string(None)])  # in no transaction
 
 
 def _statements(plan: Plan[Any]) -> list[str]:

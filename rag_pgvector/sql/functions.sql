@@ -45,7 +45,8 @@ BEGIN
     END LOOP;
     -- A walk of the index may end early (hnsw.max_scan_tuples). If it brought fewer than k, all rows are compared: the
     -- conditions on count(*) hold for whole arms, so that Postgres runs the second one only then.
-    RETURN QUERY EXECUTE CASE WHEN coalesce(filter, '{}') <> '{}' OR chosen.tenancy = 'multi' THEN queries[2] ELSE format(
+    RETURN QUERY EXECUTE CASE WHEN coalesce(filter, '{}') <> '{}' OR chosen.tenancy = 'multi' OR chosen.index_method <> 'hnsw'
+        THEN queries[2] ELSE format(
         'WITH walked AS MATERIALIZED (%s), few AS (SELECT count(*) < $2 AS yes FROM walked) '
         'SELECT * FROM walked WHERE NOT (SELECT yes FROM few) UNION ALL '
         'SELECT * FROM (%s) compared WHERE (SELECT yes FROM few) ORDER BY distance',

@@ -24,6 +24,7 @@ VERBS += ["server start", "server status", "server stop", "server url", "db upgr
 VERBS += ["db grant", "db convert", "keys create", "keys list", "keys revoke"]
 VERBS += ["eval retrieval"]
 VERBS += ["import langchain"]
+VERBS += ["index status", "index build", "index rebuild", "index drop"]
 VERBS += ["tenants list", "tenants export", "tenants import", "tenants delete", "tenants move"]
 HEAVY = {"alembic", "pandas", "pydantic", "sqlalchemy", "torch", "transformers"}
 

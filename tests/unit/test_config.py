@@ -22,10 +22,17 @@ from rag_pgvector.errors import ConfigError
         ("storage", None),
         ("dimensions", 0),
         ("dimensions", -1),
-        ("dimensions", 2001),
+        ("dimensions", 4001),
         ("dimensions", 3.0),
         ("dimensions", True),
         ("dimensions", "384"),
+        ("index", "flat"),
+        ("index", None),
+        ("quantization", "bit"),
+        ("quantization", "vector"),
+        ("ivfflat_lists", 0),
+        ("ivfflat_lists", 32_769),
+        ("ivfflat_lists", 1.0),
         ("hnsw_m", 1),
         ("hnsw_m", 101),
         ("hnsw_m", 16.5),
@@ -55,6 +62,9 @@ def test_a_collection_that_cannot_be_is_refused(field: str, value: Any) -> None:
         ("ef_search", 1.5),
         ("ef_search", True),
         ("ef_search", "100"),
+        ("probes", 0),
+        ("probes", 32_769),
+        ("probes", True),
     ],
 )
 def test_a_search_that_cannot_be_is_refused(field: str, value: Any) -> None:
@@ -66,7 +76,7 @@ def test_a_search_that_cannot_be_is_refused(field: str, value: Any) -> None:
 
 @pytest.mark.parametrize("storage", ["vector", "halfvec"])
 def test_the_limits_themselves_are_accepted(storage: Any) -> None:
-    CollectionConfig(storage=storage, dimensions=MAX_DIMENSIONS[storage])
+    CollectionConfig(storage=storage, dimensions=MAX_DIMENSIONS)
     CollectionConfig(dimensions=1, hnsw_m=2, hnsw_ef_construction=4)
     CollectionConfig(hnsw_m=100, hnsw_ef_construction=1000)
     SearchOptions(ef_search=1)

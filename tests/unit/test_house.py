@@ -18,11 +18,12 @@ FOLDERS = ("rag_pgvector", "ingest", "evals")
 #: From what things are up to those who use them: a module imports its own layer and those before it. Design, section 3.
 LAYERS = [
     {"errors", "types", "config"},
-    {"analysis", "arguments", "filters", "finding", "layout", "plan", "settings", "sql", "table"},
+    {"analysis", "arguments", "filters", "finding", "index_kinds", "layout", "plan", "settings", "sql", "table"},
     {"connect", "fence", "vectors"},
     {
         "documents",
         "index",
+        "index_memory",
         "keys",
         "keyword",
         "keyword_schema",
@@ -38,7 +39,7 @@ LAYERS = [
         "search",
         "write",
     },
-    {"audit", "drivers", "embedding", "pools"},
+    {"audit", "drivers", "embedding", "pools", "rerank"},
     {"database", "embedded"},
     {
         "bound",
@@ -47,6 +48,7 @@ LAYERS = [
         "convert",
         "document_store",
         "intake",
+        "indexed",
         "open",
         "searchable",
         "tenants",

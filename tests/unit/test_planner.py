@@ -165,10 +165,10 @@ def test_costs_grow_with_rows_dimensions_and_candidates() -> None:
     ("reply", "rows", "index"),
     [
         ([], 0, False),
-        ([(1000.0, 10, 10 * 8192, True)], 1000, True),
-        ([(1000.0, 10, 20 * 8192, False)], 2000, False),  # grew since it was analysed
-        ([(-1.0, 0, 212 * 50, False)], 50, False),  # never analysed
-        ([(0.0, 0, 0, False)], 0, False),
+        ([(1000.0, 10, 10 * 8192, True, None)], 1000, True),
+        ([(1000.0, 10, 20 * 8192, False, None)], 2000, False),  # grew since it was analysed
+        ([(-1.0, 0, 212 * 50, False, None)], 50, False),  # never analysed
+        ([(0.0, 0, 0, False, None)], 0, False),
     ],
 )
 def test_the_table_is_estimated_from_the_catalogue(reply: list[Row], rows: int, index: bool) -> None:
@@ -178,7 +178,7 @@ def test_the_table_is_estimated_from_the_catalogue(reply: list[Row], rows: int, 
 
 
 def test_a_tenants_rows_are_counted_up_to_a_limit_and_estimated_beyond() -> None:
-    catalogue: list[Row] = [(100_000.0, 50_000, 50_000 * 8192, True)]
+    catalogue: list[Row] = [(100_000.0, 50_000, 50_000 * 8192, True, None)]
     (_, count), state = drive(table_state(table(tenancy="multi")), catalogue, [(17,)])
     assert (state.rows, state.table_rows) == (17, 100_000)
     assert isinstance(count, Execute)
@@ -191,7 +191,7 @@ def test_a_tenants_rows_are_counted_up_to_a_limit_and_estimated_beyond() -> None
 
 @pytest.mark.parametrize(("seen", "passed", "least", "most"), [(300, 30, 9_000, 11_000), (300, 0, 1, 500)])
 def test_a_filter_is_estimated_from_a_sample(seen: int, passed: int, least: float, most: float) -> None:
-    _, state = drive(table_state(table()), [(100_000.0, 50_000, 50_000 * 8192, True)])
+    _, state = drive(table_state(table()), [(100_000.0, 50_000, 50_000 * 8192, True, None)])
     condition = read.where(table(), filter={"year": 2024})
     [step], passing = drive(passing_rows(table(), state, condition), [(seen, passed)])
     assert least <= passing <= most
@@ -201,7 +201,7 @@ def test_a_filter_is_estimated_from_a_sample(seen: int, passed: int, least: floa
 
 def test_what_was_learned_is_believed_for_a_while_and_then_forgotten() -> None:
     estimates, of = Estimates(), table()
-    catalogue: list[Row] = [(100_000.0, 50_000, 50_000 * 8192, True)]
+    catalogue: list[Row] = [(100_000.0, 50_000, 50_000 * 8192, True, None)]
     _, state = drive(estimates.state(of), catalogue)
     assert drive(estimates.state(of)) == ([], state)
     condition = read.where(of, filter={"year": 2024})
@@ -215,7 +215,7 @@ def test_what_was_learned_is_believed_for_a_while_and_then_forgotten() -> None:
 
 def test_tenants_share_estimates_and_nothing_else() -> None:
     estimates, acme = Estimates(), table(tenancy="multi")
-    catalogue: list[Row] = [(100_000.0, 50_000, 50_000 * 8192, True)]
+    catalogue: list[Row] = [(100_000.0, 50_000, 50_000 * 8192, True, None)]
     drive(estimates.state(acme), catalogue, [(17,)])
     globex = Table(1, "docs", "chunks_docs", acme.config).bound("globex", None)
     _, state = drive(estimates.state(globex), catalogue, [(5,)])

@@ -161,6 +161,9 @@ def test_creating_a_collection_takes_the_lock_first_and_keeps_what_is_there() ->
         "hnsw_ef_construction": 64,
         "language": "english",
         "analyser_version": 1,
+        "index_method": "hnsw",
+        "quantization": None,
+        "ivfflat_lists": None,
     }
     (lock, _), found = drive(
         schema.create_collection("docs", CollectionConfig(dimensions=8)),
@@ -200,40 +203,70 @@ def test_a_missing_extension_is_created_only_where_asked() -> None:
     assert text(steps[2]) == "CREATE EXTENSION IF NOT EXISTS vector"
 
 
-def build(*replies: list[Row], min_rows: int = 0) -> tuple[list[str], Any]:
-    """Drive an index build: each reply answers the next question, statements without rows are answered by []."""
-    left = list(replies)
-    plan = index.build(table(), min_rows=min_rows)
+def build(index_is: list[bool | None], claims: list[bool], **options: Any) -> tuple[list[str], Any]:
+    """Drive an index build with what it finds each time that it looks at the index, and tries to become the builder."""
+    plan = index.build(table(), index.BuildOptions(**options))
     sent = []
+    reply: list[Row] = []
     try:
         step = next(plan)
         while True:
             sent.append(text(step))
-            silent = sent[-1].split()[0] in ("SET", "RESET", "CREATE", "DROP", "ANALYZE", "UPDATE")
-            step = plan.send([] if silent or not left else left.pop(0))
+            if "SELECT indisvalid" in sent[-1]:
+                found = index_is.pop(0)
+                reply = [] if found is None else [(found,)]
+            elif "RETURNING true" in sent[-1]:
+                reply = [(True,)] if claims.pop(0) else []
+            elif "row_security_active" in sent[-1]:
+                reply = [(False, 9.0)]
+            elif "maintenance_work_mem'" in sent[-1]:
+                reply = [(1 << 30, 2, "posix")]
+            else:
+                reply = [(9,)] if sent[-1].startswith("SELECT") else []
+            step = plan.send(reply)
     except StopIteration as stop:
+        assert index_is == []
+        assert claims == []
         return sent, stop.value
 
 
-def test_a_second_builder_polls_for_the_lock_and_finds_the_index_there() -> None:
-    sent, report = build([(False,)], [], [(True,)], [(True,)])
-    assert sum("pg_try_advisory_lock" in query for query in sent) == 2
-    assert any("pg_sleep" in query for query in sent)
+def test_a_second_builder_polls_and_finds_the_index_there() -> None:
+    sent, report = build([None, None, True], [False, False])
+    assert sum("pg_sleep" in query for query in sent) == 2
     assert (report.state, report.reason) == ("valid", "it was there")
     assert not any("CREATE INDEX" in query for query in sent)
+    sent, report = build([False, True], [True])
+    assert report.reason == "it was there", "it was built between looking and claiming"
+    assert sent[-1].endswith("SET index_build_at = NULL WHERE id = %s")
 
 
 def test_an_invalid_leftover_is_dropped_before_building() -> None:
-    sent, report = build([(True,)], [(False,)])
-    drop, create = (next(i for i, query in enumerate(sent) if word in query) for word in ("DROP INDEX", "CREATE INDEX"))
-    assert drop < create
+    sent, report = build([False, False], [True])
+    create = next(i for i, query in enumerate(sent) if "CREATE INDEX" in query)
+    assert any('DROP INDEX CONCURRENTLY IF EXISTS "rag"."hnsw_docs"' in query for query in sent[:create])
     assert report.reason == "built"
-    assert "CONCURRENTLY" in sent[drop]
     assert "CONCURRENTLY" in sent[create]
 
 
+def test_a_rebuild_replaces_the_index_only_when_the_new_one_stands() -> None:
+    sent, report = build([True], [True], rebuild=True)
+    dropped = [i for i, query in enumerate(sent) if "DROP INDEX" in query]
+    create = next(i for i, query in enumerate(sent) if "CREATE INDEX" in query)
+    assert '"newhnsw_docs"' in sent[create]
+    assert not any('"hnsw_docs"' in sent[i] for i in dropped)
+    assert sent[create + 1].count("RENAME") == 2, "both in one transaction"
+    assert '"oldhnsw_docs"' in sent[create + 2]
+    assert report.reason == "rebuilt"
+
+
+def test_through_a_pooler_no_setting_is_made() -> None:
+    for session in (True, False):
+        sent, _ = build([None, None], [True], session=session, memory=1 << 30, parallel=False)
+        assert any(query.startswith("SET ") for query in sent) == session
+
+
 def test_a_small_collection_needs_no_index() -> None:
-    sent, report = build([(True,)], [], [(9,)], min_rows=10)
+    sent, report = build([None, None], [True], min_rows=10)
     assert report.state == "not_needed"
     assert "9 rows" in report.reason
     assert not any("CREATE INDEX" in query for query in sent)

@@ -11,8 +11,8 @@ from rag_pgvector.config import CollectionConfig
 from rag_pgvector.sql import read_sql
 from rag_pgvector.table import KEYWORD_KINDS, SCHEMA, Table
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
