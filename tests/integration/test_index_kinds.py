@@ -27,10 +27,11 @@ WALK = SearchOptions(exact=False)
 
 METHODS: list[IndexMethod] = ["hnsw", "ivfflat"]
 QUANTIZATIONS: list[Quantization | None] = [None, "halfvec", "binary"]
-KINDS: list[tuple[IndexMethod, Distance, Storage, Quantization | None]] = [
+STORED: list[tuple[Distance, Storage]] = [("cosine", "vector"), ("l2", "halfvec"), ("inner_product", "vector")]
+KINDS = [
     (method, distance, storage, quantization)
     for method in METHODS
-    for distance, storage in (("cosine", "vector"), ("l2", "halfvec"), ("inner_product", "vector"))
+    for distance, storage in STORED
     for quantization in QUANTIZATIONS
     if (storage, quantization) != ("halfvec", "halfvec")
 ]
@@ -41,7 +42,7 @@ def clustered(size: int) -> NDArray[np.float32]:
     random = np.random.default_rng(8)
     centres = random.normal(size=(60, size))
     found = centres[random.integers(60, size=ROWS)] + 0.6 * random.normal(size=(ROWS, size))
-    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True), dtype=np.float32)
 
 
 def filled(db: Database, name: str, vectors: NDArray[np.float32], **config: Any) -> Collection:
@@ -58,7 +59,7 @@ def filled(db: Database, name: str, vectors: NDArray[np.float32], **config: Any)
 def questions() -> Callable[[int], NDArray[np.float32]]:
     def make(size: int) -> NDArray[np.float32]:
         near = clustered(size)[:25] + 0.05 * np.random.default_rng(9).normal(size=(25, size))
-        return (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float32)
+        return np.asarray(near / np.linalg.norm(near, axis=1, keepdims=True), dtype=np.float32)
 
     return make
 

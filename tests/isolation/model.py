@@ -334,9 +334,10 @@ class Isolation(SearchRules):
         self.shown(who, self.world.app(query, params, who=who))
         self.rows[(*who, id_)] = chunk
 
-    @rule(who=WHO)
-    def build_index(self, who: Who) -> None:
-        assert self.call(who, "build_index").state == "valid"
+    @rule(who=WHO, again=st.booleans())
+    def build_index(self, who: Who, again: bool) -> None:
+        assert self.call(who, "rebuild_index" if again else "build_index").state == "valid"
+        assert self.call(who, "index_status").state == "valid"
 
     @rule(who=WHO)
     def reopen(self, who: Who) -> None:
@@ -357,6 +358,7 @@ class Isolation(SearchRules):
             (FilterError, lambda: self.call(who, "count", {"n": {"$near": 1}})),
             (ConfigError, lambda: self.call(who, "delete")),
             (TenantError, lambda: self.call(who, "drop")),
+            (TenantError, lambda: self.call(who, "drop_index")),
         ):
             self.refused(who, error, attempt)
 

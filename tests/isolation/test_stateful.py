@@ -40,6 +40,8 @@ EXEMPT = {
         "url": "the address",
         "admin_url": "the address",
         "admin_is_separate": "compares addresses",
+        "admin_is_pooled": "compares process ids",
+        "is_local": "a flag",
         "as_application": "picks the role; test_embedded_tenants",
         "search_costs": "what searching costs on this machine",
         "session_defaults": "a flag",
@@ -91,7 +93,8 @@ def called() -> set[str]:
     """The names that the model calls, read from its source."""
     source = "".join(map(inspect.getsource, (Isolation, SearchRules, World)))
     return set(re.findall(r'(?:call\([\w.]+|do\(\w+), "(\w+)"', source)) | {
-        *re.findall(r"collection\.(for_tenant)\(", source)
+        *re.findall(r'call\(who, "\w+" if \w+ else "(\w+)"', source),
+        *re.findall(r"collection\.(for_tenant)\(", source),
     }
 
 
