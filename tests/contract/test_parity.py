@@ -21,6 +21,7 @@ ONE_COLOUR: dict[type, dict[str, str]] = {
         "ensure_schema": "acollection and acollections do it in a thread",
         "run_admin": "DDL, which the asynchronous methods run in a thread",
         "as_application": "acollection does it in a thread",
+        "search_costs": "acollection asks in a thread, once",
         "admin_is_pooled": "DDL asks, which the asynchronous methods run in a thread",
     },
     Collection: {
