@@ -32,7 +32,7 @@ _CHUNK_PAGE = 500
 _DOCUMENT_PAGE = 20
 
 _DOCUMENT_FIELDS = ("scope", "id", "source", "text", "loader", "metadata", "profile", "content_hash", "chunks")
-_CHUNK_FIELDS = ("scope", *(column.name for column in fields(write.Record)))
+_CHUNK_FIELDS = ("scope", *(column.name for column in fields(write.Record) if column.name != "terms"))
 #: What a value must be before it is looked at; the rest is checked as it is stored.
 _TYPES = dict.fromkeys(("scope", "id", "text", "loader", "content"), str) | {"metadata": dict, "chunks": int}
 #: The expressions of those that are not selected as they are.

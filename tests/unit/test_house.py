@@ -273,3 +273,13 @@ def test_no_file_knows_the_machine_it_was_written_on() -> None:
 def test_names_say_what_a_module_is_for() -> None:
     for name in sources():
         assert name.rsplit(".", 1)[-1] not in ("utils", "helpers", "manager", "base", "common", "misc"), name
+
+
+def test_migrations_are_one_chain() -> None:
+    """Two that were numbered alike, or the gap that one left, break every database, and no import shows it."""
+    numbers = []
+    for path in sorted((ROOT / "rag_pgvector/migrations/versions").glob("0*.py")):
+        found = re.findall(r'^(?:down_)?revision = (?:"(\d+)"|None)$', path.read_text(encoding="utf-8"), re.MULTILINE)
+        numbers.append(found)
+        assert path.name.startswith(found[0])
+    assert numbers == [[f"{i:04}", f"{i - 1:04}" if i > 1 else ""] for i in range(1, len(numbers) + 1)]

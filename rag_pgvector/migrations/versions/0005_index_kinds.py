@@ -7,8 +7,8 @@ from alembic import op
 
 from rag_pgvector.sql import read_sql
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
