@@ -43,6 +43,7 @@ __all__ = [
     "prepare",
     "stage",
     "store_staged",
+    "store_unlisted",
     "upsert",
 ]
 
@@ -104,6 +105,12 @@ def store_staged(table: Table, records: Sequence[Record], seqs: Sequence[int]) -
         yield from postings.add_segments(table, documents)
         yield from postings.clean_up(table)
     return (yield from _written(table, rows[0], len(records)))
+
+
+def store_unlisted(table: Table, count: int) -> Plan[WriteCounts]:
+    """Upsert ``count`` rows that SQL staged, whose terms nobody has counted: ``intake.take_in`` lists them later."""
+    rows = yield Execute(_upsert_query(table, None, listed=False), table.owner, prepare=False)
+    return WriteCounts(added=rows[0][0], updated=rows[0][1], unchanged=count - rows[0][0] - rows[0][1])
 
 
 def _written(table: Table, row: Row, count: int) -> Plan[WriteCounts]:

@@ -1,8 +1,9 @@
 """Copies rows of a foreign table into a collection, page by page in the order of its key.
 
-Where both are in one database the rows never leave it: each page is one INSERT ... SELECT into the staging table that
-every large write goes through. Otherwise a page is read there and copied in here. A page is one transaction, and a row
-that is here already is not written again: an import that was killed is simply run again.
+Where both are in one database the vectors never leave it: each page is one INSERT ... SELECT into the staging table
+that every large write goes through, and only the texts are read, for the keyword index. Otherwise a page is read there
+and copied in here. A page is one transaction, and a row that is here already is not written again: an import that was
+killed is simply run again.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any, Literal
 
 from psycopg import sql
 
-from rag_pgvector import connect, write
+from rag_pgvector import connect, intake, write
+from rag_pgvector.analysis import analyser
 from rag_pgvector.collection import Collection
 from rag_pgvector.database import Database
 from rag_pgvector.errors import ConfigError
@@ -62,7 +64,7 @@ class AdoptReport:
     """What an import did, in rows. ``rows`` is the sum of added, updated, unchanged and the three that were not taken.
 
     Attributes:
-        via: ``server``: the rows never left the database; ``stream``: they came from another one.
+        via: ``server``: the vectors never left the database; ``stream``: they came from another one.
         without_embedding: Taken, to be embedded later: they had none,
         other_dimensions: ... one of another length than most,
         zero_vectors: ... or one of zeros, which cosine cannot rank.
@@ -116,6 +118,8 @@ def adopt(
             found, records = source.run(partial(_read, table, rows, after, page), retry=True)
             written = collection._run(partial(write.upsert, table, records), atomic=True, retry=True)
         if not found.rows:
+            if server:  # rows that SQL wrote are not in the keyword index yet, nor are those of a run that was killed
+                intake.take_in(collection.database, table)
             collection._note_write(report.rows)
             return report
         after = found.last
@@ -166,13 +170,14 @@ def _move(table: Table, rows: PeerRows, after: str | None, page: int) -> Plan[tu
     yield from write.stage(table, ())
     query = sql.SQL(
         "{judged}, moved AS (INSERT INTO pg_temp.rag_staging (id, document_id, source, content, metadata, embedding, "
-        "embedding_hash) SELECT id, document_id, source, content, metadata, CASE WHEN lack IS NULL THEN "
-        "embedding::{type} END, CASE WHEN lack IS NULL THEN sha256(convert_to(chr(1) || content, 'UTF8')) END "
-        "FROM judged WHERE fault IS NULL) SELECT (array_agg(key_text ORDER BY key DESC))[1], count(*), {counts} "
-        "FROM judged"
+        "embedding_hash, seq) SELECT id, document_id, source, content, metadata, CASE WHEN lack IS NULL THEN "
+        "embedding::{type} END, CASE WHEN lack IS NULL THEN sha256(convert_to(chr(1) || content, 'UTF8')) END, "
+        "nextval({sequence}) FROM judged WHERE fault IS NULL) "
+        "SELECT (array_agg(key_text ORDER BY key DESC))[1], count(*), {counts} FROM judged"
     ).format(
         judged=_judged(table, rows, after),
         type=table.vector_type,
+        sequence=sql.Literal(table.sequence.as_string(None)),
         counts=sql.SQL(", ").join(
             sql.SQL("count(*) FILTER (WHERE {} = {}{})").format(
                 sql.SQL("lack" if name in _COUNTED else "fault"),
@@ -185,7 +190,7 @@ def _move(table: Table, rows: PeerRows, after: str | None, page: int) -> Plan[tu
     answer = (yield Execute(query, _params(rows, after, page), prepare=False))[0]
     found = _Page(answer[0], answer[1], dict(zip((*_COUNTED, *_REFUSED), answer[2:], strict=True)))
     taken = found.rows - sum(found.counts[name] for name in _REFUSED)
-    return found, (yield from write.store_staged(table, taken))
+    return found, (yield from write.store_unlisted(table, taken))
 
 
 def _read(table: Table, rows: PeerRows, after: str | None, page: int) -> Plan[tuple[_Page, list[write.Record]]]:
@@ -196,6 +201,7 @@ def _read(table: Table, rows: PeerRows, after: str | None, page: int) -> Plan[tu
     ).format(judged=_judged(table, rows, after), type=table.vector_type)
     answer = yield Execute(query, _params(rows, after, page), prepare=False)
     counts = dict.fromkeys((*_COUNTED, *_REFUSED), 0)
+    analyse = analyser(table.config.language).terms
     records = []
     for _, fault, lack, id_, document_id, source, content, metadata, embedding in answer:
         if fault is not None or lack is not None:
@@ -203,7 +209,11 @@ def _read(table: Table, rows: PeerRows, after: str | None, page: int) -> Plan[tu
         if fault is None:
             vector = None if embedding is None else VectorParam(embedding)
             made = None if vector is None else write.embedding_hash(content)
-            records.append(write.Record(id_, document_id, source, None, None, None, content, metadata, vector, made))
+            records.append(
+                write.Record(
+                    id_, document_id, source, None, None, None, content, metadata, vector, made, None, analyse(content)
+                )
+            )
     return _Page(answer[-1][0] if answer else None, len(answer), counts), records
 
 

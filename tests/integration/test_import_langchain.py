@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from rag_pgvector import CollectionConfig, Database
+from rag_pgvector import CollectionConfig, Database, SearchOptions
 from rag_pgvector.errors import CollectionNotFoundError, ConfigError, TenantError
 from rag_pgvector.ingest.importers import adopt, import_v1, import_v2, v1_rows, v2_rows
 
@@ -124,11 +124,15 @@ def test_a_collection_of_v1(conn: psycopg.Connection[Any], db: Database, other: 
     assert stored["5"].metadata == {"metadata": ["a list"]}
     assert [stored[id_].embedding is None for id_ in "12345"] == [False, False, True, True, True]
     assert [hit.chunk.id for hit in docs.search(vector=[0.0, 1.0], k=1)] == ["2"]
+    words = docs.search("embedded", options=SearchOptions(mode="keyword"))
+    assert ([hit.chunk.id for hit in words], words.plan.unindexed) == (["3"], 0)
     # Again: nothing is written twice, and what was changed there arrives.
     assert json.loads(cli(*arguments, "--json")[1])["unchanged"] == 6
     conn.execute("UPDATE langchain_pg_embedding SET document = 'new', embedding = '[1,2]' WHERE id = '2'")
     assert "1 updated, 5 unchanged\n1 have no embedding yet" in cli(*arguments)[1]
     assert docs.get(["2"])[0].content == "new"
+    assert [hit.chunk.id for hit in docs.search("new", options=SearchOptions(mode="keyword"))] == ["2"]
+    assert list(docs.search("two", options=SearchOptions(mode="keyword"))) == []
 
 
 @pytest.mark.parametrize("where", ["server", "stream"])
@@ -271,3 +275,5 @@ def test_killed_and_run_again(conn: psycopg.Connection[Any], db: Database, other
     assert (report.added, report.updated, report.unchanged) == (5_000 - taken, 0, taken)
     assert ours.count() == 5_000
     assert ours.get(["4999"], embeddings=True)[0].metadata == {"n": 4999}
+    found = ours.search("text 17", k=2, options=SearchOptions(mode="keyword"))
+    assert (found[0].chunk.id, found.plan.unindexed) == ("17", 0)

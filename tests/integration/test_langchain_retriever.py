@@ -74,6 +74,23 @@ def test_scores_and_plan_come_on_request(docs: Collection, call: Call) -> None:
     assert ids(kept) == ids(found)[:2]
 
 
+def test_the_mode_is_the_constructors_or_the_calls(docs: Collection, call: Call) -> None:
+    docs.add([Chunk(content="the zebra crosses", id="z")])
+    retriever = PGRetriever(store=docs, k=2, with_plan=True)
+    (found,) = call(retriever, "invoke", "zebra", mode="keyword")
+    assert (found.id, found.metadata["_plan"]["kind"]) == ("z", "keyword")
+    assert ids(call(PGRetriever(store=docs, mode="keyword"), "invoke", "zebra")) == ["z"]
+    dense = call(PGRetriever(store=docs, mode="keyword", k=2), "invoke", "text 3", mode="dense")
+    assert dense[0].id == "3"
+    assert call(retriever, "invoke", "text 3", mode="dense")[0].metadata["_plan"]["kind"] == "exact"
+
+
+def test_origins_can_be_filtered_by(docs: Collection, call: Call) -> None:
+    """What a document's metadata shows of its origin is in columns of its own."""
+    docs.add([Chunk(content="text 3", id="b", source="b.csv")])
+    assert ids(call(PGRetriever(store=docs), "invoke", "text 3", filter={"source": "b.csv"})) == ["b"]
+
+
 def test_what_is_wrong_is_said(docs: Collection, call: Call) -> None:
     retriever = PGRetriever(store=docs)
     with pytest.raises(ConfigError, match="fetch_k"):
