@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum |
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format types notebooks bench bench-store bench-tenants bench-micro prove-isolation peer-suite clean
+.PHONY: help install demo test lint format types notebooks bench bench-store bench-tenants bench-search bench-micro prove-isolation peer-suite clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,7 +40,7 @@ types: $(STAMP) ## mypy --strict
 notebooks: $(STAMP) ## execute the notebooks from top to bottom
 	$(BIN)/jupyter execute notebooks/*.ipynb
 
-bench: bench-store bench-tenants bench-micro ## all benchmarks
+bench: bench-store bench-tenants bench-search bench-micro ## all benchmarks
 
 bench-store: $(STAMP) ## add and search against langchain-postgres, LlamaIndex and raw psycopg
 	$(BIN)/python -m rag_pgvector.evals.bench.store --json
@@ -50,6 +50,9 @@ bench-tenants: $(STAMP) ## search among 200 tenants against the peers' way
 
 bench-micro: $(STAMP) ## the measurements behind single choices: small writes, TOAST, an add without its graph
 	$(BIN)/python -m rag_pgvector.evals.bench.micro --json
+
+bench-search: $(STAMP) ## recall against latency under filters, against both peers
+	$(BIN)/python -m rag_pgvector.evals.bench.search --json
 
 prove-isolation: $(STAMP) ## 20,000 random operations of tenants; then the tests without each defence
 	@scripts/install_test_tools.sh

@@ -339,6 +339,20 @@ class Database:
             self._costs = self.run(planner.stored_costs, retry=True)
         return self._costs
 
+    def tune(self) -> planner.CostModel:
+        """Measure what searching costs on this machine, about ten seconds, and keep it in the database.
+
+        Collections that are opened from now on choose their plans by it. Raises PermissionDeniedError for a role that
+        may not write rag.search_costs.
+        """
+        from rag_pgvector import tune
+
+        self.ensure_schema()
+        costs = self.run_admin(tune.measure_costs, atomic=False)
+        self.run_admin(lambda: tune.store_costs(costs))
+        self._costs = costs
+        return costs
+
     # ----------------------------------------------------------------------------------------------- collections
 
     def collection(self, name: str, *, config: CollectionConfig | None = None, embedder: Any = None) -> Collection:

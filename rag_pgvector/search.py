@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +17,7 @@ from rag_pgvector.table import Table
 from rag_pgvector.types import ScoredChunk, SearchPlan, SearchResult
 from rag_pgvector.vectors import VectorParam
 
-__all__ = ["dense", "statement"]
+__all__ = ["dense", "explained", "statement"]
 
 
 def dense(
@@ -57,6 +58,32 @@ def dense(
         rows = yield Batch([_ONE_PLAN, step]) if table.multi and not filtered else step
     score = _SCORES[table.config.distance]
     return SearchResult([_hit(table, row, score) for row in rows], plan)
+
+
+def explained(search: Plan[SearchResult]) -> Plan[list[str]]:
+    """How Postgres runs the statement that a dense search sends first, and what the planner knew: lines to read.
+
+    Nothing is searched. The question's vector is left out of the lines.
+    """
+    reply = None
+    while True:
+        step = search.send(reply)  # type: ignore[arg-type]  # the first send of a generator is None
+        last = step.steps[-1] if isinstance(step, Batch) else step
+        if isinstance(last, Execute) and isinstance(last.query, bytes) and _DISTANCE in last.query:
+            break
+        reply = yield step
+    search.close()
+    asked = Execute(_explaining(last.query), last.params, prepare=False)
+    rows = yield Batch([*step.steps[:-1], asked]) if isinstance(step, Batch) else asked
+    return [_VECTOR.sub("question", row[0]) for row in rows]
+
+
+def _explaining(statement: bytes) -> bytes:
+    return b"EXPLAIN (COSTS OFF) " + statement
+
+
+_DISTANCE = b" AS distance FROM "
+_VECTOR = re.compile(r"'\[[^']*\]'::(vector|halfvec)")
 
 
 def _hit(table: Table, row: Row, score: Any) -> ScoredChunk:

@@ -16,7 +16,7 @@ from rag_pgvector.document_store import DocumentStore
 from rag_pgvector.errors import ConfigError
 from rag_pgvector.filters import parse_filter
 from rag_pgvector.plan import Plan
-from rag_pgvector.search import dense
+from rag_pgvector.search import dense, explained
 from rag_pgvector.types import SearchResult
 from rag_pgvector.vectors import VectorParam, as_vector
 
@@ -108,6 +108,41 @@ class Searchable(DocumentStore):
             estimates=self._estimates,
             session_defaults=self._db.session_defaults,
         )
+
+    def explain_search(
+        self,
+        query: str | None = None,
+        *,
+        vector: ArrayLike | None = None,
+        k: int = 4,
+        filter: Mapping[str, Any] | None = None,
+        options: SearchOptions | None = None,
+    ) -> list[str]:
+        """How Postgres would run the vector search of such a ``search``: the lines of its EXPLAIN. Nothing is searched.
+
+        What the planner chose, and why, is in the ``plan`` of a search's result. Raises what ``search`` raises.
+        """
+        check_query(query, vector, k, options)
+        condition = read.where(self._table, filter=filter)
+        encoded = as_vector(self.embed_query(query) if query is not None else vector, self.config)  # type: ignore[arg-type]
+        make = self._search_plan(encoded, k, condition, bool(filter), options)
+        return self._run(lambda: explained(make()), retry=True)
+
+    async def aexplain_search(
+        self,
+        query: str | None = None,
+        *,
+        vector: ArrayLike | None = None,
+        k: int = 4,
+        filter: Mapping[str, Any] | None = None,
+        options: SearchOptions | None = None,
+    ) -> list[str]:
+        check_query(query, vector, k, options)
+        condition = read.where(self._table, filter=filter)
+        if query is not None:
+            vector = await self.aembed_query(query)
+        make = self._search_plan(as_vector(vector, self.config), k, condition, bool(filter), options)  # type: ignore[arg-type]
+        return await self._arun(lambda: explained(make()), retry=True)
 
     # ------------------------------------------------------------------------------------------------- embedding
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from rag_pgvector.cli import content, database, evaluate, importing, index, keys, output, server, tenants
+from rag_pgvector.cli import content, database, evaluate, importing, index, keys, output, server, tenants, tune
 from rag_pgvector.errors import ConfigError, FilterError, RagPgvectorError, TenantError
 
 __all__ = ["app", "run"]
@@ -57,6 +57,7 @@ index.register(app)
 tenants.register(app)
 importing.register(app)
 keys.register(app)
+tune.register(app)
 evaluate.register(app)
 
 

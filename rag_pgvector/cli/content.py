@@ -198,6 +198,9 @@ def search(
     name: CollectionName,
     k: Annotated[int, typer.Option("-k", metavar="N", parser=whole_number, help="How many chunks.")] = 4,
     filter: Filter = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Add what the planner knew, and how Postgres runs the vector search.")
+    ] = False,
     tenant: TenantName = None,
     scope: ScopeName = None,
     api_key: ApiKey = None,
@@ -214,6 +217,7 @@ def search(
         collection = who.bind(db.collection(name))
         with working("searching"):
             found = collection.search(question, k=k, filter=conditions)
+            lines = collection.explain_search(question, k=k, filter=conditions) if explain else []
     if as_json:
         results = [
             {
@@ -227,7 +231,7 @@ def search(
             }
             for hit in found
         ]
-        say_json({"results": results, "plan": asdict(found.plan)})
+        say_json({"results": results, "plan": asdict(found.plan)} | ({"explain": lines} if explain else {}))
         return
     for number, hit in enumerate(found, 1):
         where = place(hit.chunk.source, hit.chunk.page_or_row, row=_is_table(hit.chunk.source))
@@ -236,6 +240,11 @@ def search(
     if not found:
         say("nothing found")
     say(f"{found.plan.kind} search: {found.plan.reason}", style="dim")
+    if explain:
+        if found.plan.ef_search is not None:
+            say(f"hnsw.ef_search = {found.plan.ef_search}")
+        for line in lines:
+            say(f"  {printable(line)}")
 
 
 # -------------------------------------------------------------------------------------------------------------- ask

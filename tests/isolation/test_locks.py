@@ -233,6 +233,7 @@ CALLS: dict[str, tuple[object, ...]] = {
     "count": (),
     "list": (),
     "search": ("the question",),
+    "explain_search": ("the question",),
     "ask": ("the question?",),
     "put_document": (Document(id="d", source="d", text="x", loader="text"), []),
     "documents": (),

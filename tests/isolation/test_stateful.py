@@ -30,6 +30,7 @@ EXEMPT = {
         "tenant": "the caller's own",
         "scope": "the caller's own",
         "embedder": "the caller's own",
+        "explain_search": "how a search runs, not what it finds; bound to a tenant like one (test_locks)",
     },
     "Database": {
         "run": "runs the plan it is given: the door of our own code, which the fence holds (test_locks)",
@@ -44,6 +45,7 @@ EXEMPT = {
         "is_local": "a flag",
         "as_application": "picks the role; test_embedded_tenants",
         "search_costs": "what searching costs on this machine",
+        "tune": "an administrator's",
         "session_defaults": "a flag",
         "from_engine": "makes a Database",
         "from_pools": "makes a Database; test_attacks",

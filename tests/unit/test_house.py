@@ -37,6 +37,7 @@ LAYERS = [
         "roles",
         "schema",
         "search",
+        "tune",
         "write",
     },
     {"audit", "drivers", "embedding", "pools", "rerank"},

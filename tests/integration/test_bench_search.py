@@ -1,0 +1,42 @@
+"""The benchmark of filtered search measures everybody, finds what is there, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from rag_pgvector.evals.bench.search import FIXED, PEERS, PEERS_EF, SHARES, main
+
+
+def test_the_report_covers_every_selectivity(
+    server_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rag_pgvector.evals.bench.search._QPS_SECONDS", 0.2)
+    monkeypatch.delenv("RAG_PGVECTOR_DATA", raising=False)
+    assert main(["--json", "--url", server_url, "--rows", "400", "--queries", "3", "--out", str(tmp_path)]) == 0
+    report = json.loads(capsys.readouterr().out)
+    peers = {f"{name}_ef{ef}" for name in PEERS for ef in PEERS_EF}
+    assert [at["share"] for at in report["fresh"]] == list(SHARES)
+    for at in report["fresh"]:
+        assert set(at["asked"]) == {"ours", *FIXED, *peers}
+        assert at["asked"]["ours"]["recall_at_10"] == at["asked"]["exact"]["recall_at_10"] == 1.0
+    for at in report["after_updates_and_deletes"]:
+        assert set(at["asked"]) == {"ours", "exact", *peers}
+        assert at["asked"]["ours"]["recall_at_10"] == 1.0
+    assert report["after_updates_and_deletes"][-1]["passing"] == 300
+    assert set(report["without_filter"]["qps"]) == {"1_client", "16_clients"}
+    assert report["targets"]["recall"]["met"] is True
+    assert (tmp_path / "bench-search.png").read_bytes().startswith(b"\x89PNG")
+    with psycopg.connect(server_url) as conn:
+        left = conn.execute(r"SELECT datname::text FROM pg_database WHERE datname LIKE 'rag\_bench\_%'").fetchall()
+    assert left == []
+
+
+@pytest.mark.parametrize("wrong", [["--rows", "10"], ["--queries", "0"]])
+def test_sizes_that_measure_nothing_are_refused(wrong: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--url", "postgresql://nowhere.invalid/", *wrong])
+    assert stopped.value.code == 2

@@ -1,0 +1,175 @@
+"""What the planner does on a real server: every statement by the index it was written for, and never a result lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+from rag_pgvector import Chunk, Collection, CollectionConfig, Database, SearchOptions
+from rag_pgvector.planner import EXACT_ROWS, CostModel, stored_costs
+
+ROWS, SIZE = 4_000, 24
+SHARES = (0.001, 0.01, 0.05, 0.2, 0.5, 1.0)
+
+
+def rows(seed: int) -> NDArray[np.float32]:
+    draw = np.random.default_rng(seed)
+    centres = draw.normal(size=(40, SIZE))
+    return (centres[draw.integers(40, size=ROWS)] + 0.7 * draw.normal(size=(ROWS, SIZE))).astype(np.float32)
+
+
+def chunks(vectors: NDArray[np.float32], prefix: str = "") -> list[Chunk]:
+    rank = np.random.default_rng(3).permutation(len(vectors))
+    return [
+        Chunk(id=f"{prefix}{i:05}", content=f"text {i}", embedding=v, metadata={"rank": int(rank[i])})
+        for i, v in enumerate(vectors)
+    ]
+
+
+@pytest.fixture(scope="module")
+def vectors() -> NDArray[np.float32]:
+    return rows(11)
+
+
+@pytest.fixture(scope="module")
+def indexed(module_database_url: str, vectors: NDArray[np.float32]) -> Iterator[Collection]:
+    """Read only."""
+    with Database(module_database_url) as db:
+        docs = db.collection("planned", config=CollectionConfig(dimensions=SIZE))
+        docs.add(chunks(vectors))
+        docs.build_index()
+        yield docs
+
+
+def text(docs: Collection, **how: Any) -> str:
+    return "\n".join(docs.explain_search(vector=[1.0] * SIZE, **how))
+
+
+WALK, EXACT = SearchOptions(exact=False), SearchOptions(exact=True)
+LOW = {"rank": {"$lt": ROWS // 2}}
+
+
+@pytest.mark.parametrize("k", [10, 300, ROWS])
+@pytest.mark.parametrize("filter", [None, LOW])
+def test_a_walk_uses_the_vector_index_and_an_exact_search_does_not(
+    indexed: Collection, k: int, filter: dict[str, Any] | None
+) -> None:
+    name = indexed._table.index_name
+    if k < 1000:  # above, Postgres may rightly sort
+        assert f"Index Scan using {name}" in text(indexed, k=k, filter=filter, options=WALK)
+    exact = text(indexed, k=k, filter=filter, options=EXACT)
+    assert name not in exact
+    assert "Seq Scan" in exact
+
+
+async def test_the_other_colour_explains_the_same(module_database_url: str, indexed: Collection) -> None:
+    async with Database(module_database_url) as db:
+        docs = await db.acollection("planned")
+        assert await docs.aexplain_search(vector=[1.0] * SIZE, options=WALK) == indexed.explain_search(
+            vector=[1.0] * SIZE, options=WALK
+        )
+
+
+def test_under_row_level_security_too(tenant_db: Database, vectors: NDArray[np.float32]) -> None:
+    docs = tenant_db.collection("shared", config=CollectionConfig(dimensions=SIZE, tenancy="multi"))
+    large, small = docs.for_tenant("large"), docs.for_tenant("small")
+    large.add(chunks(vectors))
+    small.add(chunks(vectors[:50], "s"))
+    docs.build_index()
+    for _ in range(2):  # planned, and from the cache
+        for filter in (None, LOW):
+            walk = text(large, k=10, filter=filter, options=WALK)
+            assert f"Index Scan using {docs._table.index_name}" in walk
+            exact = text(small, k=10, filter=filter)
+            assert "Index Cond: (tenant_id" in exact, "not past everybody's rows"
+            assert docs._table.index_name not in exact
+            assert exact.count("current_setting") == 0, "read once a statement, in an InitPlan"
+            assert "InitPlan" in exact
+    result = large.search(vector=vectors[7], k=10)
+    assert result.plan.kind == "hnsw"
+    assert result[0].chunk.id == "00007"
+    assert small.search(vector=vectors[7], k=100).plan.kind == "exact"
+    assert len(small.search(vector=vectors[7], k=100)) == 50
+
+
+@pytest.mark.parametrize("exact", [None, False])
+def test_recall_at_every_selectivity(indexed: Collection, vectors: NDArray[np.float32], exact: bool | None) -> None:
+    rank = np.random.default_rng(3).permutation(ROWS)
+    asked = rows(12)[:60]
+    length = np.linalg.norm(vectors, axis=1)
+    for share in SHARES:
+        below = int(share * ROWS)
+        passing = np.flatnonzero(rank < below)
+        found = 0.0
+        for query in asked:
+            best = passing[np.argsort(-(vectors[passing] @ query) / length[passing])[:10]]
+            result = indexed.search(
+                vector=query, k=10, filter={"rank": {"$lt": below}}, options=SearchOptions(exact=exact)
+            )
+            assert len(result) == min(10, len(passing))
+            found += len({f"{i:05}" for i in best} & {hit.chunk.id for hit in result}) / len(best)
+        assert found / len(asked) >= 0.99, f"{share:.1%} of the rows pass: {result.plan}"
+
+
+@pytest.mark.parametrize("share", SHARES)
+def test_a_filter_is_estimated_well_enough_to_choose_by(indexed: Collection, share: float) -> None:
+    indexed._estimates.forget()
+    plan = indexed.search(vector=[1.0] * SIZE, k=10, filter={"rank": {"$lt": int(share * ROWS)}}).plan
+    estimate = float(plan.reason.partition("rows, ")[2].partition("%")[0]) / 100
+    assert share / 3 - 0.002 <= estimate <= 3 * share + 0.006, plan.reason
+
+
+def test_stale_estimates_cost_time_and_no_result(database_url: str, vectors: NDArray[np.float32]) -> None:
+    with Database(database_url) as db, psycopg.connect(database_url, autocommit=True) as somebody:
+        docs = db.collection("stale", config=CollectionConfig(dimensions=SIZE))
+        docs.add(chunks(vectors))
+        docs.build_index()
+        assert docs.search(vector=vectors[0], k=10, filter=LOW).plan.kind == "hnsw"
+        somebody.execute("DELETE FROM rag.chunks_stale WHERE id > '00009'")
+        assert {hit.chunk.id for hit in docs.search(vector=vectors[0], k=20)} == {f"{i:05}" for i in range(10)}
+        few = docs.search(vector=vectors[0], k=20, filter={"rank": {"$gte": 0}})
+        assert len(few) == 10
+        somebody.execute("DELETE FROM rag.chunks_stale")
+        assert len(docs.search(vector=vectors[0], k=20)) == 0
+
+
+def test_tune_measures_stores_and_is_believed(database_url: str) -> None:
+    with Database(database_url) as db:
+        before = db.collection("a", config=CollectionConfig(dimensions=3))
+        assert before._estimates.costs == CostModel()
+        costs = db.tune()
+        assert costs != CostModel()
+        assert min(costs.search_us, costs.row_us, costs.distance_us, costs.candidate_us, costs.comparisons) > 0
+        assert costs.scattered_row_us >= costs.row_us
+        assert db.collection("a")._estimates.costs == costs
+    with Database(database_url) as other:
+        assert other.run(stored_costs) == costs
+        assert other.collection("a")._estimates.costs == costs
+        again = other.tune()
+        assert other.run(stored_costs) == again, "one row, the newest"
+
+
+def test_the_command_line_tunes_and_explains(
+    module_database_url: str, indexed: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rag_pgvector.cli.app import app
+
+    monkeypatch.setattr(Collection, "embed_query", lambda self, text: np.ones(SIZE, dtype=np.float32))
+    monkeypatch.setattr(Database, "tune", lambda self: CostModel())
+    done = CliRunner().invoke(app, ["tune", "--url", module_database_url, "--json"])
+    assert json.loads(done.stdout)["search_costs"]["row_us"] == CostModel().row_us
+    where = ["search", "x", "--collection", "planned", "--url", module_database_url, "--explain"]
+    done = CliRunner().invoke(app, where)
+    assert f"about {ROWS}" in done.stdout or "rows" in done.stdout
+    assert f"Index Scan using {indexed._table.index_name}" in done.stdout
+    report = json.loads(CliRunner().invoke(app, [*where, "--json"]).stdout)
+    assert report["plan"]["ef_search"]
+    assert any("Index Scan" in line for line in report["explain"])
+    assert ROWS > EXACT_ROWS
