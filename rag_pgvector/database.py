@@ -342,8 +342,7 @@ class Database:
     def tune(self) -> planner.CostModel:
         """Measure what searching costs on this machine, about ten seconds, and keep it in the database.
 
-        Collections that are opened from now on choose their plans by it. Raises PermissionDeniedError for a role that
-        may not write rag.search_costs.
+        Collections that are opened from now on choose their plans by it. Needs a role that may write rag.search_costs.
         """
         from rag_pgvector import tune
 

@@ -138,12 +138,18 @@ class LlamaIndex:
 
     def __init__(self, url: str, data: Searched) -> None:
         from llama_index.core.schema import TextNode
-        from llama_index.core.vector_stores import FilterOperator, MetadataFilter, MetadataFilters, VectorStoreQuery
-        from llama_index.core.vector_stores.utils import node_to_metadata_dict
+        from llama_index.core.vector_stores import (
+            FilterOperator,
+            MetadataFilter,
+            MetadataFilters,
+            VectorStoreQuery,
+            utils,
+        )
         from llama_index.vector_stores.postgres import PGVectorStore
 
         _extension(url)
         make: Any = PGVectorStore.from_params
+        made_of: Any = utils.node_to_metadata_dict
 
         def opened(hnsw: dict[str, Any] | None) -> Any:
             store = make(
@@ -161,7 +167,7 @@ class LlamaIndex:
 
         def metadata(i: int) -> Any:
             node = TextNode(id_=id_of(i), text=_TEXT, metadata=data.metadata(i))
-            return Jsonb(node_to_metadata_dict(node, remove_text=True, flat_metadata=False))
+            return Jsonb(made_of(node, remove_text=True, flat_metadata=False))
 
         _copy(
             url,
@@ -169,9 +175,9 @@ class LlamaIndex:
             ["varchar", "jsonb", "varchar", "vector"],
             ((_TEXT, metadata(i), id_of(i), vector) for i, vector in enumerate(data.rows)),
         )
-        self._store = opened({"hnsw_m": _M, "hnsw_ef_construction": _EF_CONSTRUCTION, "hnsw_ef_search": 40})
-        self._query = VectorStoreQuery
-        self._filters = lambda below: MetadataFilters(
+        self._store: Any = opened({"hnsw_m": _M, "hnsw_ef_construction": _EF_CONSTRUCTION, "hnsw_ef_search": 40})
+        self._query: Any = VectorStoreQuery
+        self._filters: Any = lambda below: MetadataFilters(
             filters=[MetadataFilter(key="rank", value=below, operator=FilterOperator.LT)]
         )
 
