@@ -19,7 +19,7 @@ from langchain_core.runnables import RunnablePassthrough
 
 from rag_pgvector import Chunk, Collection, CollectionConfig, Database, SearchOptions
 from rag_pgvector.errors import ConfigError, FilterError, TenantError
-from rag_pgvector.langchain import GroundedAnswers, PGDocumentIndex, PGRetriever
+from rag_pgvector.langchain import GroundedAnswers, PGDocumentIndex, PGRetriever, PGVector, PGVectorStore
 
 Call = Callable[..., Any]
 EMBEDDER = DeterministicFakeEmbedding(size=6)
@@ -102,6 +102,18 @@ def test_what_is_wrong_is_said(docs: Collection, call: Call) -> None:
     for bad in ({"store": "docs"}, {"store": docs, "k": 0}, {"store": docs, "kk": 1}):
         with pytest.raises(ValueError):
             PGRetriever(**bad)
+
+
+def test_over_every_store(docs: Collection, call: Call) -> None:
+    stores: list[Any] = [
+        PGVectorStore(EMBEDDER, collection=docs),
+        PGVector(EMBEDDER, collection_name=docs.name, connection=docs.database),
+        PGVector(EMBEDDER, collection_name=docs.name, connection=docs.database, async_mode=True),
+    ]
+    for store in stores:
+        found = call(PGRetriever(store=store, k=1), "invoke", "text 5")
+        assert found == [Document(id="5", page_content="text 5", metadata={"n": 5, "source": "a.csv"})]
+        assert ids(PGDocumentIndex(store=store).get(["5"])) == ["5"]
 
 
 # ---------------------------------------------------------------------------------------------------------- tenants
