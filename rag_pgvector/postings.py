@@ -219,7 +219,7 @@ _FLUSH = sql.SQL(
 
 _MERGE = sql.SQL(
     """WITH old AS (
-    DELETE FROM {segments} WHERE tenant_id = %s AND scope = %s AND segment = ANY(%s::bigint[])
+    DELETE FROM {segments} WHERE tenant_id = %s AND scope = %s AND segment = ANY(%s::bigint[]) RETURNING segment
 ), taken AS (
     DELETE FROM {postings} WHERE tenant_id = %s AND scope = %s AND segment = ANY(%s::bigint[])
     RETURNING segment, term, postings
@@ -231,7 +231,8 @@ _MERGE = sql.SQL(
     DELETE FROM {tombstones} t USING flat f
     WHERE t.tenant_id = %s AND t.scope = %s AND t.seq = f.seq AND f.term = '' RETURNING t.seq
 ), live AS MATERIALIZED (
-    SELECT f.* FROM flat f WHERE NOT EXISTS (SELECT FROM dead d WHERE d.seq = f.seq)
+    -- Reads old, so that its rows are gone before one of the same name comes: what nobody reads is run last.
+    SELECT f.* FROM flat f WHERE NOT EXISTS (SELECT FROM dead d WHERE d.seq = f.seq) AND (SELECT count(*) FROM old) > 0
 )"""
 )
 _LOCK = sql.SQL("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 3))")

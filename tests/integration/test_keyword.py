@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -11,8 +13,22 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from rag_pgvector import Chunk, Collection, Database, SearchOptions, postings
+from rag_pgvector import (
+    Chunk,
+    Collection,
+    CollectionConfig,
+    Database,
+    Document,
+    SearchOptions,
+    keyword,
+    postings,
+    write,
+)
+from rag_pgvector.errors import DatabaseError
+from rag_pgvector.fence import fenced
 from rag_pgvector.intake import take_in
+from rag_pgvector.plan import Execute, Plan
+from rag_pgvector.table import KEYWORD_KINDS
 from tests.integration.keyword_oracle import agrees, bm25
 
 KEYWORD = SearchOptions(mode="keyword")
@@ -113,3 +129,127 @@ def test_it_agrees_with_the_oracle_after_any_writes(
         assert result.plan.unindexed == len(unseen)
         filtered = docs.search(question, k=k, options=KEYWORD, filter={"n": {"$gte": 2}})
         agrees(filtered, scores, [id_ for id_ in seen if rows[id_][1] >= 2], k)
+
+
+def test_four_writers_neither_wait_nor_deadlock_nor_lose_anything(db: Database, make: Make) -> None:
+    docs = make()
+    texts = {f"{writer}-{i}": f"alpha {WORDS[i % 5]} w{writer}" for writer in range(4) for i in range(60)}
+
+    def write(writer: int) -> None:
+        with Database(db.url) as own:
+            mine = own.collection(docs.name)
+            for i in range(60):
+                mine.add([chunk(f"{writer}-{i}", texts[f"{writer}-{i}"])])
+                if i % 3 == 2:
+                    mine.delete([f"{writer}-{i - 1}"])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    left = {id_: text for id_, text in texts.items() if int(id_.split("-")[1]) % 3 != 1}
+    for question in ("alpha", "w2 running", "beta"):
+        agrees(docs.search(question, k=300, options=KEYWORD), bm25(left, question), left, 300)
+    with psycopg.connect(db.url) as conn:
+        query = sql.SQL("SELECT count(*) FROM {}").format(docs._table.relation("segments"))
+        assert 0 < conn.execute(query).fetchall()[0][0] < 20, "merged on the way"
+
+
+def test_phrases_must_stand_in_the_text(make: Make) -> None:
+    docs = make()
+    docs.add([chunk("a", "high blood pressure"), chunk("b", "pressure of blood"), chunk("c", "blood  Pressure.")])
+    assert {hit.chunk.id for hit in docs.search('"blood pressure"', k=9, options=KEYWORD)} == {"a", "c"}
+    assert "1 phrases" in docs.search('"blood pressure"', options=KEYWORD).plan.reason
+    assert len(docs.search("blood pressure", k=9, options=KEYWORD)) == 3
+
+
+def test_a_chunk_without_an_embedding_is_found(make: Make) -> None:
+    docs = make()
+    document = Document(id="d", source="d.md", text="alpha beta", loader="text")
+    docs.put_document(document, [Chunk(id="a", content="alpha beta")])
+    assert [hit.chunk.id for hit in docs.search("beta", options=KEYWORD)] == ["a"]
+    assert docs.get(["a"], embeddings=True)[0].embedding is None
+
+
+def test_the_language_of_the_collection_counts(make: Make) -> None:
+    german = make(language="german")
+    german.add([chunk("a", "viele Häuser")])
+    assert [hit.chunk.id for hit in german.search("Hauses", options=KEYWORD)] == ["a"]
+
+
+def test_k1_and_b_are_those_of_the_search(make: Make) -> None:
+    docs = make()
+    texts = {"a": "alpha alpha beta", "b": "alpha", "c": "gamma delta"}
+    docs.add(chunk(id_, text) for id_, text in texts.items())
+    for k1, b in ((0.0, 0.0), (2.0, 1.0), (0.9, 0.4)):
+        options = SearchOptions(mode="keyword", k1=k1, b=b)
+        agrees(docs.search("alpha beta", options=options), bm25(texts, "alpha beta", k1=k1, b=b), texts, 4)
+
+
+def test_a_write_that_fails_leaves_no_postings(make: Make, db: Database) -> None:
+    docs = make()
+
+    def failing() -> Plan[None]:
+        records = write.prepare([chunk(str(i), "alpha") for i in range(50)], docs._table, [""] * 50)
+        yield from write.upsert(docs._table, records)
+        yield Execute(sql.SQL("SELECT 1/0"))
+
+    with pytest.raises(DatabaseError):
+        db.run(failing, atomic=True)
+    assert len(docs.search("alpha", options=KEYWORD)) == 0
+    docs.add([chunk("a", "alpha")])
+    agrees(docs.search("alpha", options=KEYWORD), bm25({"a": "alpha"}, "alpha"), ["a"], 4)
+
+
+@pytest.mark.parametrize("tenancy", ["single", "multi"])
+def test_the_statement_uses_its_indexes(
+    database_url: str, app_url: str, tenancy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under row-level security as well: only leakproof comparisons may stand in an index condition there."""
+    monkeypatch.undo()
+    with Database(database_url) as admin, Database(app_url, admin_url=database_url) as own:
+        db = own if tenancy == "multi" else admin
+        docs = db.collection("plan", config=CollectionConfig(dimensions=3, tenancy=tenancy), embedder=lambda t: t)
+        bound = docs.for_tenant("acme") if tenancy == "multi" else docs
+        for start in range(0, 3_000, 1_000):
+            bound.add(chunk(str(i), f"alpha number{i} {WORDS[i % 7]}") for i in range(start, start + 1_000))
+        with psycopg.connect(database_url, autocommit=True) as conn:
+            for kind in ("postings", "segments"):
+                conn.execute(sql.SQL("ANALYZE {}").format(docs._table.relation(kind)))
+        asked = keyword.question_of(bound._table, "alpha number17")
+        step = keyword.statement(bound._table, asked, k=4, condition=None, options=KEYWORD, limit=4)
+        explain = Execute(b"EXPLAIN " + step.query, step.params, prepare=False)  # type: ignore[operator]
+
+        def plan() -> Plan[str]:
+            return "\n".join(row[0] for row in (yield explain))
+
+        text = db.run(fenced(bound._table, plan, atomic=True), atomic=True)
+    assert "Seq Scan on postings_plan" not in text
+    assert re.search(r"Index Cond: .*segment = .*term = ", text), text
+    assert re.search(r"Index Scan using seqkey_plan.*\n.*Index Cond: .*seq = ", text), text
+    assert "unindexed_plan" in text
+
+
+def test_collections_made_before_the_keyword_index_are_taken_in(database_url: str) -> None:
+    with Database(database_url) as db:
+        docs = db.collection("old", config=CollectionConfig(dimensions=3))
+        with psycopg.connect(database_url) as conn:  # as the revision before left it
+            for kind in KEYWORD_KINDS:
+                conn.execute(sql.SQL("DROP TABLE {} CASCADE").format(docs._table.relation(kind)))
+            for trigger in ("bury_chunks_on_update", "bury_chunks_on_delete", "truncate_postings"):
+                conn.execute(sql.SQL("DROP TRIGGER {} ON rag.chunks_old").format(sql.Identifier(trigger)))
+            conn.execute("DROP INDEX rag.seqkey_old, rag.unindexed_old")
+            conn.execute("ALTER TABLE rag.chunks_old DROP COLUMN keyword_length")
+            conn.execute("ALTER TABLE rag.collections DROP COLUMN language, DROP COLUMN analyser_version")
+            conn.execute("UPDATE rag.alembic_version SET version_num = '0005'")
+            conn.execute(
+                "INSERT INTO rag.chunks_old (id, content, embedding) "
+                "SELECT 'r' || i, 'alpha ' || i, '[1,2,3]' FROM generate_series(1, 20) i"
+            )
+    with Database(database_url) as db:
+        db.upgrade()
+        docs = db.collection("old")
+        found = docs.search("alpha", k=30, options=KEYWORD)
+        assert (len(found), found.plan.unindexed) == (0, 20)
+        docs.add([chunk("new", "alpha new")])
+        assert take_in(db, docs._table) == 20
+        texts = {f"r{i}": f"alpha {i}" for i in range(1, 21)} | {"new": "alpha new"}
+        agrees(docs.search("alpha 7", k=30, options=KEYWORD), bm25(texts, "alpha 7"), texts, 30)

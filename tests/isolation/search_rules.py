@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from rag_pgvector import Chunk, SearchOptions
+from tests.integration.keyword_oracle import bm25
 from tests.isolation.world import Who, embed
 
 __all__ = ["FILTERS", "OPTIONS", "WHO", "SearchRules"]
@@ -50,6 +51,17 @@ class SearchRules(RuleBasedStateMachine):
         if found.plan.kind == "exact":
             nearest = sorted(_distance(question, chunk) for chunk in visible)[:k]
             assert np.allclose([hit.distance for hit in found], nearest, atol=1e-5)
+
+    @rule(who=WHO, k=st.sampled_from([1, 4, 200]), filter=FILTERS, question=st.sampled_from(QUESTIONS))
+    def search_by_keyword(self, who: Who, k: int, filter: dict[str, Any] | None, question: str) -> None:
+        """Scores are those of a world where nobody else is: whose texts count would show in them."""
+        found = self.call(who, "search", question, k=k, filter=filter, options=SearchOptions(mode="keyword"))
+        visible, passing = self.visible(who), self.visible(who, filter)
+        self.among([hit.chunk for hit in found], passing)
+        if found.plan.unindexed == 0:  # else some of them were written by plain SQL
+            scores = bm25({str(i): chunk.content for i, chunk in enumerate(visible)}, question)
+            allowed = [score for i, score in scores.items() if visible[int(i)] in passing]
+            assert np.allclose([hit.score for hit in found], sorted(allowed, reverse=True)[:k], rtol=1e-5)
 
     @rule(who=WHO, k=st.sampled_from([1, 4, 200]), filter=FILTERS, options=OPTIONS, words=st.booleans())
     def search_mmr(
