@@ -15,6 +15,7 @@ from psycopg import sql
 
 from rag_pgvector.errors import FilterError
 from rag_pgvector.filters.ast import And, Compare, Contains, Exists, Filter, In, KeyIn, Like, Not, Or, Path
+from rag_pgvector.filters.typed import typed_condition
 
 __all__ = ["Fields", "compile_filter"]
 
@@ -91,7 +92,11 @@ class _Writer:
 
     def write(self, node: Filter) -> None:
         add = self.parts.append
-        if isinstance(node, Compare):
+        typed = self.typed(node)
+        if typed is not None:
+            self.parts += (_OPEN, typed[0], _CLOSE)
+            self.params += typed[1]
+        elif isinstance(node, Compare):
             self.compare(node)
         elif isinstance(node, (And, Or)):
             add(_OPEN)
@@ -128,6 +133,13 @@ class _Writer:
             add(_IS_PRESENT)
         else:
             self.like(node)
+
+    def typed(self, node: Filter) -> tuple[sql.Composable, list[Any]] | None:
+        """The condition in a column's own type, where the node is about one."""
+        if not self.fields.columns or not isinstance(node, (Compare, In, Like)) or len(node.path) > 1:
+            return None
+        column = self.fields.columns.get(node.path[0])
+        return None if column is None else typed_condition(node, *column)
 
     def compare(self, node: Compare) -> None:
         add = self.parts.append

@@ -71,9 +71,22 @@ def create_table(
     if metadata is not None:
         columns.append(sql.SQL("{} json").format(_name(metadata)))
     yield from require_extension(create=True)
+    for column in (id_column, *metadata_columns):
+        yield from _require_type(column)
     if overwrite:
         yield from drop_table(schema, name)
     yield Execute(sql.SQL("CREATE TABLE {} ({})").format(table, sql.SQL(", ").join(columns)), prepare=False)
+
+
+def _require_type(column: Column) -> Plan[None]:
+    """Raises ConfigError for a type that the database does not have."""
+    if column.data_type.lower() in ("serial", "bigserial", "smallserial"):  # which stand for a type and a sequence
+        return
+    type_sql(column.data_type)
+    query = sql.SQL("SELECT EXISTS (SELECT FROM pg_get_keywords() WHERE word = %s AND catcode = 'R')")
+    reserved = (yield Execute(query, (column.data_type.lower(),)))[0][0]  # to_regtype would be a syntax error
+    if reserved or (yield Execute(sql.SQL("SELECT to_regtype(%s) IS NULL"), (column.data_type,)))[0][0]:
+        raise ConfigError(f"column {column.name!r} has data_type {column.data_type!r:.80}: there is no such type here")
 
 
 def _name(name: object) -> sql.Identifier:
@@ -133,10 +146,13 @@ def read_table(
     vector = found[embedding]
     if vector.base not in ("vector", "halfvec"):
         raise ConfigError(f"embedding column {embedding!r} is of type {vector.type}, it must be vector or halfvec")
-    text_column = text_search or f"{content}_tsv"
-    tsvector = found.get(text_column)
-    if tsvector is not None and (tsvector.base != "tsvector" or (text_search is None and not tsvector.required)):
-        tsvector = None  # nobody asked for it, and a row may do without
+    if text_search is None:  # nobody asked for it, but a row may not do without
+        needed = [column for column, each in found.items() if each.base == "tsvector" and each.required]
+        text_column = needed[0] if len(needed) == 1 else f"{content}_tsv"
+        tsvector = found[text_column] if text_column in needed else None
+    else:
+        text_column = text_search
+        tsvector = found[text_search] if text_search in found and found[text_search].base == "tsvector" else None
     own = {id_column, content, embedding, metadata, text_column if tsvector else None}
     names = list(metadata_columns or ())
     if ignore_metadata_columns:
