@@ -134,6 +134,7 @@ def test_identifiers(engine: PGEngine) -> None:
                     ),
                     may_miss=["42704"],
                 )
+                engine.drop_table("made")  # pg_catalog.pg_class is a type
         for size in ("3); DROP TABLE victim; --", -1, True, 1.5, None):
             with pytest.raises(ValueError):
                 engine.init_vectorstore_table("made", size)  # type: ignore[arg-type]
