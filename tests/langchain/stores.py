@@ -35,8 +35,10 @@ class Angles(Embeddings):
 
 def table(engine: PGEngine, embeddings: Embeddings | None = None, name: str = "t", **given: Any) -> PGVectorStore:
     """A new table of langchain-postgres's layout, and a store on it."""
-    of_table = ("schema_name", "content_column", "embedding_column", "metadata_columns", "metadata_json_column")
-    of_table += ("id_column", "hybrid_search_config", "store_metadata")
+    of_table = (
+        *("schema_name", "content_column", "embedding_column", "metadata_columns", "metadata_json_column"),
+        *("id_column", "hybrid_search_config", "store_metadata"),
+    )
     layout = {key: given[key] for key in of_table if key in given}
     engine.init_vectorstore_table(name, 3, **layout)
     given.pop("store_metadata", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from typing import Any
 
 import psycopg
 import pytest
@@ -297,7 +298,7 @@ async def test_an_engine_of_sqlalchemy_lends_only_its_address(empty_database: st
     from sqlalchemy.ext.asyncio import create_async_engine
 
     url = empty_database.replace("postgresql://", "postgresql+psycopg://")
-    theirs = create_async_engine(url)
+    theirs: Any = create_async_engine(url)
     engine = PGEngine.from_engine(theirs)
     engine.init_vectorstore_table("t", 3)  # synchronous, though the engine is not
     store = await PGVectorStore.create(engine, Angles(), "t")

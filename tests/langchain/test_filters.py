@@ -34,7 +34,7 @@ def rows(request: pytest.FixtureRequest, module_database_url: str) -> Iterator[P
         else:
             columns = [Column(name, type_) for name, type_ in TYPES.items()] if request.param == "columns" else []
             engine = PGEngine.from_database(db)
-            store = table(engine, name=request.param, **({"metadata_columns": columns} if columns else {}))
+            store = table(engine, name=request.param, metadata_columns=columns)
         store.add_texts(ROWS, ROWS.values())
         yield store
 

@@ -108,7 +108,7 @@ def test_their_configuration_and_functions_work(filled: PGVectorStore) -> None:
 def test_fusion_is_theirs(name: str, strategy: DistanceStrategy) -> None:
     from langchain_postgres.v2.indexes import DistanceStrategy as TheirStrategy
 
-    ours = {"weighted_sum_ranking": weighted_sum_ranking, "reciprocal_rank_fusion": reciprocal_rank_fusion}[name]
+    ours: Any = {"weighted_sum_ranking": weighted_sum_ranking, "reciprocal_rank_fusion": reciprocal_rank_fusion}[name]
     dense = [{"id": str(n), "distance": score} for n, score in enumerate([0.1, 0.4, 0.35, 0.9])]
     sparse = [{"id": str(n), "distance": score} for n, score in ((3, 0.5), (1, 0.2), (7, 0.1))]
     found = ours(dense, sparse, fetch_top_k=5, distance_strategy=strategy)

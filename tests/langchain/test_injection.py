@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from langchain_core.documents import Document
@@ -74,14 +75,14 @@ def test_operators(store: PGVectorStore, attacked: World) -> None:
 
 
 @pytest.mark.parametrize("filter", ["owner = 'me'", ["owner"], 1, {"owner"}, True, b"x", Document(page_content="x")])
-def test_what_is_no_filter_is_refused(store: PGVectorStore, attacked: World, filter: object) -> None:
+def test_what_is_no_filter_is_refused(store: PGVectorStore, attacked: World, filter: Any) -> None:
     for call in (store.similarity_search, store.max_marginal_relevance_search):
         with pytest.raises(ValueError, match="a filter is a mapping"):
             call("x", filter=filter)
     with pytest.raises(ValueError, match="a filter is a mapping"):
-        store.delete(filter=filter)  # type: ignore[arg-type]
+        store.delete(filter=filter)
     with pytest.raises(ValueError, match="a filter is a mapping"):
-        store.get(where=filter)  # type: ignore[arg-type]
+        store.get(where=filter)
 
 
 def test_questions(store: PGVectorStore, attacked: World) -> None:
