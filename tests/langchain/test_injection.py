@@ -116,7 +116,7 @@ def test_identifiers(engine: PGEngine) -> None:
                 {"table_name": "t", "metadata_columns": [name]},
             ):
                 with pytest.raises(ValueError):
-                    PGVectorStore.create_sync(engine, Angles(), **given)  # type: ignore[arg-type]
+                    PGVectorStore.create_sync(engine, Angles(), **given)
             attacked.attempt(f"index {name}", lambda name=name: store.is_valid_index(name))  # type: ignore[misc]
             attacked.attempt(f"drop index {name}", lambda name=name: store.drop_vector_index(name))  # type: ignore[misc]
             attacked.attempt(f"reindex {name}", lambda name=name: store.reindex(name))  # type: ignore[misc]
