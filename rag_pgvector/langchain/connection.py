@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
 
@@ -42,6 +42,11 @@ def database_of(connection: Any, options: Mapping[str, Any] | None = None) -> Da
         return connection.database
     if isinstance(connection, Database):
         return connection
+    if isinstance(connection, URL):
+        connection = connection.render_as_string(hide_password=False)
+    theirs = getattr(connection, "_pool", None)  # langchain-postgres's PGEngine
+    if isinstance(theirs, AsyncEngine):
+        connection = theirs
     if isinstance(connection, str):
         key = (connection, repr(sorted((options or {}).items(), key=lambda item: item[0])))
         with _lock:
@@ -61,8 +66,8 @@ def database_of(connection: Any, options: Mapping[str, Any] | None = None) -> Da
                 _by_engine[connection] = db
             return _by_engine[connection]
     raise ConfigError(
-        f"connection={type(connection).__name__}: give a connection string, a SQLAlchemy Engine or AsyncEngine, or a "
-        "rag_pgvector.Database"
+        f"connection={type(connection).__name__}: give a URL, a SQLAlchemy Engine or AsyncEngine, a PGEngine, or a "
+        "Database"
     )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-__all__ = ["PGEngine", "as_database"]
+__all__ = ["PGEngine"]
 
 #: Arguments of create_async_engine that say nothing about our pools.
 _WITHOUT_MEANING = {
@@ -182,22 +182,4 @@ def _creation(
         metadata=metadata,
         text_search=None if hybrid is None else hybrid.tsv_column or f"{content}_tsv",
         overwrite=overwrite,
-    )
-
-
-def as_database(connection: Any) -> tuple[Database, bool]:
-    """A Database for whatever says where one is, and whether it was made here, to be closed by who asked."""
-    if connection is None:
-        return Database(), True
-    if isinstance(connection, Database):
-        return connection, False
-    if isinstance(connection, PGEngine):
-        return connection.database, False
-    if isinstance(connection, (str, URL)):
-        return PGEngine.from_connection_string(connection).database, True
-    engine = getattr(connection, "_pool", connection)  # langchain-postgres's own PGEngine
-    if hasattr(engine, "sync_engine") or hasattr(engine, "dialect"):
-        return Database.from_engine(engine), True
-    raise ConfigError(
-        f"connection={type(connection).__name__}: use a URL, a PGEngine, a Database or a SQLAlchemy engine"
     )

@@ -15,7 +15,7 @@ from rag_pgvector.bound import BoundEmbedder
 from rag_pgvector.collection import Collection
 from rag_pgvector.config import CollectionConfig, SearchOptions
 from rag_pgvector.errors import CollectionNotFoundError, ConfigError
-from rag_pgvector.langchain.engine import as_database
+from rag_pgvector.langchain.connection import database_of
 from rag_pgvector.langchain.indexes import distance_of, search_options, strategy_of
 from rag_pgvector.langchain.tables import StandingConfig, read_table
 from rag_pgvector.plan import Plan
@@ -55,7 +55,7 @@ class OpenedStore(VectorStore):
                 raise ConfigError("a Collection has a connection and a configuration: give its name, or only itself")
             opened = collection
         else:
-            database, _ = as_database(connection)
+            database = database_of(connection)
             opened = _open(database, collection, embedding, config, tenant)
         self._set_up(opened, embedding, options=options, k=k, fetch_k=fetch_k, lambda_mult=lambda_mult)
         if tenant is not None or scope is not None:
@@ -101,7 +101,7 @@ class OpenedStore(VectorStore):
                 "embedding_service embeds inside of the database (embed_query_inline_template), which is not "
                 "supported: give one with embed_documents and embed_query"
             )
-        database, _ = as_database(engine)
+        database = database_of(engine)
         embedder = BoundEmbedder(database, table, embedding_service)
         if table.config.dimensions is None:  # the column is of type vector, without a number
             table = replace(table, config=replace(table.config, dimensions=embedder.embedder.dimensions))

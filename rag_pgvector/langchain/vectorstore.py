@@ -9,8 +9,8 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 from rag_pgvector.errors import ConfigError
+from rag_pgvector.langchain.connection import database_of
 from rag_pgvector.langchain.documents import parts_of
-from rag_pgvector.langchain.engine import as_database
 from rag_pgvector.langchain.indexes import DEFAULT_DISTANCE_STRATEGY
 from rag_pgvector.langchain.maintenance import MaintainedStore
 from rag_pgvector.langchain.opening import standing_table
@@ -94,7 +94,7 @@ class PGVectorStore(WritingStore, SearchingStore, MaintainedStore):
         cls: type[S], engine: Any, embedding_service: Embeddings, table_name: str, arguments: Mapping[str, Any]
     ) -> S:
         given = _layout(table_name, arguments)
-        database, _ = as_database(engine)
+        database = database_of(engine)
         table = database.run(standing_table(given), retry=True)
         return cls._standing(database, embedding_service, table, **_of_store(given))
 
@@ -102,7 +102,7 @@ class PGVectorStore(WritingStore, SearchingStore, MaintainedStore):
     async def create(cls: type[S], engine: Any, embedding_service: Embeddings, table_name: str, **arguments: Any) -> S:
         """``create_sync`` for asynchronous callers; takes the same arguments."""
         given = _layout(table_name, arguments)
-        database, _ = as_database(engine)
+        database = database_of(engine)
         table = await database.arun(standing_table(given), retry=True)
         return cls._standing(database, embedding_service, table, **_of_store(given))
 
