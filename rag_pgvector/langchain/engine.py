@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import URL
 
+from rag_pgvector import schema
 from rag_pgvector.database import Database
 from rag_pgvector.errors import ConfigError
 from rag_pgvector.langchain import tables
@@ -140,6 +141,9 @@ class PGEngine:
             hybrid_search_config,
         )
         self._database.run_admin(plan)
+        if self._database.admin_is_separate:
+            role = self._database.run(schema.current_role)
+            self._database.run_admin(lambda: tables.grant_table(schema_name, table_name, role))
 
     async def ainit_vectorstore_table(self, table_name: str, vector_size: int, **kwargs: Any) -> None:
         """``init_vectorstore_table`` for asynchronous callers; takes the same arguments."""

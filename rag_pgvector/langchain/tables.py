@@ -24,6 +24,7 @@ __all__ = [
     "create_text_index",
     "drop_index",
     "drop_table",
+    "grant_table",
     "index_is_valid",
     "index_name",
     "read_table",
@@ -91,6 +92,14 @@ def _require_type(column: Column) -> Plan[None]:
 
 def _name(name: object) -> sql.Identifier:
     return sql.Identifier(check_identifier(name))
+
+
+def grant_table(schema: str, name: str, role: str) -> Plan[None]:
+    """Let an application's role read and write a table that another role made."""
+    table = sql.Identifier(check_identifier(schema), check_identifier(name))
+    yield Execute(
+        sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {}").format(table, sql.Identifier(role)), prepare=False
+    )
 
 
 def drop_table(schema: str, name: str) -> Plan[None]:
