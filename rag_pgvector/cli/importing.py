@@ -118,7 +118,7 @@ def adopt_into(
 
     with open_database(url) as db, open_database(source if source is not None else url) as origin:
         found = origin.run(rows, retry=True)
-        target = _target(db, origin, found, name, distance)
+        target = _target(db, origin, found, name, distance, tenant)
         if tenant is not None:
             target = target.for_tenant(tenant, scope=scope)
         with working("importing"):
@@ -128,8 +128,8 @@ def adopt_into(
     return report
 
 
-def _target(db: Database, origin: Database, rows: PeerRows, name: str, distance: str) -> Collection:
-    """The collection, made to fit the rows where there is none."""
+def _target(db: Database, origin: Database, rows: PeerRows, name: str, distance: str, tenant: str | None) -> Collection:
+    """The collection, made to fit the rows where there is none; multi-tenant, where they become a tenant's."""
     from rag_pgvector.config import CollectionConfig
     from rag_pgvector.ingest.importers import dimensions_of
 
@@ -140,7 +140,12 @@ def _target(db: Database, origin: Database, rows: PeerRows, name: str, distance:
         if dimensions is None:
             raise ConfigError("no row has an embedding: create the collection first, with its dimensions") from None
         storage = "vector" if dimensions <= 2000 else "halfvec"
-        config = CollectionConfig(dimensions=dimensions, distance=distance, storage=storage)  # type: ignore[arg-type]
+        config = CollectionConfig(
+            dimensions=dimensions,
+            distance=distance,  # type: ignore[arg-type]  # it checks itself
+            storage=storage,
+            tenancy="single" if tenant is None else "multi",
+        )
         return db.collection(name, config=config)
 
 

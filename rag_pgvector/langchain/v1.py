@@ -196,8 +196,9 @@ class PGVector(V1Constructors, V1Searches):
         if not collection._table.multi and self._db.run(lambda: v1_collection.has_v1(self.collection_name)):
             from rag_pgvector.ingest.importers import import_v1
 
-            self.logger.warning("adopting collection %r of langchain_postgres", self.collection_name)
-            import_v1(self._db, self.collection_name, collection)
+            self.logger.info("adopting collection %r of langchain_postgres", self.collection_name)
+            report = import_v1(self._db, self.collection_name, collection)
+            self.logger.warning("rows of langchain_postgres are in a collection of rag_pgvector now: %s", report)
         self._db.run_admin(lambda: v1_collection.set_known(collection._table, self.collection_metadata))
 
     def _check(self, stored: CollectionConfig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -54,9 +55,12 @@ def other(empty_database: str) -> Iterator[Database]:
         yield other
 
 
-def cli(*arguments: str) -> tuple[int, str, str]:
+def cli(*arguments: str, **environment: str) -> tuple[int, str, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "rag_pgvector", "import", "langchain", *arguments], capture_output=True, text=True
+        [sys.executable, "-m", "rag_pgvector", "import", "langchain", *arguments],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -237,6 +241,12 @@ def test_into_a_tenant(conn: psycopg.Connection[Any], db: Database, tenant_db: D
     assert (report.via, report.added) == ("stream", 2)
     assert shared.for_tenant("acme").count() == 2
     assert shared.for_tenant("apex").count() == 0
+    # By the command line, which makes the collection.
+    arguments = ["--from", db.url, "--url", tenant_db.url, "--collection", "docs", "--tenant", "acme"]
+    code, out, err = cli(*arguments, ADMIN_DATABASE_URL=db.url)
+    assert (code, err) == (0, "")
+    assert "2 added" in out
+    assert tenant_db.collection("docs").for_tenant("acme").count() == 2
 
 
 KILLED = """
