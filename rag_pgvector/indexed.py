@@ -13,6 +13,7 @@ from typing import TypeAlias
 from rag_pgvector import index, schema
 from rag_pgvector.compound import CompoundSearches
 from rag_pgvector.errors import ConfigError, DatabaseError, PermissionDeniedError, RagPgvectorError, TenantError
+from rag_pgvector.intake import take_in
 from rag_pgvector.types import IndexProgress, IndexReport, IndexStatus
 
 __all__ = ["Indexed"]
@@ -73,6 +74,17 @@ class Indexed(CompoundSearches):
 
     async def adrop_index(self) -> IndexReport:
         return await asyncio.to_thread(self.drop_index)
+
+    def index_keywords(self) -> int:
+        """List the rows that plain SQL wrote in the keyword index, and merge its segments; returns how many they were.
+
+        Of the tenant that the object is bound to, else of all: then the administrator's role has to see them. Raises
+        PermissionDeniedError.
+        """
+        return take_in(self._db, self._table) if self._table.layout.native else 0
+
+    async def aindex_keywords(self) -> int:
+        return await asyncio.to_thread(self.index_keywords)
 
     def index_status(self) -> IndexStatus:
         """How the index is now: its state, kind and size, and the memory that building it takes."""

@@ -68,14 +68,15 @@ def status(name: CollectionName, url: Url = None, as_json: Json = False) -> None
 def build(name: CollectionName, memory: Memory = None, url: Url = None, as_json: Json = False) -> None:
     """Build a collection's vector index.
 
-    Builds it where there is none, and anew what an interrupted build left. Searches and writes go on meanwhile. Several
-    builds of one index at the same moment: one works, the others wait for it.
+    Builds it where there is none, and anew what an interrupted build left; rows that plain SQL wrote are taken into the
+    keyword index. Searches and writes go on meanwhile. Several builds at the same moment: one works, the others wait.
     """
     with open_database(url) as db:
         collection = db.collection(name)
         with progress() as tell:
             report = collection.build_index(memory=memory, progress=_teller(tell))
-    _say_report(report, name, as_json)
+        taken_in = collection.index_keywords()
+    _say_report(report, name, as_json, taken_in)
 
 
 def rebuild(name: CollectionName, memory: Memory = None, url: Url = None, as_json: Json = False) -> None:
@@ -105,11 +106,13 @@ def _teller(tell: Any) -> Any:
     return None if tell is None else lambda found: tell(found.done, found.total, found.phase)
 
 
-def _say_report(report: IndexReport, name: str, as_json: bool) -> None:
+def _say_report(report: IndexReport, name: str, as_json: bool, taken_in: int = 0) -> None:
     if as_json:
-        say_json({"collection": name} | asdict(report))
+        say_json({"collection": name} | asdict(report) | {"keyword_rows": taken_in})
     elif report.state != "wanted":
         say(f"collection {name!r}: vector index {report.state.replace('_', ' ')} ({report.reason})")
+        if taken_in:
+            say(f"{taken_in} rows taken into the keyword index")
     if report.state == "wanted":
         complain(f"the vector index of {name!r} is only wanted now: {report.reason}")
         raise typer.Exit(1)

@@ -338,6 +338,7 @@ class Isolation(SearchRules):
     def build_index(self, who: Who, again: bool) -> None:
         assert self.call(who, "rebuild_index" if again else "build_index").state == "valid"
         assert self.call(who, "index_status").state == "valid"
+        assert self.call(who, "index_keywords") >= 0
 
     @rule(who=WHO)
     def reopen(self, who: Who) -> None:
