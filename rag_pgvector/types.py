@@ -53,7 +53,7 @@ class Chunk:
     page_or_row: int | None = None
     char_start: int | None = None
     char_end: int | None = None
-    node: Mapping[str, Any] | None = field(default=None, repr=False)
+    node: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
