@@ -44,6 +44,9 @@ class PeerRows:
         embedding: vector or halfvec.
         metadata: jsonb, or NULL.
         document_id: text; None takes the metadata's ``document_id`` where it is a text.
+        source, page_or_row, char_start, char_end: The chunk's place; None takes ``source`` from the metadata, where it
+            is a text, and leaves the others empty.
+        node: jsonb, as rag_pgvector.llamaindex has it.
         condition: Which rows, with its ``params``; None for all.
     """
 
@@ -55,6 +58,11 @@ class PeerRows:
     embedding: sql.Composable
     metadata: sql.Composable
     document_id: sql.Composable | None = None
+    source: sql.Composable | None = None
+    page_or_row: sql.Composable | None = None
+    char_start: sql.Composable | None = None
+    char_end: sql.Composable | None = None
+    node: sql.Composable | None = None
     condition: sql.Composable | None = None
     params: tuple[Any, ...] = ()
 
@@ -169,11 +177,12 @@ def _move(table: Table, rows: PeerRows, after: str | None, page: int) -> Plan[tu
     """One page, inside the database."""
     yield from write.stage(table, ())
     query = sql.SQL(
-        "{judged}, moved AS (INSERT INTO pg_temp.rag_staging (id, document_id, source, content, metadata, embedding, "
-        "embedding_hash, seq) SELECT id, document_id, source, content, metadata, CASE WHEN lack IS NULL THEN "
+        "{judged}, moved AS (INSERT INTO pg_temp.rag_staging (id, document_id, source, page_or_row, char_start, "
+        "char_end, node, content, metadata, embedding, embedding_hash, seq) SELECT id, document_id, source, "
+        "page_or_row, char_start, char_end, node, content, metadata, CASE WHEN lack IS NULL THEN "
         "embedding::{type} END, CASE WHEN lack IS NULL THEN sha256(convert_to(chr(1) || content, 'UTF8')) END, "
-        "nextval({sequence}) FROM judged WHERE fault IS NULL) "
-        "SELECT (array_agg(key_text ORDER BY key DESC))[1], count(*), {counts} FROM judged"
+        "nextval({sequence}) FROM judged WHERE fault IS NULL) SELECT (array_agg(key_text ORDER BY key DESC))[1], count(*), {counts} "
+        "FROM judged"
     ).format(
         judged=_judged(table, rows, after),
         type=table.vector_type,
@@ -196,24 +205,21 @@ def _move(table: Table, rows: PeerRows, after: str | None, page: int) -> Plan[tu
 def _read(table: Table, rows: PeerRows, after: str | None, page: int) -> Plan[tuple[_Page, list[write.Record]]]:
     """One page, out of another database."""
     query = sql.SQL(
-        "{judged} SELECT key_text, fault, lack, id, document_id, source, content, metadata::text, "
+        "{judged} SELECT key_text, fault, lack, id, document_id, source, page_or_row, char_start, char_end, content, "
+        "metadata::text, node::text, "
         "CASE WHEN lack IS NULL AND fault IS NULL THEN embedding::{type} END FROM judged ORDER BY key"
     ).format(judged=_judged(table, rows, after), type=table.vector_type)
     answer = yield Execute(query, _params(rows, after, page), prepare=False)
     counts = dict.fromkeys((*_COUNTED, *_REFUSED), 0)
     analyse = analyser(table.config.language).terms
     records = []
-    for _, fault, lack, id_, document_id, source, content, metadata, embedding in answer:
+    for _, fault, lack, id_, *origin, content, metadata, node, embedding in answer:
         if fault is not None or lack is not None:
             counts[fault or lack] += 1
         if fault is None:
             vector = None if embedding is None else VectorParam(embedding)
             made = None if vector is None else write.embedding_hash(content)
-            records.append(
-                write.Record(
-                    id_, document_id, source, None, None, None, content, metadata, vector, made, None, analyse(content)
-                )
-            )
+            records.append(write.Record(id_, *origin, content, metadata, vector, made, node, analyse(content)))
     return _Page(answer[-1][0] if answer else None, len(answer), counts), records
 
 
@@ -231,17 +237,18 @@ def _judged(table: Table, rows: PeerRows, after: str | None) -> sql.Composed:
         raise ConfigError("the collection has no dimensions")
     return sql.SQL(
         "WITH page AS MATERIALIZED (SELECT {key} AS key, ({key})::text AS key_text, ({id})::text AS id, "
-        "({content})::text AS content, ({embedding})::vector AS embedding, {metadata} AS given, {document} AS document "
+        "({content})::text AS content, ({embedding})::vector AS embedding, {metadata} AS given, "
+        "{document} AS document, {source} AS source, {page} AS page_or_row, {start} AS char_start, {end} AS char_end, {node} AS node "
         "FROM {relation} WHERE {condition}{after} ORDER BY {key} LIMIT %s), "
         "clean AS (SELECT *, CASE WHEN given IS NULL OR jsonb_typeof(given) = 'null' THEN '{{}}' "
         "WHEN jsonb_typeof(given) = 'object' THEN given ELSE jsonb_build_object('metadata', given) END AS metadata "
         "FROM page), "
-        "judged AS (SELECT key, key_text, id, content, embedding, metadata, "
+        "judged AS (SELECT key, key_text, id, content, embedding, metadata, page_or_row, char_start, char_end, node, "
         "CASE WHEN octet_length(document) BETWEEN 1 AND {most} THEN document "
         "WHEN document IS NULL AND jsonb_typeof(given -> 'document_id') = 'string' "
         "AND octet_length(given ->> 'document_id') BETWEEN 1 AND {most} THEN given ->> 'document_id' END "
         "AS document_id, "
-        "CASE WHEN jsonb_typeof(given -> 'source') = 'string' THEN given ->> 'source' END AS source, "
+        "coalesce(source, CASE WHEN jsonb_typeof(given -> 'source') = 'string' THEN given ->> 'source' END) AS source, "
         "CASE WHEN content IS NULL THEN 'without_content' "
         "WHEN id IS NULL OR octet_length(id) NOT BETWEEN 1 AND {most_id} THEN 'unusable_ids' "
         "WHEN row_number() OVER (PARTITION BY id ORDER BY content IS NULL, key DESC) > 1 THEN 'duplicate_ids' "
@@ -256,6 +263,11 @@ def _judged(table: Table, rows: PeerRows, after: str | None) -> sql.Composed:
         embedding=rows.embedding,
         metadata=rows.metadata,
         document=rows.document_id or sql.SQL("NULL::text"),
+        source=rows.source or sql.SQL("NULL::text"),
+        page=rows.page_or_row or sql.SQL("NULL::integer"),
+        start=rows.char_start or sql.SQL("NULL::integer"),
+        end=rows.char_end or sql.SQL("NULL::integer"),
+        node=rows.node or sql.SQL("NULL::jsonb"),
         relation=rows.relation,
         condition=rows.condition or sql.SQL("true"),
         after=sql.SQL("") if after is None else sql.SQL(" AND {} > %s").format(rows.key),

@@ -12,7 +12,7 @@ from rag_pgvector.errors import CollectionNotFoundError, ConfigError
 from rag_pgvector.ingest.importers.adopt import AdoptReport, PeerRows, adopt
 from rag_pgvector.plan import Execute, Plan
 
-__all__ = ["import_v1", "import_v2", "v1_rows", "v2_rows"]
+__all__ = ["import_v1", "import_v2", "jsonb_of", "v1_rows", "v2_rows", "without_nul"]
 
 _VECTORS = ("vector", "halfvec")
 #: jsonb_build_object takes 100 arguments.
@@ -84,7 +84,7 @@ def v1_rows(name: str, *, schema: str | None = None) -> Plan[PeerRows]:
         id=id_,
         content=sql.SQL("e.document"),
         embedding=sql.SQL("e.embedding"),
-        metadata=_jsonb(sql.SQL("e.cmetadata"), types["cmetadata"]),
+        metadata=jsonb_of(sql.SQL("e.cmetadata"), types["cmetadata"]),
         condition=sql.SQL("e.collection_id IN (SELECT uuid FROM {} WHERE name = %s)").format(collections),
         params=(name,),
     )
@@ -123,7 +123,7 @@ def v2_rows(
     others = [name for name, type_ in types.items() if name not in used and type_ not in ("tsvector", *_VECTORS)]
     parts: list[sql.Composable] = []
     if json is not None:
-        stored = _jsonb(sql.Identifier(json), types[json])
+        stored = jsonb_of(sql.Identifier(json), types[json])
         parts.append(sql.SQL("CASE jsonb_typeof({m}) WHEN 'object' THEN {m} ELSE '{{}}'::jsonb END").format(m=stored))
     for start in range(0, len(others), _PAIRS):
         pairs = [
@@ -173,11 +173,14 @@ def _choose(types: dict[str, str], what: str, given: str | None, found: list[str
     return found[0]
 
 
-def _jsonb(column: sql.Composable, type_: str) -> sql.Composable:
+def jsonb_of(column: sql.Composable, type_: str) -> sql.Composable:
     """The column as jsonb. json may hold \\u0000, which jsonb refuses: it is left out."""
-    if type_ != "json":
-        return sql.SQL("{}::jsonb").format(column)
-    return sql.SQL(r"regexp_replace({}::text, '(?<!\\)((?:\\\\)*)\\u0000', '\1', 'g')::jsonb").format(column)
+    return sql.SQL("{}::jsonb").format(without_nul(column) if type_ == "json" else column)
+
+
+def without_nul(json: sql.Composable) -> sql.Composable:
+    """JSON as text without its NULs."""
+    return sql.SQL(r"regexp_replace(({})::text, '(?<!\\)((?:\\\\)*)\\u0000', '\1', 'g')").format(json)
 
 
 def _no_table(name: str, option: str) -> str:

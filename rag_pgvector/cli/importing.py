@@ -1,4 +1,4 @@
-"""The verbs that bring other stores' rows in: import langchain."""
+"""The verbs that bring other stores' rows in: import langchain, import llamaindex."""
 
 from __future__ import annotations
 
@@ -42,10 +42,13 @@ def register(app: typer.Typer) -> None:
     group.command(
         epilog="Example: rag-pgvector import langchain --from postgresql://me@old/db --collection docs --json"
     )(langchain)
+    group.command(epilog="Example: rag-pgvector import llamaindex --from postgresql://me@old/db --table docs")(
+        llamaindex
+    )
     app.add_typer(
         group,
         name="import",
-        help="Adopt the rows of LangChain's Postgres stores. Nothing is embedded again.",
+        help="Adopt the rows of LangChain's and LlamaIndex's Postgres stores. Nothing is embedded again.",
         epilog="Example: rag-pgvector import langchain --collection docs",
     )
 
@@ -99,6 +102,37 @@ def langchain(
     name = into or collection or table
     assert name is not None
     report = adopt_into(rows, name, source=source, url=url, distance=distance, tenant=tenant, scope=scope)
+    report_of(report, as_json)
+
+
+def llamaindex(
+    table: Annotated[
+        str, typer.Option("--table", metavar="NAME", help="The store's table_name, or the table data_NAME itself.")
+    ],
+    source: Source = None,
+    into: Into = None,
+    schema: Schema = None,
+    distance: Distance = "cosine",
+    tenant: TenantName = None,
+    scope: ScopeName = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Adopt a table of LlamaIndex's PGVectorStore, its nodes included.
+
+    Rows that are here already are left as they are: run it again after an interruption, or to bring in what is new.
+    """
+    from rag_pgvector.ingest.importers import llamaindex_rows
+
+    report = adopt_into(
+        lambda: llamaindex_rows(table, schema=schema),
+        into or table,
+        source=source,
+        url=url,
+        distance=distance,
+        tenant=tenant,
+        scope=scope,
+    )
     report_of(report, as_json)
 
 

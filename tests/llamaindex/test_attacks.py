@@ -252,7 +252,8 @@ def test_hostile_names_are_names_or_errors(db: Database, module_database_url: st
 @pytest.mark.parametrize("target", ["tenant"], indirect=True)
 def test_hostile_tenants_are_tenants_or_errors(target: PGVectorStore, tenant_db: Database) -> None:
     for text in HOSTILE:
-        for bound in ({"tenant": text}, {"tenant": "other", "scope": text}):
+        bindings: list[dict[str, Any]] = [{"tenant": text}, {"tenant": "other", "scope": text}]
+        for bound in bindings:
             with refusals_of_ours():
                 stranger = PGVectorStore(collection=target.collection.name, connection=tenant_db, **bound)
                 assert stranger.get_nodes(["mine"]) == []
@@ -283,4 +284,4 @@ def test_hostile_index_arguments_are_refused(db: Database) -> None:
             {"embed_dim": text},
         ):
             with pytest.raises(RagPgvectorError):
-                PGVectorStore(connection=db, table_name="never", **options)  # type: ignore[arg-type]
+                PGVectorStore(connection=db, table_name="never", **options)
