@@ -2,7 +2,7 @@
 
 The objects are known by their attributes (``filters`` and ``condition``, or ``key``, ``operator`` and ``value``), so
 that LlamaIndex need not be installed. What its operators mean is what its own reference does (llama-index-core,
-``vector_stores/utils.py``, ``build_metadata_filter_fn``), made exact where that raises; see docs/filters.md.
+``vector_stores/utils.py``, ``build_metadata_filter_fn``), made exact where that raises; see docs/llamaindex.md.
 """
 
 from __future__ import annotations

@@ -159,7 +159,7 @@ def reference(filter_: MetadataFilter) -> str | None:
         return None
 
 
-#: ... and where we differ on purpose: docs/filters.md, "LlamaIndex".
+#: ... and where we differ on purpose: docs/llamaindex.md.
 DIFFERENT = [
     one("b", 1),  # Python's True is 1
     one("b", "true"),
