@@ -238,14 +238,15 @@ def _judged(table: Table, rows: PeerRows, after: str | None) -> sql.Composed:
     return sql.SQL(
         "WITH page AS MATERIALIZED (SELECT {key} AS key, ({key})::text AS key_text, ({id})::text AS id, "
         "({content})::text AS content, ({embedding})::vector AS embedding, {metadata} AS given, "
-        "{document} AS document, {source} AS source, {page} AS page_or_row, {start} AS char_start, {end} AS char_end, {node} AS node "
+        "{document} AS document, {source} AS source, {page} AS page_or_row, {start} AS char_start, "
+        "{end} AS char_end, {node} AS node "
         "FROM {relation} WHERE {condition}{after} ORDER BY {key} LIMIT %s), "
         "clean AS (SELECT *, CASE WHEN given IS NULL OR jsonb_typeof(given) = 'null' THEN '{{}}' "
         "WHEN jsonb_typeof(given) = 'object' THEN given ELSE jsonb_build_object('metadata', given) END AS metadata "
         "FROM page), "
         "judged AS (SELECT key, key_text, id, content, embedding, metadata, page_or_row, char_start, char_end, node, "
         "CASE WHEN octet_length(document) BETWEEN 1 AND {most} THEN document "
-        "WHEN document IS NULL AND jsonb_typeof(given -> 'document_id') = 'string' "
+        "WHEN {fallback} AND jsonb_typeof(given -> 'document_id') = 'string' "
         "AND octet_length(given ->> 'document_id') BETWEEN 1 AND {most} THEN given ->> 'document_id' END "
         "AS document_id, "
         "coalesce(source, CASE WHEN jsonb_typeof(given -> 'source') = 'string' THEN given ->> 'source' END) AS source, "
@@ -263,6 +264,7 @@ def _judged(table: Table, rows: PeerRows, after: str | None) -> sql.Composed:
         embedding=rows.embedding,
         metadata=rows.metadata,
         document=rows.document_id or sql.SQL("NULL::text"),
+        fallback=sql.Literal(rows.document_id is None),
         source=rows.source or sql.SQL("NULL::text"),
         page=rows.page_or_row or sql.SQL("NULL::integer"),
         start=rows.char_start or sql.SQL("NULL::integer"),
