@@ -181,8 +181,8 @@ def _move(table: Table, rows: PeerRows, after: str | None, page: int) -> Plan[tu
         "char_end, node, content, metadata, embedding, embedding_hash, seq) SELECT id, document_id, source, "
         "page_or_row, char_start, char_end, node, content, metadata, CASE WHEN lack IS NULL THEN "
         "embedding::{type} END, CASE WHEN lack IS NULL THEN sha256(convert_to(chr(1) || content, 'UTF8')) END, "
-        "nextval({sequence}) FROM judged WHERE fault IS NULL) SELECT (array_agg(key_text ORDER BY key DESC))[1], count(*), {counts} "
-        "FROM judged"
+        "nextval({sequence}) FROM judged WHERE fault IS NULL) "
+        "SELECT (array_agg(key_text ORDER BY key DESC))[1], count(*), {counts} FROM judged"
     ).format(
         judged=_judged(table, rows, after),
         type=table.vector_type,
