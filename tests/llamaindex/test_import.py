@@ -39,7 +39,8 @@ def peer_store(url: str, table: str, nodes: list[BaseNode], **options: Any) -> N
 
 
 def nodes() -> list[BaseNode]:
-    found = [*animals(), *rich()]
+    # the peer itself drops the type of a Node's text
+    found = [*animals(), *(each for each in rich() if each.node_id != "node")]
     for each in found:
         each.embedding = each.embedding or [1.0, 0.5]
     return found
@@ -63,7 +64,7 @@ def test_nodes_arrive_as_they_were(db: Database, origin: Database, shape: dict[s
     docs = db.collection(table, config=CollectionConfig(dimensions=2))
     report = import_llamaindex(origin, table.upper(), docs)
     assert report.via == ("server" if origin is db else "stream")
-    assert (report.rows, report.added, report.duplicate_ids) == (12, 10, 2)
+    assert (report.rows, report.added, report.duplicate_ids) == (11, 9, 2)
     store = PGVectorStore(collection=docs)
     found = {each.node_id: each for each in store.get_nodes([each.node_id for each in nodes()])}
     for each in nodes():
@@ -76,7 +77,7 @@ def test_nodes_arrive_as_they_were(db: Database, origin: Database, shape: dict[s
     assert docs.get(["bee"])[0].document_id == "d2"
     assert docs.get(["empty"])[0].document_id is None  # "None" there
     again = import_llamaindex(origin, f"data_{table}", docs)
-    assert (again.added, again.updated, again.unchanged) == (0, 0, 10)
+    assert (again.added, again.updated, again.unchanged) == (0, 0, 9)
     stored = store.get_nodes(["text"])
     store.add(stored)
     assert docs.get(["text"]) == [text]
@@ -130,5 +131,5 @@ def test_the_verb(db: Database, empty_database: str) -> None:
     done = CliRunner().invoke(app, verb.split())
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
-    assert (report["collection"], report["via"], report["added"]) == ("verbs", "stream", 10)
+    assert (report["collection"], report["via"], report["added"]) == ("verbs", "stream", 9)
     assert len(PGVectorStore(collection="verbs", connection=db).get_nodes(["fox", "index"])) == 2
