@@ -213,13 +213,14 @@ def _read(table: Table, rows: PeerRows, after: str | None, page: int) -> Plan[tu
     counts = dict.fromkeys((*_COUNTED, *_REFUSED), 0)
     analyse = analyser(table.config.language).terms
     records = []
-    for _, fault, lack, id_, *origin, content, metadata, node, embedding in answer:
+    for _, fault, lack, id_, document_id, source, page, start, end, content, metadata, node, embedding in answer:
         if fault is not None or lack is not None:
             counts[fault or lack] += 1
         if fault is None:
             vector = None if embedding is None else VectorParam(embedding)
             made = None if vector is None else write.embedding_hash(content)
-            records.append(write.Record(id_, *origin, content, metadata, vector, made, node, analyse(content)))
+            place = (document_id, source, page, start, end)
+            records.append(write.Record(id_, *place, content, metadata, vector, made, node, analyse(content)))
     return _Page(answer[-1][0] if answer else None, len(answer), counts), records
 
 
