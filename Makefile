@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DATA := $(or $(RAG_PGVECTOR_DATA),../shared/data)
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format types notebooks bench bench-store bench-tenants bench-search bench-micro prove-isolation peer-suite clean
+.PHONY: help install demo test lint format types notebooks bench bench-keyword bench-store bench-tenants bench-search bench-micro prove-isolation peer-suite clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,6 +42,9 @@ notebooks: $(STAMP) ## execute the notebooks from top to bottom
 	$(BIN)/jupyter execute notebooks/*.ipynb
 
 bench: bench-store bench-tenants bench-search bench-micro ## all benchmarks
+
+bench-keyword: $(STAMP) ## BM25: latency, disk, writes, quality beside bm25s
+	$(BIN)/python -m rag_pgvector.evals.bench.keyword --json $(if $(wildcard $(DATA)),--data $(DATA)) --rows 100000 --rows 1000000
 
 bench-store: $(STAMP) ## add and search against langchain-postgres, LlamaIndex and raw psycopg
 	$(BIN)/python -m rag_pgvector.evals.bench.store --json

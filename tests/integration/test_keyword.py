@@ -24,6 +24,7 @@ from rag_pgvector import (
     postings,
     write,
 )
+from rag_pgvector.config import Tenancy
 from rag_pgvector.errors import DatabaseError
 from rag_pgvector.fence import fenced
 from rag_pgvector.intake import take_in
@@ -201,7 +202,7 @@ def test_a_write_that_fails_leaves_no_postings(make: Make, db: Database) -> None
 
 @pytest.mark.parametrize("tenancy", ["single", "multi"])
 def test_the_statement_uses_its_indexes(
-    database_url: str, app_url: str, tenancy: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str, app_url: str, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Under row-level security as well: only leakproof comparisons may stand in an index condition there."""
     monkeypatch.undo()

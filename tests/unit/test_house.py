@@ -21,6 +21,7 @@ LAYERS = [
     {"analysis", "arguments", "filters", "finding", "index_kinds", "layout", "plan", "settings", "sql", "table"},
     {"connect", "fence", "vectors"},
     {
+        "backends",
         "documents",
         "index",
         "index_memory",
