@@ -177,5 +177,5 @@ def search_options(options: Any) -> SearchOptions:
     if "ef_search" in known:
         return SearchOptions(mode="dense", ef_search=known["ef_search"])
     if "probes" in known:
-        return SearchOptions(mode="dense")
+        return SearchOptions(mode="dense", probes=known["probes"])
     raise ConfigError(f"index_query_options={options!r:.80}: use HNSWQueryOptions or IVFFlatQueryOptions")

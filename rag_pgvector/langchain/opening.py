@@ -17,7 +17,7 @@ from rag_pgvector.config import CollectionConfig, SearchOptions
 from rag_pgvector.errors import CollectionNotFoundError, ConfigError
 from rag_pgvector.langchain.connection import database_of
 from rag_pgvector.langchain.indexes import distance_of, search_options, strategy_of
-from rag_pgvector.langchain.tables import StandingConfig, read_table
+from rag_pgvector.langchain.tables import as_indexed, read_table
 from rag_pgvector.plan import Plan
 from rag_pgvector.table import Table
 
@@ -200,6 +200,12 @@ class OpenedStore(VectorStore):
     def _run_ddl(self, make_plan: Callable[[], Plan[Any]], *, concurrently: bool = False) -> Any:
         result = self._collection.database.run_admin(make_plan, atomic=not concurrently)
         self._collection._estimates.forget()
+        table = self._collection._table
+        if not table.layout.native:
+            config = self._collection.database.run(lambda: as_indexed(table))
+            if config != table.config:
+                table = replace(table, config=config)
+                self._collection = Collection(self._collection.database, table, self._collection._embedder)
         return result
 
     async def _arun_ddl(self, make_plan: Callable[[], Plan[Any]], *, concurrently: bool = False) -> Any:
@@ -226,7 +232,7 @@ def _bound(collection: Collection, tenant: str | None, scope: str | None) -> Col
 
 
 def _with_distance(config: CollectionConfig, strategy: Any) -> CollectionConfig:
-    return StandingConfig(dimensions=config.dimensions, storage=config.storage, distance=distance_of(strategy))
+    return replace(config, distance=distance_of(strategy))
 
 
 def standing_table(given: Mapping[str, Any]) -> Callable[[], Plan[Table]]:

@@ -67,6 +67,10 @@ class SearchingStore(OpenedStore):
         options = self._options if options is None else search_options(options)
         if "mode" in rest:
             options = replace(options, mode=rest.pop("mode"))
+        if options.mode in ("keyword", "hybrid"):
+            collection._table.require_native(
+                "keyword index: use hybrid_search_config=HybridSearchConfig() for its words"
+            )
         if rest:
             raise ConfigError(
                 f"{type(self).__name__} takes no {', '.join(sorted(rest))}: a search takes k, filter, tenant, scope, "

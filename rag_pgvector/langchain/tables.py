@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg import sql
 
 from rag_pgvector.config import CollectionConfig, Distance
 from rag_pgvector.errors import ConfigError
+from rag_pgvector.index_kinds import index_kind
 from rag_pgvector.langchain.columns import Column
 from rag_pgvector.langchain.indexes import DEFAULT_INDEX_NAME_SUFFIX, distance_of
 from rag_pgvector.layout import Layout, check_identifier, type_sql
 from rag_pgvector.plan import Execute, Plan
 from rag_pgvector.schema import require_extension
-from rag_pgvector.table import DISTANCES, Table
+from rag_pgvector.table import Table
 
 __all__ = [
     "StandingConfig",
+    "as_indexed",
     "create_index",
     "create_table",
     "create_text_index",
@@ -192,7 +194,29 @@ def read_table(
         distance=distance,
         storage="vector" if vector.base == "vector" else "halfvec",
     )
-    return Table(0, f"{schema}.{name}", name, config, layout=layout)
+    table = Table(0, f"{schema}.{name}", name, config, layout=layout)
+    return replace(table, config=(yield from as_indexed(table)))
+
+
+def as_indexed(table: Table) -> Plan[CollectionConfig]:
+    """The configuration with the kind of index that the table has for its distance; HNSW where it has none."""
+    config = table.config
+    if config.dimensions is None:
+        return config
+    rows = yield Execute(
+        sql.SQL(
+            "SELECT m.amname::text, o.opcname::text FROM pg_index i JOIN pg_class n ON n.oid = i.indexrelid "
+            "JOIN pg_am m ON m.oid = n.relam JOIN pg_opclass o ON o.oid = i.indclass[0] "
+            "WHERE i.indrelid = to_regclass(%s) AND i.indisvalid AND i.indpred IS NULL"
+        ),
+        (table.identifier.as_string(None),),
+    )
+    there = {tuple(row) for row in rows}
+    hnsw, ivfflat = replace(config, index="hnsw"), replace(config, index="ivfflat")
+    kind, other = index_kind(hnsw), index_kind(ivfflat)
+    assert kind is not None
+    assert other is not None
+    return ivfflat if (other.method, other.opclass) in there and (kind.method, kind.opclass) not in there else hnsw
 
 
 def _cut(name: Any) -> str:
@@ -240,7 +264,12 @@ def create_index(table: Table, index: Any, name: str, *, concurrently: bool) -> 
     for option, value in options.items():
         if type(value) is not int:
             raise ConfigError(f"{option}={value!r:.80}: use a whole number")
-    opclass = f"{table.config.storage}_{DISTANCES[distance_of(index.distance_strategy)].opclass}"
+    if table.config.dimensions is None:
+        raise ConfigError(f"column {table.layout.embedding!r} has vectors of any length, which no index can hold")
+    kind = index_kind(
+        replace(table.config, index=index.index_type, distance=distance_of(index.distance_strategy))  # type: ignore[arg-type]
+    )
+    assert kind is not None
     extension = getattr(index, "extension_name", None)
     if extension:
         yield Execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS {}").format(_name(extension)), prepare=False)
@@ -250,8 +279,8 @@ def create_index(table: Table, index: Any, name: str, *, concurrently: bool) -> 
         sql.Identifier(_cut(name)),
         table.identifier,
         sql.Identifier(index.index_type),
-        table.layout.embedding_column,
-        sql.Identifier(opclass),
+        kind.expression(table.layout.embedding_column),  # as halfvec above 2,000 dimensions
+        sql.Identifier(kind.opclass),
         sql.SQL(", ").join(
             sql.SQL("{} = {}").format(sql.Identifier(option), sql.Literal(value)) for option, value in options.items()
         ),

@@ -63,11 +63,16 @@ async def test_as_described(engine: PGEngine, concurrently: bool) -> None:
     assert "m='8'" in made
     found = await store.collection.asearch("text 7", k=3, options=SearchOptions(mode="dense", exact=False))
     assert found.plan.kind == "hnsw"  # whatever its name
-    await store.aapply_vector_index(IVFFlatIndex(lists=5), "another", concurrently=concurrently)
-    assert "USING ivfflat" in definition(store, "another")
-    await store.adrop_vector_index("another")
     await store.aapply_vector_index(ExactNearestNeighbor(), "any name")
     assert not await store.ais_valid_index("any name")
+    lists = IVFFlatIndex(lists=5, distance_strategy=DistanceStrategy.EUCLIDEAN)
+    await store.aapply_vector_index(lists, "another", concurrently=concurrently)
+    assert "USING ivfflat" in definition(store, "another")
+    found = await store.collection.asearch("text 7", k=3, options=SearchOptions(mode="dense", exact=False))
+    assert (found.plan.kind, found[0].chunk.content) == ("ivfflat", "text 7")
+    again = await PGVectorStore.create(engine, Angles(), "t", distance_strategy=DistanceStrategy.EUCLIDEAN)
+    assert again.collection.config.index == "ivfflat"
+    await store.adrop_vector_index("another")
     await engine.close()
 
 
@@ -184,8 +189,10 @@ def test_more_dimensions_than_an_index_holds(engine: PGEngine) -> None:
 
     engine.init_vectorstore_table("long", 3072)
     store = PGVectorStore.create_sync(engine, Long(), "long")
-    store.add_texts(["a", "b"])
-    assert contents(store.similarity_search("b", k=1)) == ["b"]
+    store.add_texts(MANY)
+    store.apply_vector_index()
+    found = store.collection.search("text 7", k=1, options=SearchOptions(mode="dense", exact=False))
+    assert (found.plan.kind, found[0].chunk.content) == ("hnsw", "text 7")
 
 
 def test_vectors_of_no_given_length(engine: PGEngine) -> None:
@@ -195,3 +202,26 @@ def test_vectors_of_no_given_length(engine: PGEngine) -> None:
     store = PGVectorStore.create_sync(engine, Angles(), "t")
     store.add_texts(["a", "b"])
     assert contents(store.similarity_search("b", k=1)) == ["b"]
+    with pytest.raises(ConfigError, match="any length"):
+        store.apply_vector_index()
+
+
+@pytest.mark.parametrize("mode", ["keyword", "hybrid"])
+def test_our_keywords_are_not_on_their_tables(engine: PGEngine, mode: str) -> None:
+    with pytest.raises(ConfigError, match="hybrid_search_config"):
+        table(engine).similarity_search("a", mode=mode)
+
+
+async def test_every_kind_of_retriever(store: PGVectorStore) -> None:
+    store.add_texts(["near", "far"], [{"n": 1}, {"n": 2}])
+    for search_type, more in (
+        ("similarity", {}),
+        ("mmr", {"fetch_k": 5, "lambda_mult": 0.0}),
+        ("similarity_score_threshold", {"score_threshold": 0.99}),
+    ):
+        kwargs = {"k": 1, "filter": {"n": 1}, **more}
+        retriever = store.as_retriever(search_type=search_type, search_kwargs=kwargs)
+        assert contents(retriever.invoke("near")) == ["near"]
+        assert contents(await retriever.ainvoke("near")) == ["near"]
+        assert contents(store.as_retriever(search_kwargs={"k": 1}).invoke("near", k=2)) == ["near", "far"]
+    await store.collection.database.aclose()
