@@ -68,9 +68,7 @@ class SearchingStore(OpenedStore):
         if "mode" in rest:
             options = replace(options, mode=rest.pop("mode"))
         if options.mode in ("keyword", "hybrid"):
-            collection._table.require_native(
-                "keyword index: use hybrid_search_config=HybridSearchConfig() for its words"
-            )
+            collection._table.require_native("keyword index: use hybrid_search_config=HybridSearchConfig()")
         if rest:
             raise ConfigError(
                 f"{type(self).__name__} takes no {', '.join(sorted(rest))}: a search takes k, filter, tenant, scope, "

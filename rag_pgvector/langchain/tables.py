@@ -264,11 +264,7 @@ def create_index(table: Table, index: Any, name: str, *, concurrently: bool) -> 
     for option, value in options.items():
         if type(value) is not int:
             raise ConfigError(f"{option}={value!r:.80}: use a whole number")
-    if table.config.dimensions is None:
-        raise ConfigError(f"column {table.layout.embedding!r} has vectors of any length, which no index can hold")
-    kind = index_kind(
-        replace(table.config, index=index.index_type, distance=distance_of(index.distance_strategy))  # type: ignore[arg-type]
-    )
+    kind = index_kind(replace(table.config, index=index.index_type, distance=distance_of(index.distance_strategy)))
     assert kind is not None
     extension = getattr(index, "extension_name", None)
     if extension:
