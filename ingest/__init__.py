@@ -14,7 +14,8 @@ from rag_pgvector.ingest.loaders import (
     loader_for,
     register_loader,
 )
-from rag_pgvector.ingest.pipeline import Failure, IngestReport, Progress, ingest
+from rag_pgvector.ingest.pipeline import Mode, aingest, ingest
+from rag_pgvector.ingest.report import Failure, IngestReport, Progress
 
 __all__ = [
     "Block",
@@ -23,10 +24,12 @@ __all__ = [
     "IngestReport",
     "LoadedDocument",
     "Loader",
+    "Mode",
     "Piece",
     "Progress",
     "SourceFile",
     "TableOptions",
+    "aingest",
     "chunk_document",
     "estimate_tokens",
     "ingest",

@@ -1,33 +1,41 @@
 """Files into a collection: load, chunk, embed only what is new, write. Run it again, and only what changed is done.
 
-Documents are written one by one, each with all of its chunks in one transaction: an interrupted run leaves whole
-documents, and the next one goes on where it stopped. Texts are embedded in windows over document borders, sorted by
-length, since a batch costs what its longest text costs.
+Three stages overlap: a thread reads and chunks files, this thread embeds, and a third writes. Documents are written one
+by one, each with all of its chunks in one transaction: an interrupted run leaves whole documents, and the next one goes
+on where it stopped. Texts are embedded in windows over document borders, sorted by length, since a batch costs what its
+longest text costs.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import asyncio
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-from rag_pgvector.errors import ChunkError, DatabaseError, LoadError, RagPgvectorError
+from rag_pgvector.errors import ChunkError, ConfigError, DatabaseError, LoadError
 from rag_pgvector.index import INDEX_PAYS_ROWS
-from rag_pgvector.ingest.chunking import CHUNKER_VERSION, ChunkOptions, TokenCount, chunk_document, token_count
-from rag_pgvector.ingest.loaders import LoadedDocument, Loader, SourceFile, loader_for
-from rag_pgvector.ingest.sources import file_hash, find_files
-from rag_pgvector.types import Chunk, Document, IndexReport, WriteCounts
+from rag_pgvector.ingest.chunking import ChunkOptions, token_count
+from rag_pgvector.ingest.foreign import foreign_documents, is_foreign
+from rag_pgvector.ingest.loaders import LoadedDocument, TableOptions
+from rag_pgvector.ingest.reading import Failed, Item, Kept, Read, Reader, Reading
+from rag_pgvector.ingest.report import Failure, IngestReport, Progress
+from rag_pgvector.ingest.sources import covered_by, find_files
+from rag_pgvector.types import Chunk, Document, WriteCounts
 
 if TYPE_CHECKING:
     from rag_pgvector.collection import Collection
 
-__all__ = ["Failure", "IngestReport", "Progress", "ingest"]
+__all__ = ["Mode", "aingest", "ingest"]
 
-#: Chunks that are held before they are embedded and written, unless one document alone has more.
+Mode = Literal["append", "sync", "full"]
+#: A path, a document of a framework, or several of either.
+Given: TypeAlias = str | os.PathLike[str] | Iterable[Any] | Any
+
+#: Chunks that are embedded and written together, unless one document alone has more.
 _WINDOW = 2_048
 #: Texts per call of the embedder: progress is reported in between.
 _BATCH = 256
@@ -35,80 +43,58 @@ _BATCH = 256
 _SPECIAL_TOKENS = 2
 
 
-class Progress(Protocol):
-    """Told how an ingestion goes on; ``total`` grows while files are read."""
-
-    def __call__(self, done: int, total: int, description: str) -> None:
-        """``done`` of ``total`` chunks known so far are embedded; ``description`` is what goes on now."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A file, or a row of one (``where``: "line 3"), that could not be ingested."""
-
-    source: str
-    where: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IngestReport:
-    """What an ingestion did.
-
-    ``documents`` and ``chunks`` count what the files given now have in the collection, unchanged ones included;
-    ``added``, ``updated``, ``unchanged`` and ``deleted`` count chunks.
-    """
-
-    documents: int = 0
-    chunks: int = 0
-    added: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    deleted: int = 0
-    failed: tuple[Failure, ...] = ()
-    seconds: float = 0.0
-    index: IndexReport | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The report as JSON-compatible values, without the index."""
-        found = asdict(self)
-        del found["index"]
-        return found | {"failed": [asdict(failure) for failure in self.failed], "seconds": round(self.seconds, 3)}
-
-
 def ingest(
     collection: Collection,
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    paths: Given,
     *,
     options: ChunkOptions | None = None,
+    table: TableOptions | None = None,
+    mode: Mode = "append",
+    dry_run: bool = False,
     strict: bool = False,
     progress: Progress | None = None,
 ) -> IngestReport:
-    """Ingest files, folders and globs into a collection, and bring what was ingested before up to date.
+    """Ingest files, folders, globs and documents into a collection, and bring what was ingested before up to date.
 
     A file whose bytes, loader and chunking are as they were is left alone. Otherwise its chunks become those of its new
-    text: vanished ones are deleted, and only texts without a stored embedding are embedded. Documents of files that are
-    not among ``paths`` any more stay. Ends by building the vector index where the collection is large enough for one.
+    text: vanished ones are deleted, and only texts without a stored embedding are embedded. A file that cannot be read
+    keeps what is stored of it. Ends by building the vector index where the collection is large enough for one.
 
     Args:
-        options: How long chunks are.
+        paths: One or several; documents and nodes of LangChain and LlamaIndex may stand among them.
+        options: How texts are divided.
+        table: How rows of tables become chunks.
+        mode: ``append`` leaves the documents of files that are not among ``paths``. ``sync`` deletes those that a path
+            covers and that are gone: of a folder, whatever was in it; of a glob, whatever it matches. ``full`` reads
+            every file again, whatever its hash, and deletes the documents of all other files.
+        dry_run: Report what would be done; nothing is embedded or written.
         strict: Stop at the first file or row that cannot be read (LoadError) instead of reporting it in ``failed``.
         progress: Called now and then; see Progress.
 
     Raises LoadError for a path that does not exist, EmbeddingError, EmbedderMismatchError, DatabaseError.
     """
+    if mode not in ("append", "sync", "full"):
+        raise ConfigError(f"mode={mode!r}: use append, sync or full")
     started = time.monotonic()
-    run = _Run(collection, options or ChunkOptions(), strict=strict, progress=progress)
-    files = list(find_files([paths] if isinstance(paths, (str, os.PathLike)) else paths))
-    for file in files:
-        if isinstance(file, LoadError):
-            run.fail(file)
-        else:
-            run.take(file)
-    run.flush()
-    run.tell("index")
-    index = collection.build_index(min_rows=INDEX_PAYS_ROWS)
+    everything = (
+        [paths] if isinstance(paths, (str, os.PathLike)) or is_foreign(paths) else list(cast("Iterable[Any]", paths))
+    )
+    given = [item for item in everything if not is_foreign(item)]
+    table = table or TableOptions()
+    files: list[Item] = [
+        file if isinstance(file, LoadError) else replace(file, table=table) for file in find_files(given)
+    ]
+    files += foreign_documents(item for item in everything if is_foreign(item))
+    run = _Run(collection, options or ChunkOptions(), mode=mode, dry_run=dry_run, strict=strict, progress=progress)
+    run.read(files)
+    if mode != "append":
+        here = {file.document.source if isinstance(file, LoadedDocument) else file.source for file in files}
+        covered = covered_by(given) if mode == "sync" else lambda source: True
+        run.remove(source for source in run.stored if source not in here and covered(source))
+    index = None
+    if not dry_run:
+        run.tell("index")
+        index = collection.build_index(min_rows=INDEX_PAYS_ROWS)
     return IngestReport(
         documents=run.documents,
         chunks=run.done,
@@ -116,33 +102,64 @@ def ingest(
         updated=run.counts.updated,
         unchanged=run.counts.unchanged,
         deleted=run.counts.deleted,
+        embedded=run.embedded,
         failed=tuple(run.failed),
         seconds=time.monotonic() - started,
+        dry_run=dry_run,
         index=index,
     )
+
+
+async def aingest(collection: Collection, paths: Given, **options: Any) -> IngestReport:
+    """``ingest`` in a thread, for a running event loop."""
+    return await asyncio.to_thread(ingest, collection, paths, **options)
+
+
+@dataclass(slots=True)
+class _Written:
+    """What became of some documents: counts, and per failed one its number of chunks and why."""
+
+    counts: WriteCounts = field(default_factory=WriteCounts)
+    documents: int = 0
+    chunks: int = 0
+    failed: list[tuple[int, LoadError]] = field(default_factory=list)
 
 
 class _Run:
     """One call of ``ingest``: what is stored, what waits to be embedded, and what was done."""
 
     def __init__(
-        self, collection: Collection, options: ChunkOptions, *, strict: bool, progress: Progress | None
+        self,
+        collection: Collection,
+        options: ChunkOptions,
+        *,
+        mode: Mode,
+        dry_run: bool,
+        strict: bool,
+        progress: Progress | None,
     ) -> None:
         embedder = collection.embedder
         self._collection = collection
-        self._count: TokenCount
-        self._count, self._count_name = token_count(embedder)
-        self._options = _fitted(options, getattr(embedder, "max_tokens", None))
-        self._strict = strict
-        self._progress = progress
-        self._stored: dict[str, list[Document]] = {}
+        self._dry_run, self._strict, self._progress = dry_run, strict, progress
+        self.stored: dict[str, list[Document]] = {}
         for document in collection.documents(exact_scope=True):  # what it would replace, and no other scope's
-            self._stored.setdefault(str(document.metadata.get("file", document.source)), []).append(document)
-        self._waiting: list[tuple[Document, list[Chunk]]] = []
+            self.stored.setdefault(str(document.metadata.get("file", document.source)), []).append(document)
+        self._known = {document.id for documents in self.stored.values() for document in documents}
+        count, count_name = token_count(embedder)
+        self._reader = Reader(
+            options=_fitted(options, getattr(embedder, "max_tokens", None)),
+            count=count,
+            count_name=count_name,
+            stored=self.stored,
+            again=mode == "full",
+        )
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="rag_pgvector ingest: writing")
+        self._writing: Future[_Written] | None = None
+        self._waiting: list[Read] = []
         self._waiting_chunks = 0
         self.counts = WriteCounts()
         self.failed: list[Failure] = []
-        self.documents = self.done = self.total = self._told = 0
+        self.documents = self.done = self.total = self.embedded = self._told = 0
 
     def tell(self, description: str, *, embedded: int = 0) -> None:
         """``embedded`` chunks of the window are as good as done: writing them takes no time to speak of."""
@@ -150,33 +167,30 @@ class _Run:
         if self._progress:
             self._progress(self._told, self.total, description)
 
-    def fail(self, error: LoadError) -> None:
+    def _fail(self, error: LoadError) -> None:
         if self._strict:
             raise error
         self.failed.append(Failure(error.source, error.where, error.reason))
 
-    def take(self, file: SourceFile) -> None:
-        """Load and chunk a file, unless the collection has it as it is."""
-        self.tell(file.source)
+    def read(self, files: Sequence[Item]) -> None:
+        """Read, embed and write all files."""
+        reading = Reading(self._reader, files)
         try:
-            loader = loader_for(file.path)
-            file = replace(file, content_hash=self._settings_hash(file_hash(file), loader))
-            stored = self._stored.get(file.source, [])
-            if stored and all(document.content_hash == file.content_hash for document in stored):
-                self._keep(stored)
-                return
-            for loaded in _load(loader, file):
-                if isinstance(loaded, LoadError):
-                    self.fail(loaded)
+            for event in reading:
+                if isinstance(event, Failed):
+                    self._fail(event.error)
+                elif isinstance(event, Kept):
+                    self._keep(event.documents)
+                elif isinstance(event, Read):
+                    self._take(event)
                 else:
-                    self._chunk(loaded, file)
-        except LoadError as error:
-            self.fail(error)
-
-    def _settings_hash(self, content: bytes, loader: Loader) -> bytes:
-        """What decides over a file's chunks: its bytes and how they are read and divided."""
-        settings = [loader.name, loader.version, CHUNKER_VERSION, asdict(self._options), self._count_name]
-        return hashlib.sha256(content + json.dumps(settings).encode()).digest()
+                    gone = [d for d in self.stored.get(event.source, ()) if d.id not in event.documents]
+                    self._delete(gone)
+            self._flush()
+            self._settle()
+        finally:
+            reading.stop()
+            self._writer.shutdown(cancel_futures=True)
 
     def _keep(self, stored: Sequence[Document]) -> None:
         for document in stored:
@@ -186,36 +200,51 @@ class _Run:
             self.total += chunks
             self.counts += WriteCounts(unchanged=chunks)
             for row in document.metadata.get("rejected", ()):
-                self.fail(LoadError(document.source, row["reason"], row["where"]))
+                self._fail(LoadError(document.source, row["reason"], row["where"]))
 
-    def _chunk(self, loaded: LoadedDocument, file: SourceFile) -> None:
-        for error in loaded.rejected:
-            self.fail(error)
-        chunks = list(chunk_document(loaded, options=self._options, count=self._count))
-        metadata = dict(loaded.document.metadata) | {"chunks": len(chunks)}
-        if loaded.document.source != file.source:  # a sheet of a workbook, a member of an archive
-            metadata["file"] = file.source
-        if loaded.rejected:  # told again by later runs, which do not read the file
-            metadata["rejected"] = [{"where": error.where, "reason": error.reason} for error in loaded.rejected]
-        self._waiting.append((replace(loaded.document, metadata=metadata), chunks))
-        self._waiting_chunks += len(chunks)
-        self.total += len(chunks)
+    def _take(self, read: Read) -> None:
+        for error in read.rejected:
+            self._fail(error)
+        self.tell(read.document.source)
+        self._waiting.append(read)
+        self._waiting_chunks += len(read.chunks)
+        self.total += len(read.chunks)
         if self._waiting_chunks >= _WINDOW:
-            self.flush()
+            self._flush()
 
-    def flush(self) -> None:
-        """Embed and write the documents that wait."""
+    def _flush(self) -> None:
+        """Embed the documents that wait, and have them written while the next ones are embedded."""
         waiting, self._waiting, self._waiting_chunks = self._waiting, [], 0
-        known = {document.id for documents in self._stored.values() for document in documents}
+        if self._dry_run:
+            for read in waiting:
+                self._would_write(read)
+            return
         prepared = [
-            (document, self._with_stored(document, chunks) if document.id in known else chunks)
-            for document, chunks in waiting
+            (document, self._with_stored(document, chunks) if document.id in self._known else chunks)
+            for document, chunks in ((read.document, read.chunks) for read in waiting)
         ]
-        vectors = self._embed([chunk.content for _, chunks in prepared for chunk in chunks if chunk.embedding is None])
-        for document, chunks in prepared:
-            self._write(
-                document, [c if c.embedding is not None else replace(c, embedding=next(vectors)) for c in chunks]
-            )
+        texts = [chunk.embedded_text for _, chunks in prepared for chunk in chunks if chunk.embedding is None]
+        vectors = self._embed(texts)
+        whole = [
+            (document, [c if c.embedding is not None else replace(c, embedding=next(vectors)) for c in chunks])
+            for document, chunks in prepared
+        ]
+        self._settle()
+        self._writing = self._writer.submit(self._write, whole)
+
+    def _settle(self) -> None:
+        """Wait until what was handed over is written, and raise what went wrong."""
+        writing, self._writing = self._writing, None
+        if writing is None:
+            return
+        written = writing.result()
+        self.counts += written.counts
+        self.documents += written.documents
+        self.done += written.chunks
+        for chunks, error in written.failed:
+            self.total -= chunks
+            self._fail(error)
+        self.tell("writing")
 
     def _with_stored(self, document: Document, chunks: list[Chunk]) -> list[Chunk]:
         """The chunks with the embeddings that the document has stored of the same texts, under whatever ids."""
@@ -223,7 +252,7 @@ class _Run:
         if not stored:
             return chunks
         holder = {made_of: id_ for id_, made_of in stored.items()}
-        wanted = [holder.get(self._collection.embedding_hash(chunk.content)) for chunk in chunks]
+        wanted = [holder.get(self._collection.embedding_hash(chunk.embedded_text)) for chunk in chunks]
         ids = [id_ for id_ in set(wanted) if id_ is not None]
         vectors = self._collection.document_embeddings(document.id, ids)
         return [
@@ -239,38 +268,64 @@ class _Run:
             batch = order[begin : begin + _BATCH]
             for at, vector in zip(batch, self._collection.embed_documents([texts[at] for at in batch]), strict=True):
                 vectors[at] = vector
+            self.embedded += len(batch)
             self.tell("embedding", embedded=begin + len(batch))
         return iter(cast("list[Sequence[float]]", vectors))
 
-    def _write(self, document: Document, chunks: list[Chunk]) -> None:
-        try:
-            self.counts += self._collection.put_document(document, chunks)
-        except (ChunkError, DatabaseError) as error:
-            # What this document's data caused is its own failure; what the server or the connection did is the run's.
-            if isinstance(error, DatabaseError) and (error.sqlstate or "")[:2] not in ("22", "54"):
-                raise
-            self.total -= len(chunks)
-            self.fail(LoadError(document.source, str(error)))
-            return
+    def _write(self, documents: Sequence[tuple[Document, list[Chunk]]]) -> _Written:
+        """Runs in the writing thread, and changes nothing of this object."""
+        written = _Written()
+        for document, chunks in documents:
+            try:
+                written.counts += self._collection.put_document(document, chunks)
+            except (ChunkError, DatabaseError) as error:
+                # What this document's data caused is its own failure; what the server or the connection did, the run's.
+                if isinstance(error, DatabaseError) and (error.sqlstate or "")[:2] not in ("22", "54"):
+                    raise
+                written.failed.append((len(chunks), LoadError(document.source, str(error))))
+                continue
+            written.documents += 1
+            written.chunks += len(chunks)
+        return written
+
+    def _would_write(self, read: Read) -> None:
+        """Count as ``_write`` does, without writing."""
+        chunks = {str(chunk.id): chunk for chunk in read.chunks}
+        hashes = self._collection.embedded_hashes(read.document.id) if read.document.id in self._known else {}
+        before = {str(chunk.id): chunk for chunk in self._collection.get(list(chunks))} if hashes else {}
+        same = sum(_same(before[id_], chunk) for id_, chunk in chunks.items() if id_ in before)
+        stored = set(hashes.values())
+        self.embedded += sum(self._collection.embedding_hash(c.embedded_text) not in stored for c in chunks.values())
+        gone = len(hashes.keys() - chunks.keys())
+        self.counts += WriteCounts(
+            added=len(chunks) - len(before), updated=len(before) - same, unchanged=same, deleted=gone
+        )
         self.documents += 1
         self.done += len(chunks)
-        self.tell(document.source)
+
+    def remove(self, sources: Iterable[str]) -> None:
+        """Delete the documents of files that are gone."""
+        for source in list(sources):
+            self.tell(f"removing {source}")
+            self._delete(self.stored[source])
+
+    def _delete(self, documents: Sequence[Document]) -> None:
+        for document in documents:
+            if self._dry_run:
+                deleted = int(document.metadata.get("chunks", 0))
+            else:
+                deleted = self._collection.delete_document(document.id)
+            self.counts += WriteCounts(deleted=deleted)
+
+
+def _same(stored: Chunk, chunk: Chunk) -> bool:
+    return replace(stored, embedding=None, context="") == replace(chunk, embedding=None, context="")
 
 
 def _fitted(options: ChunkOptions, max_tokens: int | None) -> ChunkOptions:
     """Options whose chunks the embedder reads to their end."""
-    if max_tokens is None or options.size + _SPECIAL_TOKENS <= max_tokens:
+    if max_tokens is None:
         return options
-    size = max_tokens - _SPECIAL_TOKENS
-    return replace(options, size=size, overlap=min(options.overlap, size // 2))
-
-
-def _load(loader: Loader, file: SourceFile) -> Iterator[LoadedDocument | LoadError]:
-    """What a loader yields; whatever else it raises than our own errors is this file's failure too."""
-    try:
-        yield from loader.load(file)
-    except RagPgvectorError:
-        raise
-    except Exception as error:
-        reason = f"the loader {loader.name!r} failed: {type(error).__name__}: {error}"
-        raise LoadError(file.source, reason) from error
+    context = min(options.context_tokens, max_tokens // 4)
+    size = min(options.size, max_tokens - _SPECIAL_TOKENS - context)
+    return replace(options, size=size, overlap=min(options.overlap, size // 2), context_tokens=context)

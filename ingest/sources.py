@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from rag_pgvector.errors import LoadError
 from rag_pgvector.ingest.loaders import SourceFile
 
-__all__ = ["file_hash", "find_files"]
+__all__ = ["covered_by", "file_hash", "find_files"]
 
 #: Room for "#" and the chunk's name within the 512 bytes of a chunk's id.
 _MAX_ID_BYTES = 440
@@ -48,6 +49,43 @@ def find_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[SourceFile |
             yield SourceFile(path=path, source=source, document_id=_document_id(source))
 
 
+def covered_by(paths: Iterable[str | os.PathLike[str]]) -> Callable[[str], bool]:
+    """Tells of the source of a file that is gone whether one of the paths would have found it."""
+    files: set[str] = set()
+    folders: list[str] = []
+    patterns: list[re.Pattern[str]] = []
+    for path in paths:
+        given = os.fspath(path)
+        absolute = Path(os.path.abspath(given))
+        if absolute.is_dir():
+            folders.append(f"{absolute.name}/")
+        elif absolute.exists() or absolute.is_symlink() or not glob.has_magic(given):
+            files.add(absolute.name)
+        else:
+            root = _glob_root(given)
+            relative = os.path.relpath(os.path.abspath(given), root.parent)
+            patterns.append(_glob_pattern(Path(relative).as_posix()))
+    return lambda source: (
+        source in files or source.startswith(tuple(folders)) or any(pattern.fullmatch(source) for pattern in patterns)
+    )
+
+
+def _glob_root(given: str) -> Path:
+    """The folder before the first wildcard of a glob."""
+    return Path(os.path.abspath(re.split(r"[*?\[]", given, maxsplit=1)[0] + "x")).parent
+
+
+def _glob_pattern(glob_: str) -> re.Pattern[str]:
+    """A glob as a regular expression, by the rules of ``glob.glob(recursive=True)``."""
+    parts = []
+    for part in glob_.split("/"):
+        if part == "**":
+            parts.append(r"(?:[^/]+/)*")
+        else:
+            parts.append(fnmatch.translate(part).removeprefix("(?s:").removesuffix(r")\Z").replace(".*", "[^/]*") + "/")
+    return re.compile("".join(parts).removesuffix("/"), re.DOTALL)
+
+
 def _expand(given: str) -> list[tuple[Path, Path]]:
     """Pairs of a file and the folder (or the file) that it was found through."""
     path = Path(os.path.abspath(given))
@@ -60,7 +98,7 @@ def _expand(given: str) -> list[tuple[Path, Path]]:
         return [(path, path)]
     if not glob.has_magic(given):
         raise LoadError(given, "no such file or folder")
-    root = Path(os.path.abspath(re.split(r"[*?\[]", given, maxsplit=1)[0] + "x")).parent
+    root = _glob_root(given)
     found = sorted(Path(os.path.abspath(name)) for name in glob.glob(given, recursive=True))
     files = [file for file in found if not file.is_dir()]
     if not files:

@@ -234,7 +234,7 @@ class Collection(Indexed):
 
 def _not_embedded(chunks: Sequence[Chunk]) -> builtins.list[str]:
     """The texts that need an embedding, once all chunks are known to be storable: embedding may cost money."""
-    missing = [chunk.content for chunk in chunks if chunk.embedding is None]
+    missing = [chunk.embedded_text for chunk in chunks if chunk.embedding is None]
     if missing:
         write.check(chunks)
     return missing

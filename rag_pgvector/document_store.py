@@ -95,12 +95,12 @@ class DocumentStore:
         model = self._embedder.model_if_used
         return write.prepare(own, self._table, [model] * len(own))
 
-    def embedding_hash(self, content: str) -> bytes:
-        """What ``embedded_hashes`` tells of a text that this collection's embedder has embedded."""
-        return write.embedding_hash(content, self._embedder.model())
+    def embedding_hash(self, text: str) -> bytes:
+        """What ``embedded_hashes`` tells of an ``embedded_text`` that this collection's embedder has embedded."""
+        return write.embedding_hash(text, self._embedder.model())
 
     def embedded_hashes(self, document_id: str) -> dict[str, bytes]:
-        """Per chunk id, what its embedding was made of; ``embedding_hash(content)`` if it is current."""
+        """Per chunk id, what its embedding was made of; ``embedding_hash(chunk.embedded_text)`` if it is current."""
         return self._run(lambda: documents.embedded_hashes(self._table, document_id), retry=True)
 
     async def aembedded_hashes(self, document_id: str) -> dict[str, bytes]:

@@ -87,9 +87,9 @@ class Record:
         )
 
 
-def embedding_hash(content: str, model: str = "") -> bytes:
+def embedding_hash(text: str, model: str = "") -> bytes:
     """What an embedding was made of: SHA-256 of the model's name ("" for a vector given by hand) and the text."""
-    return hashlib.sha256(f"{model}\x01{content}".encode()).digest()
+    return hashlib.sha256(f"{model}\x01{text}".encode()).digest()
 
 
 def new_id() -> str:
@@ -128,7 +128,7 @@ def prepare(chunks: Sequence[Chunk], table: Table, models: Sequence[str]) -> lis
                 chunk.content,
                 json_text(chunk.metadata, f"chunk {id_!r}: metadata"),
                 vector,
-                embedding_hash(chunk.content, models[i]) if vector is not None else None,
+                embedding_hash(chunk.embedded_text, models[i]) if vector is not None else None,
                 None if chunk.node is None else json_text(chunk.node, f"chunk {id_!r}: node"),
                 analyse(chunk.content) if table.has_keywords else _NO_TERMS,
             )
@@ -149,6 +149,7 @@ def _check(chunk: Chunk, id_: str) -> None:
     who = f"chunk {id_!r:.80}"
     check_length(id_, f"{who}: id", MAX_ID_BYTES)
     check_text(chunk.content, f"{who}: content")
+    check_text(chunk.context, f"{who}: context")
     if chunk.document_id is not None:
         check_text(chunk.document_id, f"{who}: document_id")
         check_length(chunk.document_id, f"{who}: document_id", MAX_DOCUMENT_ID_BYTES)

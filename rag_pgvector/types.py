@@ -42,6 +42,7 @@ class Chunk:
         char_end: One past its last.
         node: LlamaIndex's node without what the fields above say, where that adapter wrote the chunk; ``None`` keeps
             the stored one.
+        context: Text that is embedded in front of the content (the titles above it) and is neither stored nor returned.
     """
 
     content: str
@@ -54,6 +55,12 @@ class Chunk:
     char_start: int | None = None
     char_end: int | None = None
     node: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    context: str = ""
+
+    @property
+    def embedded_text(self) -> str:
+        """What an embedder is given."""
+        return f"{self.context}\n{self.content}" if self.context else self.content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rag_pgvector.errors import LoadError
-from rag_pgvector.ingest.loaders import Block, LoadedDocument, SourceFile
+from rag_pgvector.ingest.loaders import Block, LoadedDocument, Piece, SourceFile
 from rag_pgvector.ingest.loaders.encoding import read_text
 from rag_pgvector.ingest.loaders.parts import Part, sections
 from rag_pgvector.types import Document
 
-__all__ = ["MarkdownLoader", "RstLoader", "TextLoader", "UnknownLoader"]
+__all__ = ["MarkdownLoader", "RstLoader", "TextLoader", "UnknownLoader", "divided"]
 
 
 class TextLoader:
@@ -41,6 +41,11 @@ class TextLoader:
 
     def _parts(self, text: str) -> Iterator[Part]:
         return _paragraphs(_lines(text))
+
+
+def divided(text: str) -> list[Piece]:
+    """The sections of a text that came without a file: by Markdown's headings, which plain text does not have."""
+    return sections(list(_markdown(_lines(text))))
 
 
 class MarkdownLoader(TextLoader):

@@ -8,7 +8,7 @@ absent (a year, a place, an indicator) is a reason to abstain.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rag_pgvector.answer.asked import Asked, Period, date_of, read_asked
@@ -140,7 +140,7 @@ def _rows(reading: Reading, asked: Asked, filter: Mapping[str, Any] | None) -> G
     where = None if not clauses else clauses[0] if len(clauses) == 1 else {"$and": clauses}
     rows: list[Chunk] = yield Rows(documents_of(reading.table.document), where, FETCHED)
     full = len(rows) >= FETCHED
-    rows = sorted((row for row in rows if _meets(row, reading, asked)), key=_order)
+    rows = [row for row in _whole_rows(rows, reading.table) if _meets(row, reading, asked)]
     if phrases and rows:
         texts = {" ".join(words(str(row.metadata.get(name, "")))) for row in rows for name in unlisted}
         spoken = {phrase for phrases_ in reading.lookups.values() for phrase in phrases_}
@@ -148,6 +148,24 @@ def _rows(reading: Reading, asked: Asked, filter: Mapping[str, Any] | None) -> G
             reading.leftover = frozenset()
     rows = _of_the_whole(rows, reading)
     return None if full and len(rows) > LISTED else rows
+
+
+def _whole_rows(chunks: Sequence[Chunk], table: Table) -> list[Chunk]:
+    """Rows in their order. A row that is too long for one chunk has several, divided between its lines: they are joined
+    again, so that every cell is found."""
+    names = {column.name for column in table.columns}
+    rows: list[Chunk] = []
+    for part in sorted(chunks, key=_order):
+        last = rows[-1] if rows else None
+        if last is None or (last.document_id, last.page_or_row) != (part.document_id, part.page_or_row):
+            rows.append(part)
+        elif last.char_end is not None and part.char_start == last.char_end + 1:
+            if part.content.partition(": ")[0].strip() in names:
+                content = f"{last.content}\n{part.content}"
+                rows[-1] = replace(last, content=content, char_end=part.char_end)
+        elif part.page_or_row is None:
+            rows.append(part)
+    return rows
 
 
 def _plain(name: str) -> bool:
@@ -191,8 +209,9 @@ def _of_the_whole(rows: list[Chunk], reading: Reading) -> list[Chunk]:
     return rows
 
 
-def _order(row: Chunk) -> tuple[int, str]:
-    return (row.page_or_row if isinstance(row.page_or_row, int) else -1, row.id or "")
+def _order(row: Chunk) -> tuple[int, str, int, str]:
+    number = row.page_or_row if isinstance(row.page_or_row, int) else -1
+    return (number, row.document_id or "", row.char_start or 0, row.id or "")
 
 
 def _cells(found: Sequence[tuple[Reading, list[Chunk]]]) -> list[_Cell]:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from rag_pgvector.cli import content, database, evaluate, importing, index, keys, output, server, tenants, tune
+from rag_pgvector.cli import content, database, evaluate, importing, index, ingest, keys, output, server, tenants, tune
 from rag_pgvector.errors import ConfigError, FilterError, RagPgvectorError, TenantError
 
 __all__ = ["app", "run"]
@@ -51,6 +51,7 @@ def _root(
 
 
 content.register(app)
+ingest.register(app)
 server.register(app)
 database.register(app)
 index.register(app)

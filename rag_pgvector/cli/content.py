@@ -1,19 +1,19 @@
-"""The verbs of the main job: demo, ingest, search, ask."""
+"""The verbs of the main job: demo, search, ask."""
 
 from __future__ import annotations
 
 import textwrap
 from dataclasses import asdict
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rag_pgvector.cli.ingest import ingested
 from rag_pgvector.cli.options import (
     ApiKey,
     CollectionName,
     Filter,
-    Identity,
     Json,
     ScopeName,
     TenantName,
@@ -24,13 +24,10 @@ from rag_pgvector.cli.options import (
     read_filter,
     whole_number,
 )
-from rag_pgvector.cli.output import complain, place, printable, progress, say, say_json, working
+from rag_pgvector.cli.output import place, printable, progress, say, say_json, working
 
 if TYPE_CHECKING:
     from rag_pgvector.answer import Citation, GroundedAnswer
-    from rag_pgvector.collection import Collection
-    from rag_pgvector.database import Database
-    from rag_pgvector.ingest import Failure, IngestReport
 
 __all__ = ["register"]
 
@@ -52,7 +49,6 @@ WHY_NO_ANSWER = {
 def register(app: typer.Typer) -> None:
     """Add these verbs to the command line."""
     app.command(epilog="Example: rag-pgvector demo")(demo)
-    app.command(epilog="Example: rag-pgvector ingest data/ notes.md 'more/*.csv' --collection docs")(ingest)
     app.command(epilog="Example: rag-pgvector search 'inflation in 2023' --collection docs -k 10")(search)
     app.command(epilog="Example: rag-pgvector ask 'what is CPI for 2023?' --collection docs --json")(ask)
 
@@ -78,7 +74,7 @@ def demo(url: Url = None, as_json: Json = False) -> None:
             ]
             say_json({"ingest": report.to_dict(), "answers": answers, "next": list(NEXT_COMMANDS)})
             return
-        say(_ingested(report, collection.name))
+        say(ingested(report, collection.name))
         for number, each in enumerate(QUESTIONS, 1):
             say()
             say(f"{number}. {each.text}   ({each.shows})", style="bold")
@@ -87,107 +83,6 @@ def demo(url: Url = None, as_json: Json = False) -> None:
     say("Try next:", style="bold")
     for command in NEXT_COMMANDS:
         say(f"  {command}")
-
-
-# ----------------------------------------------------------------------------------------------------------- ingest
-
-
-def ingest(
-    paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH", help="Files, folders (with their subfolders) and globs.")
-    ],
-    name: CollectionName,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Stop at the first file or row that cannot be read.")
-    ] = False,
-    tenancy: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KIND",
-            help="Of a new collection: single, or multi, which keeps tenants apart.  [default: multi for a tenant]",
-            show_default=False,
-        ),
-    ] = None,
-    tenant: TenantName = None,
-    scope: ScopeName = None,
-    api_key: ApiKey = None,
-    url: Url = None,
-    as_json: Json = False,
-) -> None:
-    """Bring files into a collection; create it if absent.
-
-    A second run does only what changed.
-    A file that cannot be read is left out and named on stderr, one line per file. The exit code is 0 as long as
-    anything could be ingested, and 1 if nothing could, or with --strict at the first file or row that cannot be read.
-    """
-    from rag_pgvector.ingest import ingest as run
-    from rag_pgvector.ingest.sources import find_files
-
-    list(find_files(paths))  # a path that does not exist is told before a collection is made
-    with open_database(url) as db:
-        who = identify(db, tenant, scope, api_key, "data.ingest")
-        collection = _open_or_create(db, name, tenancy, who)
-        with progress() as tell:
-            report = run(collection, paths, strict=strict, progress=tell)
-    for line in _failures(report.failed):
-        complain(line)
-    if as_json:
-        say_json(report.to_dict())
-    elif report.documents:
-        say(_ingested(report, name))
-    if not report.documents:
-        complain(f"nothing could be ingested into {name!r}")
-        raise typer.Exit(1)
-
-
-def _open_or_create(db: Database, name: str, tenancy: str | None, who: Identity) -> Collection:
-    """An existing collection with whatever configuration it has, or a new one with the embedder's dimensions."""
-    from rag_pgvector.config import CollectionConfig
-    from rag_pgvector.errors import CollectionMismatchError, CollectionNotFoundError, TenantError
-
-    config = CollectionConfig(tenancy=tenancy or ("single" if who.tenant is None else "multi"))  # type: ignore[arg-type]
-    if tenancy == "multi" and who.tenant is None:
-        raise TenantError("--tenancy multi needs to know whose the files are: add --tenant")
-    try:
-        collection = db.collection(name)
-    except CollectionNotFoundError:
-        collection = db.collection(name, config=config)
-    if tenancy is not None and collection.config.tenancy != tenancy:
-        raise CollectionMismatchError(
-            f"collection {name!r} exists with tenancy {collection.config.tenancy!r}: leave --tenancy out (db convert "
-            "makes a single one multi)"
-        )
-    return who.bind(collection)
-
-
-def _ingested(report: IngestReport, name: str) -> str:
-    changes = ", ".join(
-        f"{count} {what}"
-        for what in ("added", "updated", "unchanged", "deleted")
-        if (count := getattr(report, what)) or what == "added"
-    )
-    text = (
-        f"{report.documents} documents with {report.chunks} chunks in collection {name!r} ({changes}) "
-        f"after {report.seconds:.1f} s"
-    )
-    if report.failed:
-        text += f"; {len(report.failed)} files or rows left out"
-    if report.index is not None and report.index.state == "wanted":
-        text += f"; no vector index: {report.index.reason}"
-    return text
-
-
-def _failures(failed: tuple[Failure, ...]) -> list[str]:
-    """One line per file: its first failure, and how many more there are."""
-    by_source: dict[str, list[Failure]] = {}
-    for failure in failed:
-        by_source.setdefault(failure.source, []).append(failure)
-    lines = []
-    for source, failures in by_source.items():
-        first, more = failures[0], len(failures) - 1
-        where = f", {first.where}" if first.where else ""
-        lines.append(f"{source}{where}: {first.reason}" + (f" (and {more} more in this file)" if more else ""))
-    return lines
 
 
 # ----------------------------------------------------------------------------------------------------------- search

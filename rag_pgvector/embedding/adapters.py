@@ -41,6 +41,7 @@ def as_embedder(obj: Any) -> Embedder:
             token_offsets=getattr(obj, "token_offsets", None),
             queries=getattr(obj, "embed_queries", None),
             aqueries=getattr(obj, "aembed_queries", None),
+            max_tokens=_max_tokens(obj),
         )
     if _has(obj, "get_text_embedding_batch", "get_query_embedding"):
         return CheckedEmbedder(
@@ -49,6 +50,7 @@ def as_embedder(obj: Any) -> Embedder:
             query=obj.get_query_embedding,
             adocuments=getattr(obj, "aget_text_embedding_batch", None),
             aquery=getattr(obj, "aget_query_embedding", None),
+            max_tokens=_max_tokens(obj),
         )
     if inspect.iscoroutinefunction(obj):
         raise ConfigError(
@@ -61,6 +63,17 @@ def as_embedder(obj: Any) -> Embedder:
         f"embedder={obj!r:.80} ({type(obj).__name__}) does not embed: give a LangChain Embeddings, a LlamaIndex "
         "BaseEmbedding, or a function from a list of texts to a list of vectors"
     )
+
+
+def _max_tokens(obj: Any) -> int | None:
+    """How many tokens a model reads of a text, where its wrapper tells: by itself (LlamaIndex: ``max_length``), or by
+    the SentenceTransformer that it holds (LangChain's HuggingFaceEmbeddings)."""
+    held = getattr(obj, "_client", None)
+    for holder, name in ((obj, "max_tokens"), (obj, "max_length"), (held, "max_seq_length")):
+        found = getattr(holder, name, None)
+        if type(found) is int and found > 0:
+            return found
+    return None
 
 
 class CheckedEmbedder:
@@ -82,8 +95,10 @@ class CheckedEmbedder:
         token_offsets: Callable[[str], list[tuple[int, int]]] | None = None,
         queries: _Documents | None = None,
         aqueries: Callable[[list[str]], Awaitable[Any]] | None = None,
+        max_tokens: int | None = None,
     ) -> None:
         self.name = name
+        self.max_tokens = max_tokens
         self._documents, self._query = documents, query
         self._adocuments, self._aquery = adocuments, aquery
         self._queries, self._aqueries = queries, aqueries

@@ -1,0 +1,169 @@
+"""The verb ``ingest``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from rag_pgvector.cli.options import (
+    ApiKey,
+    CollectionName,
+    Identity,
+    Json,
+    ScopeName,
+    TenantName,
+    Url,
+    identify,
+    open_database,
+)
+from rag_pgvector.cli.output import complain, progress, say, say_json
+from rag_pgvector.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rag_pgvector.collection import Collection
+    from rag_pgvector.database import Database
+    from rag_pgvector.ingest import Failure, IngestReport, Mode
+
+__all__ = ["ingested", "register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the command line."""
+    app.command(epilog="Example: rag-pgvector ingest data/ notes.md 'more/*.csv' --collection docs")(ingest)
+
+
+def ingest(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH", help="Files, folders (with their subfolders) and globs.")
+    ],
+    name: CollectionName,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first file or row that cannot be read.")
+    ] = False,
+    mode: Annotated[
+        str,
+        typer.Option(
+            metavar="MODE",
+            help="append; sync: delete what is gone of the files that the paths cover; full: read everything again and "
+            "delete all other documents.",
+        ),
+    ] = "append",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and do nothing.")] = False,
+    size: Annotated[int | None, typer.Option(metavar="TOKENS", help="Most tokens of a chunk.  [default: 200]")] = None,
+    content: Annotated[
+        str | None, typer.Option(metavar="TEMPLATE", help="Text of a table's row, such as '{name}: {price}'.")
+    ] = None,
+    id_column: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The column that names a table's rows.")
+    ] = None,
+    metadata_columns: Annotated[
+        list[str] | None,
+        typer.Option("--metadata-column", metavar="COLUMN", help="A column that becomes metadata (again for more)."),
+    ] = None,
+    tenancy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="Of a new collection: single, or multi, which keeps tenants apart.  [default: multi for a tenant]",
+            show_default=False,
+        ),
+    ] = None,
+    tenant: TenantName = None,
+    scope: ScopeName = None,
+    api_key: ApiKey = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Bring files into a collection; create it if absent.
+
+    A second run does only what changed.
+    A file that cannot be read is left out and named on stderr, one line per file. The exit code is 0 as long as
+    anything could be ingested, and 1 if nothing could, or with --strict at the first file or row that cannot be read.
+    """
+    from rag_pgvector.ingest import ChunkOptions, TableOptions
+    from rag_pgvector.ingest import ingest as run
+    from rag_pgvector.ingest.sources import find_files
+
+    table = TableOptions(
+        content=content, id_column=id_column, metadata_columns=tuple(metadata_columns) if metadata_columns else None
+    )
+    options = ChunkOptions() if size is None else ChunkOptions(size=size, overlap=min(24, size // 2))
+    if mode not in ("append", "sync", "full"):
+        raise ConfigError(f"--mode {mode}: use append, sync or full")
+    list(find_files(paths))  # a path that does not exist is told before a collection is made
+    with open_database(url) as db:
+        who = identify(db, tenant, scope, api_key, "data.ingest")
+        collection = who.bind(db.collection(name)) if dry_run else _open_or_create(db, name, tenancy, who)
+        with progress() as tell:
+            report = run(
+                collection,
+                paths,
+                options=options,
+                table=table,
+                mode=cast("Mode", mode),
+                dry_run=dry_run,
+                strict=strict,
+                progress=tell,
+            )
+    for line in _failures(report.failed):
+        complain(line)
+    if as_json:
+        say_json(report.to_dict())
+    elif report.documents:
+        say(("would be: " if dry_run else "") + ingested(report, name))
+    if not report.documents and not (mode != "append" and report.deleted):
+        complain(f"nothing could be ingested into {name!r}")
+        raise typer.Exit(1)
+
+
+def _open_or_create(db: Database, name: str, tenancy: str | None, who: Identity) -> Collection:
+    """An existing collection with whatever configuration it has, or a new one with the embedder's dimensions."""
+    from rag_pgvector.config import CollectionConfig
+    from rag_pgvector.errors import CollectionMismatchError, CollectionNotFoundError, TenantError
+
+    config = CollectionConfig(tenancy=tenancy or ("single" if who.tenant is None else "multi"))  # type: ignore[arg-type]
+    if tenancy == "multi" and who.tenant is None:
+        raise TenantError("--tenancy multi needs to know whose the files are: add --tenant")
+    try:
+        collection = db.collection(name)
+    except CollectionNotFoundError:
+        collection = db.collection(name, config=config)
+    if tenancy is not None and collection.config.tenancy != tenancy:
+        raise CollectionMismatchError(
+            f"collection {name!r} exists with tenancy {collection.config.tenancy!r}: leave --tenancy out (db convert "
+            "makes a single one multi)"
+        )
+    return who.bind(collection)
+
+
+def ingested(report: IngestReport, name: str) -> str:
+    """What was done, in one line."""
+    changes = ", ".join(
+        f"{count} {what}"
+        for what in ("added", "updated", "unchanged", "deleted")
+        if (count := getattr(report, what)) or what == "added"
+    )
+    text = (
+        f"{report.documents} documents with {report.chunks} chunks in collection {name!r} ({changes}) "
+        f"after {report.seconds:.1f} s"
+    )
+    if report.failed:
+        text += f"; {len(report.failed)} files or rows left out"
+    if report.index is not None and report.index.state == "wanted":
+        text += f"; no vector index: {report.index.reason}"
+    return text
+
+
+def _failures(failed: tuple[Failure, ...]) -> list[str]:
+    """One line per file: its first failure, and how many more there are."""
+    by_source: dict[str, list[Failure]] = {}
+    for failure in failed:
+        by_source.setdefault(failure.source, []).append(failure)
+    lines = []
+    for source, failures in by_source.items():
+        first, more = failures[0], len(failures) - 1
+        where = f", {first.where}" if first.where else ""
+        lines.append(f"{source}{where}: {first.reason}" + (f" (and {more} more in this file)" if more else ""))
+    return lines
