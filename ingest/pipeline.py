@@ -314,7 +314,7 @@ class _Run:
             if self._dry_run:
                 deleted = int(document.metadata.get("chunks", 0))
             else:
-                deleted = self._collection.delete_document(document.id)
+                deleted = self._collection.delete_document(document.id, exact_scope=True)
             self.counts += WriteCounts(deleted=deleted)
 
 

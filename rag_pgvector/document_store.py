@@ -6,6 +6,7 @@ import asyncio
 import builtins
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from rag_pgvector import documents, schema, write
@@ -147,9 +148,14 @@ class DocumentStore:
     async def atexts(self, document_ids: Sequence[str]) -> dict[str, str]:
         return await self._arun(lambda: documents.texts(self._table, document_ids), retry=True)
 
-    def delete_document(self, document_id: str) -> int:
-        """Delete a document and its chunks, all or nothing; returns how many chunks went."""
-        return self._run(lambda: documents.delete_document(self._table, document_id), atomic=True)
+    def delete_document(self, document_id: str, *, exact_scope: bool = False) -> int:
+        """Delete a document and its chunks, all or nothing; returns how many chunks went.
 
-    async def adelete_document(self, document_id: str) -> int:
-        return await self._arun(lambda: documents.delete_document(self._table, document_id), atomic=True)
+        An object that is bound to a tenant reaches those of all its scopes; ``exact_scope`` only what it would write.
+        """
+        plan = partial(documents.delete_document, self._table, document_id, exact_scope=exact_scope)
+        return self._run(plan, atomic=True)
+
+    async def adelete_document(self, document_id: str, *, exact_scope: bool = False) -> int:
+        plan = partial(documents.delete_document, self._table, document_id, exact_scope=exact_scope)
+        return await self._arun(plan, atomic=True)

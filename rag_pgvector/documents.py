@@ -170,10 +170,10 @@ def clear(table: Table) -> Plan[int]:
     return (yield from delete(table, *found))
 
 
-def delete_document(table: Table, document_id: str) -> Plan[int]:
+def delete_document(table: Table, document_id: str, *, exact_scope: bool = False) -> Plan[int]:
     """Delete a document and its chunks; returns how many chunks went. One transaction."""
-    condition, params = _of_collection(table, "id = %s")
+    condition, params = _of_collection(table, "id = %s", exact_scope=exact_scope)
     yield Execute(sql.SQL("DELETE FROM rag.documents WHERE {}").format(condition), [*params, as_key(document_id)])
-    found = where(table, document_id=document_id)
+    found = _own_chunks(table, document_id) if exact_scope else where(table, document_id=document_id)
     assert found is not None
     return (yield from delete(table, *found))

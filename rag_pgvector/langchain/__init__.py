@@ -28,6 +28,7 @@ from rag_pgvector.langchain.indexes import (
     IVFFlatQueryOptions,
     QueryOptions,
 )
+from rag_pgvector.langchain.loaders import FileLoader
 from rag_pgvector.langchain.record_manager import PGRecordManager
 from rag_pgvector.langchain.retriever import PGRetriever
 from rag_pgvector.langchain.translator import PGVectorTranslator
@@ -42,6 +43,7 @@ __all__ = [
     "ColumnDict",
     "DistanceStrategy",
     "ExactNearestNeighbor",
+    "FileLoader",
     "GroundedAnswers",
     "HNSWIndex",
     "HNSWQueryOptions",
