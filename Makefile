@@ -8,7 +8,8 @@ STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum |
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format types notebooks bench bench-keyword bench-store bench-tenants bench-search bench-micro prove-isolation peer-suite clean
+VERBS := $(shell sed -nE 's/^([a-z][a-z-]+):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
+.PHONY: $(VERBS)
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,7 +42,7 @@ types: $(STAMP) ## mypy --strict
 notebooks: $(STAMP) ## execute the notebooks from top to bottom
 	$(BIN)/jupyter execute notebooks/*.ipynb
 
-bench: bench-store bench-tenants bench-search bench-micro ## all benchmarks
+bench: $(filter bench-%,$(VERBS)) ## all benchmarks
 
 bench-keyword: $(STAMP) ## BM25: latency, disk, writes, quality beside bm25s
 	$(BIN)/python -m rag_pgvector.evals.bench.keyword --json $(if $(wildcard $(DATA)),--data $(DATA)) --rows 100000 --rows 1000000
@@ -58,6 +59,9 @@ bench-micro: $(STAMP) ## the measurements behind single choices: small writes, T
 bench-search: $(STAMP) ## recall against latency under filters, against both peers
 	$(BIN)/python -m rag_pgvector.evals.bench.search --json
 
+bench-ingest: $(STAMP) ## ingestion against the model's own speed and the frameworks' usual paths
+	$(BIN)/python -m rag_pgvector.evals.bench.ingest --json $(if $(wildcard $(DATA)),--data $(DATA))
+
 prove-isolation: $(STAMP) ## 20,000 random operations of tenants; then the tests without each defence
 	@scripts/install_test_tools.sh
 	RAG_PGVECTOR_LONG=1 $(BIN)/python -m pytest tests/isolation/test_stateful.py tests/isolation/test_concurrency.py -s
@@ -66,6 +70,9 @@ prove-isolation: $(STAMP) ## 20,000 random operations of tenants; then the tests
 peer-suite: $(STAMP) ## langchain-postgres's own tests against rag_pgvector.langchain
 	$(BIN)/python scripts/peer_suite.py v2
 	$(BIN)/python scripts/peer_suite.py v1
+
+prove-ingest: $(STAMP) ## kill -9 at every exchange of an ingest with the server; then the ingest again
+	RAG_PGVECTOR_LONG=1 $(BIN)/python -m pytest tests/faults/test_ingest_kill.py -s --timeout 1800
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

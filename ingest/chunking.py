@@ -47,7 +47,8 @@ class ChunkOptions:
         overlap: Most tokens that a chunk repeats from the end of the one before, in whole sentences, where a paragraph
             had to be cut. Chunks that begin with a block of their own repeat nothing.
         context_tokens: Most tokens of the titles above a chunk (of a row: the file's name) that are embedded in front
-            of it; 0 embeds the chunk alone. What is stored, returned and cited is the chunk in any case.
+            of it, as far as it does not hold them itself. What is stored, returned and cited is the chunk in any case.
+            0, the default, embeds the chunk alone: the shipped confidence was fitted so.
         rows: Rows of a table per chunk. More than one makes chunks without the rows' metadata, for reading, not for
             questions about single cells.
         splitter: Divides a text in our place: a function from a text to its chunks, or an object with ``split_text``,
@@ -57,7 +58,7 @@ class ChunkOptions:
 
     size: int = 200
     overlap: int = 24
-    context_tokens: int = 32
+    context_tokens: int = 0
     rows: int = 1
     splitter: Splitter | None = field(default=None, repr=False)
 
@@ -112,7 +113,7 @@ def chunk_document(loaded: LoadedDocument, *, options: ChunkOptions, count: Toke
     occurrences: dict[str, int] = {}
     pieces = loaded.pieces if options.rows == 1 else _grouped(loaded.pieces, options.rows)
     for piece in pieces:
-        context = _context(document, piece, options, count)
+        titles = _titles(document, piece) if options.context_tokens else []
         for start, end in split(document.text, piece, options=options, count=count):
             content = document.text[start:end]
             if piece.blocks:
@@ -129,7 +130,7 @@ def chunk_document(loaded: LoadedDocument, *, options: ChunkOptions, count: Toke
                 page_or_row=piece.page_or_row,
                 char_start=start,
                 char_end=end,
-                context=context,
+                context=_context(titles, content, options.context_tokens, count),
             )
 
 
@@ -148,20 +149,20 @@ def _grouped(pieces: Sequence[Piece], rows: int) -> Iterator[Piece]:
         yield replace(group[0], char_end=group[-1].char_end, metadata={}, name=None)
 
 
-def _context(document: Document, piece: Piece, options: ChunkOptions, count: TokenCount) -> str:
-    """What a chunk stands under: the document's title and the headings above it, or the name of the table's file. The
-    nearest are kept where they are too long together."""
-    if not options.context_tokens:
-        return ""
+def _titles(document: Document, piece: Piece) -> list[str]:
+    """What a piece stands under: the document's title and the headings above it, or the name of the table's file."""
     if piece.blocks:
         title = document.metadata.get("title")
-        titles = [*([str(title)] if title else []), *map(str, piece.metadata.get("headings", ()))]
-    else:
-        titles = [re.sub(r"[_\W]+", " ", document.source.rsplit("/", 1)[-1].rsplit(".", 1)[0]).strip()]
-    titles = [title for at, title in enumerate(titles) if title and title not in titles[:at]]
-    while titles and count(" > ".join(titles)) > options.context_tokens:
-        titles = titles[1:]
-    return " > ".join(titles)
+        return [*([str(title)] if title else []), *map(str, piece.metadata.get("headings", ()))]
+    return [re.sub(r"[_\W]+", " ", document.source.rsplit("/", 1)[-1].rsplit(".", 1)[0]).strip()]
+
+
+def _context(titles: Sequence[str], content: str, most: int, count: TokenCount) -> str:
+    """The titles that the chunk does not hold itself; the nearest ones where they are too long together."""
+    kept = [title for at, title in enumerate(titles) if title and title not in titles[:at] and title not in content]
+    while kept and count(" > ".join(kept)) > most:
+        kept = kept[1:]
+    return " > ".join(kept)
 
 
 Span: TypeAlias = tuple[int, int]

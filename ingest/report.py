@@ -48,9 +48,9 @@ class IngestReport:
     index: IndexReport | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as JSON-compatible values, without the index; ``dry_run`` is there only if it is true."""
+        """The report as JSON-compatible values, without the index; of a dry run also how many texts it would embed."""
         found = asdict(self)
         del found["index"]
         if not self.dry_run:
-            del found["dry_run"]
+            del found["dry_run"], found["embedded"]
         return found | {"failed": [asdict(failure) for failure in self.failed], "seconds": round(self.seconds, 3)}

@@ -134,7 +134,7 @@ def test_rows_that_only_moved_keep_their_embeddings(collection: Collection, embe
     table = corpus / "tables" / "cpi.csv"
     table.write_text(table.read_text().replace("Johor,", "Sabah,2019,97.0\nJohor,"))
     report = ingest(collection, table.parent.parent)
-    assert embedder.texts == ["cpi\nstate: Sabah\nyear: 2019\nindex: 97.0"]
+    assert embedder.texts == ["state: Sabah\nyear: 2019\nindex: 97.0"]
     assert report.chunks == 7
     assert_whole(collection)
     vectors = {chunk.content: chunk.embedding for chunk in collection.get(["corpus/tables/cpi.csv#1"], embeddings=True)}

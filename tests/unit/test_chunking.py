@@ -185,12 +185,17 @@ def test_equal_paragraphs_have_ids_of_their_own(tmp_path: Path) -> None:
     assert re.fullmatch(r"a\.md#[0-9a-f]{16}", ids[0])
 
 
-def test_a_piece_without_blocks_stays_whole() -> None:
+def test_a_piece_without_blocks_stays_whole_where_it_fits() -> None:
     text = "word " * 500
     document = Document(id="t", source="t", text=text, loader="csv")
     piece = Piece(char_start=0, char_end=len(text), page_or_row=7, metadata={"a": 1})
-    (chunk,) = chunks_of(LoadedDocument(document=document, pieces=[piece]))
+    (chunk,) = chunks_of(LoadedDocument(document=document, pieces=[piece]), 700)
     assert (chunk.id, chunk.page_or_row, chunk.content) == ("t#7", 7, text.rstrip())
+    first, second, *_ = chunks_of(LoadedDocument(document=document, pieces=[piece]), 200)
+    assert [(part.id, part.page_or_row, part.metadata) for part in (first, second)] == [
+        ("t#7", 7, {"a": 1}),
+        ("t#7-2", 7, {"a": 1}),
+    ]
 
 
 @pytest.mark.parametrize(
