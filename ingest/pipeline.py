@@ -33,7 +33,7 @@ __all__ = ["Mode", "aingest", "ingest"]
 
 Mode = Literal["append", "sync", "full"]
 #: A path, a document of a framework, or several of either.
-Given: TypeAlias = str | os.PathLike[str] | Iterable[Any] | Any
+Given: TypeAlias = Any
 
 #: Chunks that are embedded and written together, unless one document alone has more.
 _WINDOW = 2_048
@@ -76,9 +76,8 @@ def ingest(
     if mode not in ("append", "sync", "full"):
         raise ConfigError(f"mode={mode!r}: use append, sync or full")
     started = time.monotonic()
-    everything = (
-        [paths] if isinstance(paths, (str, os.PathLike)) or is_foreign(paths) else list(cast("Iterable[Any]", paths))
-    )
+    everything: list[Any]
+    everything = [paths] if isinstance(paths, (str, os.PathLike)) or is_foreign(paths) else list(paths)
     given = [item for item in everything if not is_foreign(item)]
     table = table or TableOptions()
     files: list[Item] = [

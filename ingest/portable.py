@@ -46,7 +46,7 @@ def _loaded(file: SourceFile | LoadError, table: TableOptions) -> Iterator[Loade
 
 def _metadata(loaded: LoadedDocument, page_or_row: int | None) -> dict[str, Any]:
     document = loaded.document
-    found = {"source": document.source, "document_id": document.id}
+    found: dict[str, Any] = {"source": document.source, "document_id": document.id}
     found |= {name: document.metadata[name] for name in ("title", "author", "date") if document.metadata.get(name)}
     if page_or_row is not None:
         found["row" if document.profile is not None or not loaded.pieces[0].blocks else "page"] = page_or_row

@@ -184,7 +184,7 @@ def _llama_index(url: str, folder: Path) -> dict[str, Any]:
 
     model = _fp32()
 
-    class MiniLM(BaseEmbedding):
+    class MiniLM(BaseEmbedding):  # type: ignore[misc]  # LlamaIndex is not checked
         def _get_text_embedding(self, text: str) -> list[float]:
             return self._get_text_embeddings([text])[0]
 

@@ -14,14 +14,14 @@ from rag_pgvector.ingest.portable import portable_documents
 __all__ = ["FileReader"]
 
 
-class FileReader(BaseReader):
+class FileReader(BaseReader):  # type: ignore[misc]  # LlamaIndex is not checked
     """Files, folders and globs as LlamaIndex Documents: one per page, slide or row, else one per document.
 
     Ids and metadata are those of ``rag_pgvector.langchain.FileLoader``; the same file read again has the same ids, so
     that an ingestion pipeline's docstore strategies see what changed.
     """
 
-    def lazy_load_data(  # type: ignore[override]  # the base names no arguments
+    def lazy_load_data(
         self,
         paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
         *,
