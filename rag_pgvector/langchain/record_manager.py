@@ -57,6 +57,8 @@ class PGRecordManager(RecordManager):
         if hasattr(where, "render_as_string"):  # SQLAlchemy's URL
             where = where.render_as_string(False)
         self._db = database_of(where, engine_kwargs)
+        if schema_name is not None and (not schema_name.strip() or set("\0%") & set(schema_name)):
+            raise ConfigError(f"schema_name={schema_name!r:.80}: use a name without % and NUL")
         names = ("upsertion_record",) if schema_name is None else (schema_name, "upsertion_record")
         self._table = sql.Identifier(*names)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -107,6 +108,18 @@ def test_tenants(tenant_db: Database) -> None:
     ):
         with pytest.raises(TenantError):
             forgetful()
+    for method, *arguments in (
+        ("aadd_texts", ["x"]),
+        ("aadd_embeddings", ["x"], [[1.0] * 6]),
+        ("aadd_documents", [Document("x")]),
+        ("asimilarity_search", "x"),
+        ("asimilarity_search_by_vector", [1.0] * 6),
+        ("amax_marginal_relevance_search", "x"),
+        ("aget_by_ids", ["1"]),
+        ("adelete", ["1"]),
+    ):
+        with pytest.raises(TenantError):
+            asyncio.run(getattr(nobody, method)(*arguments))
     stores["acme"].delete_collection()
     assert contents(stores["apex"].similarity_search("x")) == ["of apex"]
 
