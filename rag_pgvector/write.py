@@ -11,6 +11,7 @@ from typing import Any
 from psycopg import sql
 
 from rag_pgvector import postings
+from rag_pgvector.analysis import analyser
 from rag_pgvector.plan import Batch, CopyIn, Execute, Plan, Row
 from rag_pgvector.records import (
     COLUMNS,
@@ -42,8 +43,8 @@ __all__ = [
     "new_id",
     "prepare",
     "stage",
+    "store_foreign",
     "store_staged",
-    "store_unlisted",
     "upsert",
 ]
 
@@ -107,9 +108,27 @@ def store_staged(table: Table, records: Sequence[Record], seqs: Sequence[int]) -
     return (yield from _written(table, rows[0], len(records)))
 
 
-def store_unlisted(table: Table, count: int) -> Plan[WriteCounts]:
-    """Upsert ``count`` rows that SQL staged, whose terms nobody has counted: ``intake.take_in`` lists them later."""
+def store_foreign(table: Table, count: int) -> Plan[WriteCounts]:
+    """Upsert ``count`` rows that SQL staged, ``seq`` included, and list them for keyword search: of those that are new
+    or have another text, the text is read and counted here."""
+    query = sql.SQL(
+        "SELECT s.seq, s.content FROM pg_temp.rag_staging AS s LEFT JOIN {} AS c ON c.id = s.id{} "
+        "WHERE c.content IS DISTINCT FROM s.content"
+    )
+    owner = sql.SQL("").join(sql.SQL(" AND c.{} = %s").format(sql.Identifier(name)) for name in table.owner_columns)
+    rows = yield Execute(query.format(table.identifier, owner), table.owner, prepare=False)
+    analyse = analyser(table.config.language).terms
+    documents = [(seq, analyse(content)) for seq, content in rows]
+    if documents:
+        lengths = sql.SQL(
+            "UPDATE pg_temp.rag_staging AS s SET keyword_length = v.length "
+            "FROM unnest(%s::bigint[], %s::integer[]) AS v(seq, length) WHERE s.seq = v.seq"
+        )
+        yield Execute(lengths, ([seq for seq, _ in documents], [t.length for _, t in documents]), prepare=False)
     rows = yield Execute(_upsert_query(table, None, listed=False), table.owner, prepare=False)
+    changed = set(rows[0][2] or ())
+    yield from postings.add_segments(table, [document for document in documents if document[0] in changed])
+    yield from postings.clean_up(table)
     return WriteCounts(added=rows[0][0], updated=rows[0][1], unchanged=count - rows[0][0] - rows[0][1])
 
 

@@ -126,8 +126,7 @@ def adopt(
             found, records = source.run(partial(_read, table, rows, after, page), retry=True)
             written = collection._run(partial(write.upsert, table, records), atomic=True, retry=True)
         if not found.rows:
-            if server:  # rows that SQL wrote are not in the keyword index yet, nor are those of a run that was killed
-                intake.take_in(collection.database, table)
+            intake.take_in(collection.database, table)  # merges what the pages listed
             collection._note_write(report.rows)
             return report
         after = found.last
@@ -199,7 +198,7 @@ def _move(table: Table, rows: PeerRows, after: str | None, page: int) -> Plan[tu
     answer = (yield Execute(query, _params(rows, after, page), prepare=False))[0]
     found = _Page(answer[0], answer[1], dict(zip((*_COUNTED, *_REFUSED), answer[2:], strict=True)))
     taken = found.rows - sum(found.counts[name] for name in _REFUSED)
-    return found, (yield from write.store_unlisted(table, taken))
+    return found, (yield from write.store_foreign(table, taken))
 
 
 def _read(table: Table, rows: PeerRows, after: str | None, page: int) -> Plan[tuple[_Page, list[write.Record]]]:
