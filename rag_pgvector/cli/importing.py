@@ -164,7 +164,7 @@ def adopt_into(
 
 def _target(db: Database, origin: Database, rows: PeerRows, name: str, distance: str, tenant: str | None) -> Collection:
     """The collection, made to fit the rows where there is none; multi-tenant, where they become a tenant's."""
-    from rag_pgvector.config import CollectionConfig
+    from rag_pgvector.config import CollectionConfig, Storage
     from rag_pgvector.ingest.importers import dimensions_of
 
     try:
@@ -173,7 +173,7 @@ def _target(db: Database, origin: Database, rows: PeerRows, name: str, distance:
         dimensions = origin.run(lambda: dimensions_of(rows), retry=True)
         if dimensions is None:
             raise ConfigError("no row has an embedding: create the collection first, with its dimensions") from None
-        storage = "vector" if dimensions <= 2000 else "halfvec"
+        storage: Storage = "vector" if dimensions <= 2000 else "halfvec"
         config = CollectionConfig(
             dimensions=dimensions,
             distance=distance,  # type: ignore[arg-type]  # it checks itself
