@@ -241,6 +241,13 @@ def test_into_a_tenant(conn: psycopg.Connection[Any], db: Database, tenant_db: D
     assert (report.via, report.added) == ("stream", 2)
     assert shared.for_tenant("acme").count() == 2
     assert shared.for_tenant("apex").count() == 0
+    # Where it may read them, the vectors stay in the database.
+    conn.execute("GRANT SELECT ON langchain_pg_collection, langchain_pg_embedding TO PUBLIC")
+    assert adopt(db, rows, shared.for_tenant("acme")).unchanged == 2
+    report = adopt(db, rows, shared.for_tenant("apex", scope="a"))
+    assert (report.via, report.added) == ("server", 2)
+    found = shared.for_tenant("apex").search("two", options=SearchOptions(mode="keyword"))
+    assert ([hit.chunk.id for hit in found], found.plan.unindexed) == (["2"], 0)
     # By the command line, which makes the collection.
     arguments = ["--from", db.url, "--url", tenant_db.url, "--collection", "docs", "--tenant", "acme"]
     code, out, err = cli(*arguments, ADMIN_DATABASE_URL=db.url)
