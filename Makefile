@@ -62,6 +62,12 @@ bench-search: $(STAMP) ## recall against latency under filters, against both pee
 bench-ingest: $(STAMP) ## ingestion against the model's own speed and the frameworks' usual paths
 	$(BIN)/python -m rag_pgvector.evals.bench.ingest --json $(if $(wildcard $(DATA)),--data $(DATA))
 
+bench-hybrid: $(STAMP) ## dense, keyword and hybrid search against the peers' hybrids, on sets in BEIR's layout
+	$(BIN)/python -m rag_pgvector.evals.bench.hybrid --json
+
+bench-scale: $(STAMP) ## 10,000, 100,000 and 1,000,000 chunks: build, disk, latency, queries a second
+	$(BIN)/python -m rag_pgvector.evals.bench.scale --resume --json
+
 prove-isolation: $(STAMP) ## 20,000 random operations of tenants; then the tests without each defence
 	@scripts/install_test_tools.sh
 	RAG_PGVECTOR_LONG=1 $(BIN)/python -m pytest tests/isolation/test_stateful.py tests/isolation/test_concurrency.py -s

@@ -57,13 +57,19 @@ def check_page(limit: Any, offset: Any) -> None:
             raise ConfigError(f"{name}={value!r}: use a whole number from 0")
 
 
-def check_query(query: Any, vector: Any, k: Any, options: Any) -> None:
-    """Raises ConfigError for a search that cannot be."""
-    if (query is None) == (vector is None):
+def check_query(query: Any, vector: Any, k: Any, options: Any, *, both: bool = False) -> None:
+    """Raises ConfigError for a search that cannot be. ``both``: a question may come with its vector."""
+    _check_search(k, options)
+    mode = options.mode if options is not None else None
+    if (query is None and vector is None) or (query is not None and vector is not None and not both):
         raise ConfigError("search() takes either a question or vector=")
     if query is not None:
         _check_question(query)
-    _check_search(k, options, "keyword")
+    if query is None and mode in ("keyword", "hybrid"):
+        raise ConfigError(f"mode={mode!r} needs the question in words: give it beside vector=, or use mode='dense'")
+    if query is not None and vector is not None and mode in ("keyword", "dense"):
+        given = "the question" if mode == "keyword" else "vector="
+        raise ConfigError(f"mode={mode!r} looks up {given} only: leave the other out, or use mode='hybrid'")
 
 
 def check_many(queries: Any, vectors: Any, k: Any, options: Any) -> None:
@@ -76,6 +82,8 @@ def check_many(queries: Any, vectors: Any, k: Any, options: Any) -> None:
         for query in queries:
             _check_question(query)
     _check_search(k, options)
+    if queries is None and options is not None and options.mode in ("keyword", "hybrid"):
+        raise ConfigError(f"mode={options.mode!r} needs questions in words: use mode='dense' for vectors")
 
 
 def _check_question(query: Any) -> None:
@@ -83,10 +91,8 @@ def _check_question(query: Any) -> None:
         raise ConfigError(f"question {query!r:.80}: use a non-empty text")
 
 
-def _check_search(k: Any, options: Any, *modes: str) -> None:
+def _check_search(k: Any, options: Any) -> None:
     if type(k) is not int or not 1 <= k <= _MOST_RESULTS:
         raise ConfigError(f"k={k!r}: use a whole number from 1")
     if options is not None and not isinstance(options, SearchOptions):
         raise ConfigError(f"options={options!r:.80}: use SearchOptions(...)")
-    if options is not None and options.mode not in (None, "dense", *modes):
-        raise ConfigError(f"mode={options.mode!r}: not yet here, use 'dense'")

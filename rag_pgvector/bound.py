@@ -28,6 +28,8 @@ class BoundEmbedder:
         self._embedder: Embedder | None = None
         self._model: str | None = None
         self._lock = threading.Lock()
+        #: time.monotonic() until which it is not asked for a question's vector, see patience.py.
+        self.rests_until = 0.0
 
     @property
     def embedder(self) -> Embedder:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rag_pgvector import read, schema, write
 from rag_pgvector.arguments import as_chunks, as_ids, check_page
+from rag_pgvector.config import check_alpha
 from rag_pgvector.errors import ConfigError, TenantError
 from rag_pgvector.filters import parse_filter
 from rag_pgvector.indexed import Indexed
@@ -218,6 +219,19 @@ class Collection(Indexed):
         return await aask(self, question, k=k, filter=filter, threshold=threshold)
 
     # ------------------------------------------------------------------------------------------------------ DDL
+
+    def set_alpha(self, alpha: float | None) -> None:
+        """Keep the share of the vectors in this collection's hybrid searches, 0 (words alone) to 1, for all users.
+
+        ``None`` lets each question's own scores say, which is where every collection begins. Objects that were opened
+        before keep what they know. ``rag-pgvector tune alpha`` finds it from a golden set. Raises ConfigError.
+        """
+        check_alpha(alpha)
+        self._db.run_admin(lambda: schema.set_alpha(self._table, alpha))
+        self._table = replace(self._table, alpha=alpha)
+
+    async def aset_alpha(self, alpha: float | None) -> None:
+        await asyncio.to_thread(self.set_alpha, alpha)
 
     def drop(self) -> None:
         """Remove the collection, of all tenants: its chunks, documents and index. Raises TenantError on a bound one."""

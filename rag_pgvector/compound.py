@@ -11,11 +11,13 @@ from numpy.typing import ArrayLike
 
 from rag_pgvector import mmr, read
 from rag_pgvector.arguments import check_many, check_query
-from rag_pgvector.config import SearchOptions
-from rag_pgvector.plan import Plan, together
+from rag_pgvector.config import Mode, SearchOptions
+from rag_pgvector.errors import EmbeddingError
+from rag_pgvector.hybrid import Asked, resolve_mode
+from rag_pgvector.plan import Plan
 from rag_pgvector.searchable import Searchable
 from rag_pgvector.types import SearchResult
-from rag_pgvector.vectors import VectorParam, as_vector
+from rag_pgvector.vectors import as_vector
 
 __all__ = ["CompoundSearches"]
 
@@ -90,15 +92,19 @@ class CompoundSearches(Searchable):
     ) -> builtins.list[SearchResult]:
         """What ``search`` finds for each of several questions, or for each of several vectors, in the order given.
 
-        The questions are embedded in one call where the embedder has one for it, and all searches go to the server in
-        one round trip. Raises what ``search`` raises.
+        The questions are embedded in one call where the embedder has one for it, however long that takes, and all
+        searches go to the server in one round trip. Raises what ``search`` raises.
         """
         check_many(queries, vectors, k, options)
-        condition = read.where(self._table, filter=filter)
-        encoded = self._encoded(vectors if queries is None else self.embed_queries(queries))
-        if not encoded:
-            return []
-        return self._run(self._many_plan(encoded, k, condition, bool(filter), options), retry=True)
+        options = options or SearchOptions()
+        mode, note, warnings = resolve_mode(self._table, options, text=queries is not None, vector=vectors is not None)
+        if queries is not None and mode != "keyword":
+            try:
+                vectors = list(self.embed_queries(queries))
+            except EmbeddingError as error:
+                mode, note, warnings = self._by_words(error, options)
+        asked = self._asked_many(mode, queries, vectors, note, warnings)
+        return self._run(self._many_plan(asked, k, filter, options), retry=True) if asked else []
 
     async def asearch_many(
         self,
@@ -110,27 +116,41 @@ class CompoundSearches(Searchable):
         options: SearchOptions | None = None,
     ) -> builtins.list[SearchResult]:
         check_many(queries, vectors, k, options)
-        condition = read.where(self._table, filter=filter)
-        encoded = self._encoded(vectors if queries is None else await self.aembed_queries(queries))
-        if not encoded:
-            return []
-        return await self._arun(self._many_plan(encoded, k, condition, bool(filter), options), retry=True)
+        options = options or SearchOptions()
+        mode, note, warnings = resolve_mode(self._table, options, text=queries is not None, vector=vectors is not None)
+        if queries is not None and mode != "keyword":
+            try:
+                vectors = list(await self.aembed_queries(queries))
+            except EmbeddingError as error:
+                mode, note, warnings = self._by_words(error, options)
+        asked = self._asked_many(mode, queries, vectors, note, warnings)
+        return await self._arun(self._many_plan(asked, k, filter, options), retry=True) if asked else []
 
-    def _encoded(self, vectors: Any) -> builtins.list[VectorParam]:
-        return [as_vector(vector, self._table.config, f"query vector {i}") for i, vector in enumerate(vectors)]
+    def _asked_many(
+        self, mode: Mode, queries: Sequence[str] | None, vectors: Any, note: str, warnings: tuple[str, ...]
+    ) -> builtins.list[Asked]:
+        if mode == "keyword":
+            return [self._asked(mode, text, None, note, warnings) for text in queries or ()]
+        texts = queries if queries is not None else [None] * len(vectors)
+        return [
+            Asked(
+                mode=mode,
+                text=text,
+                vector=as_vector(vector, self._table.config, f"query vector {i}"),
+                note=note,
+                warnings=warnings,
+            )
+            for i, (text, vector) in enumerate(zip(texts, vectors, strict=True))
+        ]
 
     def _many_plan(
-        self,
-        encoded: Sequence[VectorParam],
-        k: int,
-        condition: read.Where | None,
-        filtered: bool,
-        options: SearchOptions | None,
+        self, asked: Sequence[Asked], k: int, filter: Mapping[str, Any] | None, options: SearchOptions
     ) -> Callable[[], Plan[builtins.list[SearchResult]]]:
-        searches = [self._search_plan(each, k, condition, filtered, options) for each in encoded]
+        condition = read.where(self._table, filter=filter)
+        searches = self._asked_plan(asked, k, condition, filter, options)
 
         def plan() -> Plan[builtins.list[SearchResult]]:
-            yield from self._estimates.learn(self._table, condition if filtered else None)  # once, not by each
-            return (yield from together([make() for make in searches]))
+            yield from self._estimates.learn(self._table, condition if filter else None)  # once, not by each
+            return (yield from searches())
 
         return plan

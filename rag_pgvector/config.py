@@ -17,6 +17,7 @@ __all__ = [
     "SearchOptions",
     "Storage",
     "Tenancy",
+    "check_alpha",
 ]
 
 Distance = Literal["cosine", "l2", "inner_product"]
@@ -152,6 +153,14 @@ class SearchOptions:
             choose.
         k1: BM25: how slowly a word's repetition in a chunk stops to count (0 to 10).
         b: BM25: how much the length of a chunk counts against it (0 to 1).
+        fusion: How hybrid search makes one ranking of two: ``convex`` adds normalised scores, ``rrf`` reciprocal ranks.
+        alpha: The share of the vectors in the convex combination, 0 (words alone) to 1; ``None`` takes the collection's
+            (``set_alpha``), else what the question's own scores say.
+        candidates: How many chunks each arm of a hybrid search fetches, at least ``k``; ``None``: 100.
+        embed_timeout: Seconds to wait for the vector of a question before searching by words instead; ``None`` waits
+            0.75 s for an embedder somewhere else, and as long as it takes for a model in this process.
+        fallback: False raises EmbeddingError where a question gets no vector, however long that takes, instead of
+            searching by its words.
     """
 
     mode: Mode | None = None
@@ -160,6 +169,11 @@ class SearchOptions:
     k1: float = 1.2
     b: float = 0.75
     probes: int | None = None
+    fusion: Literal["convex", "rrf"] = "convex"
+    alpha: float | None = None
+    candidates: int | None = None
+    embed_timeout: float | None = None
+    fallback: bool = True
 
     def __post_init__(self) -> None:
         if self.mode not in (None, "dense", "keyword", "hybrid"):
@@ -174,3 +188,19 @@ class SearchOptions:
             raise ConfigError(f"ef_search={self.ef_search!r}: use 1 to 1,000")
         if self.probes is not None and not (type(self.probes) is int and 1 <= self.probes <= _MAX_LISTS):
             raise ConfigError(f"probes={self.probes!r}: use 1 to 32,768")
+        if self.fusion not in ("convex", "rrf"):
+            raise ConfigError(f"fusion={self.fusion!r}: use 'convex' or 'rrf'")
+        check_alpha(self.alpha)
+        if self.candidates is not None and not (type(self.candidates) is int and 1 <= self.candidates <= 10_000):
+            raise ConfigError(f"candidates={self.candidates!r}: use 1 to 10,000")
+        if type(self.fallback) is not bool:
+            raise ConfigError(f"fallback={self.fallback!r}: use True or False")
+        patience = self.embed_timeout
+        if patience is not None and not (type(patience) in (int, float) and 0 < patience < float("inf")):
+            raise ConfigError(f"embed_timeout={patience!r}: use seconds above 0")
+
+
+def check_alpha(alpha: object) -> None:
+    """Raises ConfigError for what is no share of the vectors."""
+    if alpha is not None and not (isinstance(alpha, (int, float)) and type(alpha) is not bool and 0 <= alpha <= 1):
+        raise ConfigError(f"alpha={alpha!r}: use 0 (words alone) to 1 (vectors alone), or None")

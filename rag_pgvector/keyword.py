@@ -22,6 +22,7 @@ from rag_pgvector.plan import Execute, Plan, Row
 from rag_pgvector.read import CHUNK_WIDTH, Where, chunk_of
 from rag_pgvector.table import KEYWORD_KINDS, Table
 from rag_pgvector.types import ScoredChunk, SearchPlan, SearchResult
+from rag_pgvector.vectors import VectorParam
 
 __all__ = ["UNINDEXED_COUNTED", "first_look", "hits_of", "plan_of", "question_of", "search", "statement"]
 
@@ -37,17 +38,24 @@ def question_of(table: Table, text: str) -> Question:
 
 
 def search(
-    table: Table, question: Question, *, k: int, condition: Where | None, options: SearchOptions
+    table: Table,
+    question: Question,
+    *,
+    k: int,
+    condition: Where | None,
+    options: SearchOptions,
+    vector: VectorParam | None = None,
 ) -> Plan[SearchResult]:
     """The ``k`` chunks of the highest BM25 score among those that the condition selects, ties by ``seq``.
 
-    Fewer come back only if fewer hold a term of the question (and all of its phrases).
+    Fewer come back only if fewer hold a term of the question (and all of its phrases). With ``vector`` each hit
+    gets its distance, which fusion needs and which costs next to nothing here.
     """
     limit = first_look(question, k, condition)
-    rows = yield statement(table, question, k=k, condition=condition, options=options, limit=limit)
+    rows = yield statement(table, question, k=k, condition=condition, options=options, limit=limit, vector=vector)
     hits, examined, unindexed = hits_of(table, rows)
     if len(hits) < k and examined == limit:  # the filter left too few of the best
-        rows = yield statement(table, question, k=k, condition=condition, options=options, limit=None)
+        rows = yield statement(table, question, k=k, condition=condition, options=options, limit=None, vector=vector)
         hits, examined, unindexed = hits_of(table, rows)
     return SearchResult(hits, plan_of(table, question, unindexed))
 
@@ -70,7 +78,14 @@ def first_look(question: Question, k: int, condition: Where | None) -> int:
 
 
 def statement(
-    table: Table, question: Question, *, k: int, condition: Where | None, options: SearchOptions, limit: int | None
+    table: Table,
+    question: Question,
+    *,
+    k: int,
+    condition: Where | None,
+    options: SearchOptions,
+    limit: int | None,
+    vector: VectorParam | None = None,
 ) -> Execute:
     """The one statement; ``hits_of`` reads its rows. ``limit``: how many of the best documents to look at (None: all).
 
@@ -96,21 +111,23 @@ def statement(
         *tenant,  # scores
         limit,
         *owner,  # unindexed
+        *([] if vector is None else [vector]),
         *owner,  # chunks
         *values,
         *phrases,
         k,
     ]
-    return Execute(_query(table, bool(table.scope), where, len(phrases)), params)
+    return Execute(_query(table, bool(table.scope), where, len(phrases), near=vector is not None), params)
 
 
 def hits_of(table: Table, rows: Sequence[Row]) -> tuple[list[ScoredChunk], int, int]:
     """The chunks found, how many documents were looked at, and how many rows of the owner are not in the index."""
-    hits = [ScoredChunk(chunk_of(table, row), row[_SCORE]) for row in rows if row[0] is not None]
+    hits = [ScoredChunk(chunk_of(table, row), row[_SCORE], row[_DISTANCE]) for row in rows if row[0] is not None]
     return hits, rows[0][_SCORE + 2], rows[0][_SCORE + 3]
 
 
-_SCORE = CHUNK_WIDTH
+_DISTANCE = CHUNK_WIDTH
+_SCORE = CHUNK_WIDTH + 1
 
 _QUERY = sql.SQL(
     """WITH asked AS MATERIALIZED (
@@ -165,27 +182,34 @@ SELECT hit.*, said.* FROM (
         SELECT FROM {table} WHERE keyword_length IS NULL AND {owner} LIMIT {counted}) AS rows) AS unindexed
 ) AS said LEFT JOIN (
     SELECT c.*, best.score, best.seq FROM best CROSS JOIN LATERAL (
-        SELECT {columns} FROM {table} WHERE {owner} AND seq = best.seq{condition} OFFSET 0
+        SELECT {columns}, {distance} AS distance FROM {table} WHERE {owner} AND seq = best.seq{condition} OFFSET 0
     ) AS c ORDER BY best.score DESC, best.seq LIMIT %s
 ) AS hit ON true ORDER BY hit.score DESC, hit.seq"""
 )
 
 
-def _query(table: Table, scoped: bool, where: sql.Composable | None, phrases: int) -> sql.Composed | bytes:
-    return _plain(table, scoped, phrases) if where is None else _composed(table, scoped, where, phrases)
+def _query(
+    table: Table, scoped: bool, where: sql.Composable | None, phrases: int, *, near: bool
+) -> sql.Composed | bytes:
+    return _plain(table, scoped, phrases, near) if where is None else _composed(table, scoped, where, phrases, near)
 
 
 @lru_cache(maxsize=256)
-def _plain(table: Table, scoped: bool, phrases: int) -> bytes:
-    return _composed(table, scoped, None, phrases).as_bytes(None)
+def _plain(table: Table, scoped: bool, phrases: int, near: bool) -> bytes:
+    return _composed(table, scoped, None, phrases, near).as_bytes(None)
 
 
-def _composed(table: Table, scoped: bool, where: sql.Composable | None, phrases: int) -> sql.Composed:
+def _composed(table: Table, scoped: bool, where: sql.Composable | None, phrases: int, near: bool) -> sql.Composed:
     parts: list[sql.Composable] = [] if where is None else [where]
     parts += [sql.SQL("normalize(content, NFKC) ~* %s")] * phrases
     return _QUERY.format(
         table=table.identifier,
         columns=table.layout.chunk_columns,
+        distance=sql.SQL("{} {} %s::{}").format(
+            table.layout.embedding_column, table.distance.operator, table.vector_type
+        )
+        if near
+        else sql.SQL("NULL::float8"),
         counted=sql.Literal(UNINDEXED_COUNTED),
         owner=sql.SQL("tenant_id = %s AND scope = %s" if scoped else "tenant_id = %s"),
         block=sql.SQL("SELECT postings FROM {} AS b WHERE b.tenant_id = %s AND b.segment = s.segment").format(

@@ -78,6 +78,8 @@ class CollectionRow(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     metadata_: Mapped[dict[str, Any] | None] = mapped_column("metadata")
     """What a program says about the collection as a whole."""
+    alpha: Mapped[float | None] = mapped_column(REAL)
+    """The share of the vectors in hybrid search; None lets each question's scores say."""
 
 
 class DocumentRow(Base):

@@ -34,6 +34,7 @@ __all__ = [
     "list_collections",
     "require_extension",
     "revision",
+    "set_alpha",
 ]
 
 logger = logging.getLogger("rag_pgvector")
@@ -112,12 +113,12 @@ def grant_control_tables(role: str) -> Plan[None]:
 
 def find_collection(name: str) -> Plan[Table | None]:
     """The collection of that name, or None."""
-    query = sql.SQL("SELECT {} FROM rag.collections WHERE name = %s").format(_COLLECTION_COLUMNS)
+    query = sql.SQL("SELECT {}, alpha FROM rag.collections WHERE name = %s").format(_COLLECTION_COLUMNS)
     rows = yield Execute(query, (name,))
     if not rows:
         return None
     id_, name, table, dimensions, distance, storage, tenancy, m, ef_construction, language, version, *index = rows[0]
-    method, quantization, lists = index
+    method, quantization, lists, alpha = index
     config = CollectionConfig(
         dimensions=dimensions,
         distance=distance,
@@ -130,7 +131,12 @@ def find_collection(name: str) -> Plan[Table | None]:
         quantization=quantization,
         ivfflat_lists=lists,
     )
-    return Table(id_, name, table, config, version)
+    return Table(id_, name, table, config, version, alpha=alpha)
+
+
+def set_alpha(table: Table, alpha: float | None) -> Plan[None]:
+    """Keep the share of the vectors in the collection's hybrid searches; None lets each question's scores say."""
+    yield Execute(sql.SQL("UPDATE rag.collections SET alpha = %s WHERE id = %s"), (alpha, table.collection_id))
 
 
 def is_gone(table: Table) -> Plan[bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -17,7 +18,7 @@ from rag_pgvector.table import Table
 from rag_pgvector.types import ScoredChunk, SearchPlan, SearchResult
 from rag_pgvector.vectors import VectorParam
 
-__all__ = ["dense", "explained", "statement"]
+__all__ = ["SIMILARITIES", "dense", "explained", "statement"]
 
 
 def dense(
@@ -56,7 +57,7 @@ def dense(
         step = Execute(statement(table, rendered, k, exact=True), params)
         # Of a tenant's rows without a filter there is one way to read them, which need not be planned every time.
         rows = yield Batch([_ONE_PLAN, step]) if table.multi and not filtered else step
-    score = _SCORES[table.config.distance]
+    score = SIMILARITIES[table.config.distance]
     return SearchResult([_hit(table, row, score) for row in rows], plan)
 
 
@@ -92,7 +93,7 @@ def _hit(table: Table, row: Row, score: Any) -> ScoredChunk:
 
 
 #: Higher-better scores from pgvector's distances (``<#>`` is the negative inner product).
-_SCORES = {
+SIMILARITIES: dict[str, Callable[[float], float]] = {
     "cosine": lambda distance: 1.0 - distance,
     "l2": lambda distance: 1.0 / (1.0 + distance),
     "inner_product": lambda distance: -distance,

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rag_pgvector import keyword, read
+from rag_pgvector import read
 from rag_pgvector.arguments import check_query
-from rag_pgvector.config import CollectionConfig, SearchOptions
+from rag_pgvector.config import CollectionConfig, Mode, SearchOptions
 from rag_pgvector.document_store import DocumentStore
-from rag_pgvector.errors import ConfigError
+from rag_pgvector.errors import EmbeddingError
 from rag_pgvector.filters import parse_filter
+from rag_pgvector.hybrid import Asked, resolve_mode, search_all
+from rag_pgvector.patience import aembed_in_time, embed_in_time
 from rag_pgvector.plan import Plan
 from rag_pgvector.search import dense, explained
 from rag_pgvector.types import SearchResult
@@ -49,19 +51,27 @@ class Searchable(DocumentStore):
         filter: Mapping[str, Any] | None = None,
         options: SearchOptions | None = None,
     ) -> SearchResult:
-        """The ``k`` chunks nearest to a question or to a vector, best first; ``.plan`` says how they were found.
+        """The ``k`` best chunks for a question, for a vector, or for both, best first; ``.plan`` says how it was done.
 
-        Fewer than ``k`` come back only if fewer exist. Raises ConfigError, FilterError, VectorError, DimensionError,
-        EmbeddingError, DatabaseError.
+        A question is looked up by its vector and by its words (``hybrid``), a vector alone by nearness (``dense``); a
+        question that comes with its vector is not embedded. ``options`` chooses otherwise.
+
+        Fewer than ``k`` come back only if fewer exist. Where the embedder fails or keeps the question waiting, that is
+        looked up by its words alone, and ``.plan.warnings`` says so. Raises ConfigError, FilterError, VectorError,
+        DimensionError, EmbedderMismatchError, DatabaseError; EmbeddingError where there is no keyword index either.
         """
-        check_query(query, vector, k, options)
+        check_query(query, vector, k, options, both=True)
+        options = options or _DEFAULT_OPTIONS
         condition = read.where(self._table, filter=filter)
-        if options is not None and options.mode == "keyword":
-            return self._run(self._keyword_plan(query, k, filter, options), retry=True)
-        if query is not None:
-            vector = self.embed_query(query)
-        encoded = as_vector(vector, self.config)  # type: ignore[arg-type]  # check_query saw that there is one
-        return self._run(self._search_plan(encoded, k, condition, bool(filter), options), retry=True)
+        mode, note, warnings = resolve_mode(self._table, options, text=query is not None, vector=vector is not None)
+        if mode != "keyword" and vector is None:
+            assert query is not None
+            try:
+                vector = embed_in_time(self._embedder, query, options)
+            except EmbeddingError as error:
+                mode, note, warnings = self._by_words(error, options)
+        asked = self._asked(mode, query, vector, note, warnings)
+        return self._run(self._asked_plan([asked], k, condition, filter, options), retry=True)[0]
 
     async def asearch(
         self,
@@ -72,23 +82,46 @@ class Searchable(DocumentStore):
         filter: Mapping[str, Any] | None = None,
         options: SearchOptions | None = None,
     ) -> SearchResult:
-        check_query(query, vector, k, options)
+        check_query(query, vector, k, options, both=True)
+        options = options or _DEFAULT_OPTIONS
         condition = read.where(self._table, filter=filter)
-        if options is not None and options.mode == "keyword":
-            return await self._arun(self._keyword_plan(query, k, filter, options), retry=True)
-        if query is not None:
-            vector = await self.aembed_query(query)
-        encoded = as_vector(vector, self.config)  # type: ignore[arg-type]
-        return await self._arun(self._search_plan(encoded, k, condition, bool(filter), options), retry=True)
+        mode, note, warnings = resolve_mode(self._table, options, text=query is not None, vector=vector is not None)
+        if mode != "keyword" and vector is None:
+            assert query is not None
+            try:
+                vector = await aembed_in_time(self._embedder, query, options)
+            except EmbeddingError as error:
+                mode, note, warnings = self._by_words(error, options)
+        asked = self._asked(mode, query, vector, note, warnings)
+        return (await self._arun(self._asked_plan([asked], k, condition, filter, options), retry=True))[0]
 
-    def _keyword_plan(
-        self, query: str | None, k: int, filter: Mapping[str, Any] | None, options: SearchOptions
-    ) -> Callable[[], Plan[SearchResult]]:
-        if query is None:
-            raise ConfigError("mode='keyword' needs a question in words: give query, not vector")
-        condition = read.where(self._table, filter=filter) if parse_filter(filter) is not None else None
-        question = keyword.question_of(self._table, query)
-        return lambda: keyword.search(self._table, question, k=k, condition=condition, options=options)
+    def _by_words(self, error: EmbeddingError, options: SearchOptions) -> tuple[Mode, str, tuple[str, ...]]:
+        """What is left to do when a question has no vector, and how that is told; the error where nothing is."""
+        if not options.fallback or not self._table.layout.native:
+            raise error
+        return "keyword", "the question has no vector", (f"searched by words alone: {error}",)
+
+    def _asked(self, mode: Mode, query: str | None, vector: Any, note: str, warnings: tuple[str, ...]) -> Asked:
+        encoded = as_vector(vector, self.config) if mode != "keyword" else None
+        return Asked(mode=mode, text=query, vector=encoded, note=note, warnings=warnings)
+
+    def _asked_plan(
+        self,
+        asked: Sequence[Asked],
+        k: int,
+        condition: read.Where | None,
+        filter: Mapping[str, Any] | None,
+        options: SearchOptions,
+    ) -> Callable[[], Plan[list[SearchResult]]]:
+        filtered = parse_filter(filter) is not None
+        return lambda: search_all(
+            self._table,
+            asked,
+            k=k,
+            condition=condition if filtered else None,
+            options=options,
+            dense=lambda vector, many: self._search_plan(vector, many, condition, filtered, options)(),
+        )
 
     def _search_plan(
         self,

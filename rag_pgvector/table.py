@@ -95,6 +95,7 @@ class Table:
         analyser_version: Of the analyser that made the keyword index.
         tenant: The tenant that every statement is bound to; a single-tenant collection keeps its rows under "".
         scope: A part of the tenant that narrows what is seen; "" sees all of it and writes to none of its parts.
+        alpha: The share of the vectors in its hybrid searches, where one was set.
         layout: Which columns hold what: our own, or those of a peer's table, which has one owner and no documents.
     """
 
@@ -105,6 +106,7 @@ class Table:
     analyser_version: int = ANALYSER_VERSION
     tenant: str = field(default="", compare=False)  # no statement holds it: prepared ones serve every tenant
     scope: str = field(default="", compare=False)
+    alpha: float | None = field(default=None, compare=False)
     layout: Layout = NATIVE
 
     def bound(self, tenant: str, scope: str | None) -> Table:

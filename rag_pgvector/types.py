@@ -88,11 +88,18 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class ScoredChunk:
-    """A chunk found by a search. ``score`` is higher-better, ``distance`` (of the vectors) lower-better."""
+    """A chunk found by a search. ``score`` is higher-better, ``distance`` (of the vectors) lower-better.
+
+    Attributes:
+        score: By vectors, the similarity; by words, BM25; of both, the fused score from 0 to 1.
+        distance: Between the vectors, where the search compared them.
+        keyword_score: BM25, where a search of both found the chunk by words.
+    """
 
     chunk: Chunk
     score: float
     distance: float | None = None
+    keyword_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

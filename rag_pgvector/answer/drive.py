@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 from rag_pgvector.answer import answer
 from rag_pgvector.answer.steps import Answering, EmbedTexts, Find, Rows, Step, Tables
 from rag_pgvector.answer.types import GroundedAnswer
+from rag_pgvector.config import SearchOptions
 from rag_pgvector.settings import load_settings
 
 if TYPE_CHECKING:
     from rag_pgvector.collection import Collection
 
 __all__ = ["aask", "ask"]
+
+#: The confidence was fitted on the similarities of vectors (docs/design.md): no answer is given by words alone.
+_BY_VECTORS = SearchOptions(mode="dense", fallback=False)
 
 
 def ask(
@@ -59,7 +63,7 @@ def _next(answering: Answering, reply: Any) -> Step | GroundedAnswer:
 def _call(step: Step) -> tuple[str, list[Any], dict[str, Any]]:
     """The method of a collection that answers a step, and what it is given."""
     if isinstance(step, Find):
-        return "search", [step.question], {"k": step.k, "filter": step.filter}
+        return "search", [step.question], {"k": step.k, "filter": step.filter, "options": _BY_VECTORS}
     if isinstance(step, Rows):
         return "list", [], {"document_id": step.document_ids, "filter": step.filter, "limit": step.limit}
     if isinstance(step, Tables):

@@ -92,6 +92,7 @@ def search(
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to look for.")],
     name: CollectionName,
     k: Annotated[int, typer.Option("-k", metavar="N", parser=whole_number, help="How many chunks.")] = 4,
+    mode: Annotated[str, typer.Option(help="hybrid, dense (by vectors) or keyword (BM25).")] = "hybrid",
     filter: Filter = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Add what the planner knew, and how Postgres runs the vector search.")
@@ -102,17 +103,22 @@ def search(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Print the chunks nearest to a question.
+    """Print the best chunks for a question.
 
     The best comes first; the score is higher-better. Rows are counted from 0, pages from 1.
     """
+    from rag_pgvector.config import SearchOptions
+
     conditions = read_filter(filter)
+    options = SearchOptions(mode=mode)  # type: ignore[arg-type]  # it checks itself
     with open_database(url) as db:
         who = identify(db, tenant, scope, api_key, "data.vector_search")
         collection = who.bind(db.collection(name))
         with working("searching"):
-            found = collection.search(question, k=k, filter=conditions)
+            found = collection.search(question, k=k, filter=conditions, options=options)
             lines = collection.explain_search(question, k=k, filter=conditions) if explain else []
+    for warning in found.plan.warnings:
+        complain(f"warning: {warning}")
     if as_json:
         results = [
             {

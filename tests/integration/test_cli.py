@@ -97,10 +97,10 @@ def test_files_to_a_cited_answer(database_url: str, files: Path) -> None:
     assert (best["source"], best["document_id"]) == ("files/rain.csv", "files/rain.csv")
     assert best["metadata"]["town"] == "Miri"
     assert best["score"] >= second["score"]
-    assert (wet["plan"]["kind"], wet["plan"]["ef_search"]) == ("exact", None)
+    assert (wet["plan"]["kind"], [part["kind"] for part in wet["plan"]["parts"]]) == ("hybrid", ["exact", "keyword"])
     shown = done("search", "what are kites made of?", *at, "-k", "1")
     assert re.match(r"1\. 0\.\d{3}  files/kites\.md\n   \| .*bamboo", shown, re.DOTALL)
-    assert shown.splitlines()[-1].startswith("exact search: ")
+    assert shown.splitlines()[-1].startswith("hybrid search: ")
 
     response = json.loads(done("ask", "What is the frame of the wau bulan made of?", *at, "--json", "--threshold", "0"))
     assert list(response) == ["prediction", "latency_ms", "model_version"]

@@ -23,6 +23,8 @@ LAYERS = [
     {
         "backends",
         "documents",
+        "fusion",
+        "hybrid",
         "index",
         "index_memory",
         "keys",
@@ -52,6 +54,7 @@ LAYERS = [
         "intake",
         "indexed",
         "open",
+        "patience",
         "searchable",
         "tenants",
         "transfer",

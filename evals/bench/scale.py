@@ -1,0 +1,298 @@
+"""How search grows with the collection: ``python -m rag_pgvector.evals.bench.scale --sizes 10000 100000 --json``.
+
+For each size: seconds to load and to build the vector index, bytes on disk, and p50, p95 and queries a second with 1, 4
+and 16 clients of searches by vectors, by words and by both, k = 10.
+
+The rows are made: a chunk is four sentences drawn from real texts (those of the data folder, else the demo's), so that
+words are as frequent as in language; its vector is the sum of the sentences' vectors with noise on it. A question is
+ten words of a sentence of some chunk, with that sentence's vector, perturbed. The clients are threads of this process,
+which share its interpreter: with many of them it is the limit, not the server.
+
+Each size is written to ``--out`` when it is done; ``--resume`` leaves out those that are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg import sql
+
+from rag_pgvector import Chunk, Collection, CollectionConfig, Database, SearchOptions
+from rag_pgvector.embedding import default_embedder
+from rag_pgvector.evals.bench.measure import latency, machine, target, versions
+from rag_pgvector.evals.bench.server import checkpoint, database, describe_server, embedded_server, say
+from rag_pgvector.evals.formats import read_beir
+from rag_pgvector.plan import Execute, Plan
+from rag_pgvector.settings import Settings
+
+__all__ = ["Sentences", "main", "measure", "read_sentences"]
+
+K = 10
+CLIENTS = (1, 4, 16)
+MODES = ("dense", "keyword", "hybrid")
+SENTENCES_A_CHUNK = 4
+#: From here on vectors are stored with two bytes a number: what a machine of this size can index.
+HALFVEC_ROWS = 1_000_000
+_CALL_ROWS = 5_000
+_TEXTS = ("ir_scifact", "ir_cranfield", "ir_cisi", "rag_claude_docs")
+_END = re.compile(r"(?<=[.!?])\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Sentences:
+    """Real sentences, and the vector of each."""
+
+    texts: list[str]
+    vectors: NDArray[np.float32]
+
+
+def read_sentences(data: Path | None, count: int) -> Sentences:
+    """``count`` sentences of five words and more, drawn from the data folder's texts or from the demo's, embedded."""
+    pool = [each for text in _texts(data) for each in _END.split(text) if 5 <= len(each.split()) <= 60]
+    drawn = np.random.default_rng(0).permutation(len(pool))[:count]
+    texts = [" ".join(pool[i].split()) for i in drawn]
+    return Sentences(texts, _unit(default_embedder(Settings()).embed_documents(texts)))
+
+
+def _texts(data: Path | None) -> Iterator[str]:
+    folders = [] if data is None else [data / name for name in _TEXTS if (data / name).is_dir()]
+    for folder in folders:
+        yield from (document.text for document in read_beir(folder).documents)
+    if not folders:
+        import rag_pgvector.demo as demo
+
+        for file in sorted((Path(str(demo.__file__)).parent / "data").glob("*.md")):
+            yield file.read_text(encoding="utf-8")
+
+
+def _unit(matrix: NDArray[Any]) -> NDArray[np.float32]:
+    return np.asarray(matrix / np.linalg.norm(matrix, axis=1, keepdims=True), dtype=np.float32)
+
+
+def _noisy(vectors: NDArray[np.float32], draw: np.random.Generator, share: float) -> NDArray[np.float32]:
+    return _unit(vectors + share * _unit(draw.standard_normal(vectors.shape, dtype=np.float32)))
+
+
+def _chunks(sentences: Sentences, rows: int) -> Iterator[list[Chunk]]:
+    """``rows`` chunks, in lists that one call stores."""
+    draw = np.random.default_rng(1)
+    for start in range(0, rows, _CALL_ROWS):
+        size = min(_CALL_ROWS, rows - start)
+        chosen = draw.integers(len(sentences.texts), size=(size, SENTENCES_A_CHUNK))
+        vectors = _noisy(_unit(sentences.vectors[chosen].sum(axis=1)), draw, 0.4)
+        yield [
+            Chunk(
+                id=f"{start + i:09}",
+                content=" ".join(sentences.texts[j] for j in chosen[i]),
+                metadata={"n": start + i},
+                embedding=vectors[i],
+            )
+            for i in range(size)
+        ]
+
+
+def _questions(sentences: Sentences, count: int) -> list[tuple[str, NDArray[np.float32]]]:
+    draw = np.random.default_rng(2)
+    chosen = draw.integers(len(sentences.texts), size=count)
+    vectors = _noisy(sentences.vectors[chosen], draw, 0.3)
+    return [(" ".join(sentences.texts[i].split()[:10]), vector) for i, vector in zip(chosen, vectors, strict=True)]
+
+
+def measure(server: str, sentences: Sentences, rows: int, *, queries: int, seconds: float) -> dict[str, Any]:
+    """Load, index and search one size in a database of its own."""
+    storage: Any = "halfvec" if rows >= HALFVEC_ROWS else "vector"
+    config = CollectionConfig(dimensions=sentences.vectors.shape[1], storage=storage)
+    with ExitStack() as stack:
+        url = stack.enter_context(database(server, f"rag_bench_scale_{uuid.uuid4().hex[:8]}"))
+        db = stack.enter_context(Database(url, pool_size=max(CLIENTS)))
+        docs = db.collection("bench", config=config)
+        say(f"{rows} chunks: loading")
+        start = time.perf_counter()
+        for chunks in _chunks(sentences, rows):
+            docs.add(chunks)
+        loaded = time.perf_counter()
+        say(f"{rows} chunks: building the vector index")
+        docs.build_index()
+        built = time.perf_counter()
+        checkpoint(url)
+        report: dict[str, Any] = {
+            "rows": rows,
+            "storage": storage,
+            "load_s": round(loaded - start, 2),
+            "load_rows_per_s": round(rows / (loaded - start)),
+            "build_index_s": round(built - loaded, 2),
+            "disk_bytes": db.run(lambda: _disk(docs)),
+            "modes": {},
+        }
+        questions = _questions(sentences, queries)
+        for mode in MODES:
+            say(f"{rows} chunks: {mode}")
+            report["modes"][mode] = _searched(docs, mode, questions, seconds)
+    return report
+
+
+def _searched(
+    docs: Collection, mode: str, questions: Sequence[tuple[str, NDArray[np.float32]]], seconds: float
+) -> dict[str, Any]:
+    options = SearchOptions(mode=mode)  # type: ignore[arg-type]
+
+    def search(i: int) -> str:
+        text, vector = questions[i % len(questions)]
+        found = docs.search(
+            None if mode == "dense" else text, vector=None if mode == "keyword" else vector, k=K, options=options
+        )
+        return found.plan.kind if mode != "hybrid" else " + ".join(part.kind for part in found.plan.parts)
+
+    plans = {search(i) for i in range(min(20, len(questions)))}  # this is the warm-up, too
+    samples = []
+    for i in range(len(questions)):
+        start = time.perf_counter()
+        search(i)
+        samples.append(time.perf_counter() - start)
+    rates = {}
+    for clients in CLIENTS:
+        stop = time.perf_counter() + seconds
+
+        def client(number: int, until: float = stop) -> int:
+            done = 0
+            while time.perf_counter() < until:
+                search(number * 7919 + done)
+                done += 1
+            return done
+
+        with ThreadPoolExecutor(clients) as pool:
+            start = time.perf_counter()
+            done = sum(pool.map(client, range(clients)))
+            rates[str(clients)] = round(done / (time.perf_counter() - start), 1)
+    return {**latency(samples), "qps": rates, "plans": sorted(plans)}
+
+
+def _disk(docs: Collection) -> Plan[dict[str, int]]:
+    """Bytes of the collection's relations, each with its indexes."""
+    rows = yield Execute(
+        sql.SQL(
+            "SELECT relname, pg_total_relation_size(oid) FROM pg_class "
+            "WHERE relnamespace = 'rag'::regnamespace AND relkind = 'r' AND relname LIKE %s"
+        ),
+        (f"%\\_{docs.name}",),
+    )
+    index = yield Execute(
+        sql.SQL(
+            "SELECT coalesce(sum(pg_relation_size(indexrelid)), 0)::bigint FROM pg_index JOIN pg_class c "
+            "ON c.oid = indexrelid JOIN pg_am a ON a.oid = c.relam "
+            "WHERE a.amname IN ('hnsw', 'ivfflat') AND c.relnamespace = 'rag'::regnamespace"
+        )
+    )
+    return {**{name: int(size) for name, size in sorted(rows)}, "vector index, contained": int(index[0][0])}
+
+
+def _targets(sizes: dict[str, Any]) -> dict[str, Any]:
+    found = {}
+    for name, one in sizes.items():
+        modes = one["modes"]
+        both = modes["dense"]["p50_ms"] + modes["keyword"]["p50_ms"]
+        found[f"{name}: hybrid / (keyword + dense)"] = target(modes["hybrid"]["p50_ms"] / both, 1.0, at_most=True)
+    for goal, name in ((8.0, "100000"), (60.0, "1000000")):
+        if name in sizes:
+            found[f"{name}: keyword p50, ms"] = target(sizes[name]["modes"]["keyword"]["p50_ms"], goal, at_most=True)
+    if "100000" in sizes and "1000000" in sizes:
+        for mode in MODES:
+            small, large = (sizes[name]["modes"][mode]["p50_ms"] for name in ("100000", "1000000"))
+            found[f"{mode}: p50 at 1M / at 100k"] = target(large / small, 3.0, at_most=True)
+    return found
+
+
+def plot(report: dict[str, Any], file: Path) -> None:
+    """p50 and p95 against the number of chunks, written as PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4.5))
+    sizes = sorted(report["sizes"].values(), key=lambda one: one["rows"])
+    rows = [one["rows"] for one in sizes]
+    for mode in MODES:
+        (line,) = axes.plot(rows, [one["modes"][mode]["p50_ms"] for one in sizes], marker="o", label=f"{mode}, p50")
+        p95 = [one["modes"][mode]["p95_ms"] for one in sizes]
+        axes.plot(rows, p95, marker=".", linestyle=":", color=line.get_color(), label=f"{mode}, p95")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("chunks")
+    axes.set_ylabel("ms")
+    axes.legend(fontsize="small")
+    figure.tight_layout()
+    figure.savefig(file, dpi=120)
+    pyplot.close(figure)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; returns 0 whether or not the targets are met."""
+    parser = argparse.ArgumentParser(prog="python -m rag_pgvector.evals.bench.scale", description=__doc__)
+    default = Path(os.environ.get("RAG_PGVECTOR_DATA", "../shared/data"))
+    parser.add_argument("--data", type=Path, default=default, help="the data folder (RAG_PGVECTOR_DATA); may be absent")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], metavar="ROWS")
+    parser.add_argument("--sentences", type=int, default=5_000, help="how many sentences to draw from (default 5000)")
+    parser.add_argument("--queries", type=int, default=200, help="default 200")
+    parser.add_argument(
+        "--seconds", type=float, default=5.0, help="of each measurement of queries a second (default 5)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--resume", action="store_true", help="leave out the sizes that --out has already")
+    parser.add_argument("--url", help="a server where databases may be created (default: an embedded one)")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="where the report and its plot go")
+    options = parser.parse_args(arguments)
+    if min(options.sizes) < 100 or options.queries < 1 or options.sentences < 10:
+        parser.error("use at least 100 rows, 1 query and 10 sentences")
+    options.out.mkdir(parents=True, exist_ok=True)
+    file = options.out / "bench-scale.json"
+    sizes: dict[str, Any] = {}
+    if options.resume and file.is_file():
+        sizes = json.loads(file.read_text(encoding="utf-8"))["sizes"]
+    say("embedding sentences")
+    sentences = read_sentences(options.data if options.data.is_dir() else None, options.sentences)
+    report: dict[str, Any] = {}
+    with ExitStack() as stack:
+        server = options.url or stack.enter_context(embedded_server())
+        for rows in sorted(options.sizes):
+            if str(rows) not in sizes:
+                sizes[str(rows)] = measure(server, sentences, rows, queries=options.queries, seconds=options.seconds)
+            report = {
+                "machine": machine(),
+                "server": describe_server(server),
+                "versions": versions("rag-pgvector", "psycopg", "pgvector"),
+                "data": f"chunks of {SENTENCES_A_CHUNK} sentences drawn from {len(sentences.texts)} real ones; vectors "
+                "are the sums of theirs with noise: made, not real",
+                "k": K,
+                "sizes": sizes,
+                "targets": _targets(sizes),
+            }
+            file.write_text(json.dumps(report, indent=2), encoding="utf-8")
+    plot(report, options.out / "bench-scale.png")
+    if options.json:
+        print(json.dumps(report, indent=2))
+        return 0
+    for one in sizes.values():
+        for mode, found in one["modes"].items():
+            print(f"{one['rows']:>9} {mode:8} p50 {found['p50_ms']} ms, p95 {found['p95_ms']} ms, q/s {found['qps']}")
+    for name, found in report["targets"].items():
+        print(f"{name}: {found['value']} (met: {found['met']})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

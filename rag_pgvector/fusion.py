@@ -1,0 +1,130 @@
+"""Two rankings made one: the convex combination of normalised scores, and reciprocal rank fusion. No I/O.
+
+Scores are brought to 0..1 over what each arm fetched: vectors by min-max, BM25 by its maximum (the least is 0).
+Bruch, Gai and Ingber 2023, "An Analysis of Fusion Functions for Hybrid Retrieval" (TOIS), found the convex combination
+better than reciprocal ranks, and how the scores are normalised of little weight; which share each arm gets is not.
+
+Where nobody fixed the share (``alpha``), each question's own scores do. An arm that knows the answer sets it apart; one
+that guesses gives all candidates much the same score. ``sharpness`` measures that by two numbers: what part of the best
+score is lost by rank ten, and by how many standard deviations the best leads what was fetched. Its measurement on
+labelled sets, and what was refused, stands in docs/design.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rag_pgvector.types import ScoredChunk
+
+__all__ = ["CANDIDATES", "convex", "reciprocal_ranks", "share", "sharpness"]
+
+#: Least candidates of each arm.
+CANDIDATES = 100
+#: Reciprocal rank fusion's constant (Cormack, Clarke and Büttcher 2009).
+RRF_K = 60
+#: The rank whose score is compared with the first's.
+_DEPTH = 10
+_TINY = 1e-9
+
+
+def sharpness(scores: Sequence[float], *, complete: bool) -> float:
+    """How far the best of some scores stands out, 0 and more. ``scores`` are descending, higher-better.
+
+    ``complete``: the scores are all above 0 that there are, so that missing ones down to rank ten are 0.
+    """
+    values = np.asarray(scores, dtype=float)
+    if complete and len(values) < _DEPTH:
+        values = np.concatenate([values, np.zeros(_DEPTH - len(values))])
+    if len(values) < 2:
+        return 0.0
+    best, tenth = values[0], values[min(_DEPTH, len(values)) - 1]
+    spread = values.std()
+    scale = max(abs(best), abs(tenth))
+    if spread <= _TINY * scale or scale <= 0.0:
+        return 0.0
+    return float(min(1.0, (best - tenth) / scale) * (best - values.mean()) / spread)
+
+
+def share(dense: Sequence[ScoredChunk], keyword: Sequence[ScoredChunk]) -> float:
+    """The share of the vectors, 0 to 1, by how sharp each arm is for this question."""
+    if not keyword:
+        return 1.0
+    if not dense:
+        return 0.0
+    vectors = sharpness([hit.score for hit in dense], complete=False)
+    words = sharpness([hit.score for hit in keyword], complete=True)
+    return vectors / (vectors + words) if vectors + words > _TINY else 0.5
+
+
+def convex(
+    dense: Sequence[ScoredChunk],
+    keyword: Sequence[ScoredChunk],
+    *,
+    alpha: float,
+    keyword_complete: bool,
+    similarity: Callable[[float], float],
+) -> list[ScoredChunk]:
+    """Both arms' chunks by ``alpha * vectors + (1 - alpha) * words``, best first; the score is 0 to 1.
+
+    A keyword hit that brings its distance is given its own vector score by ``similarity``, also where that is worse
+    than all that the vector arm fetched. A chunk that the keyword arm did not return counts 0 there if that arm
+    returned all that it had (``keyword_complete``), else half of its lowest.
+    """
+    near = _Scale(dense[-1].score, dense[0].score) if dense else _Scale(0.0, 0.0)
+    most = max((hit.score for hit in keyword), default=0.0) or 1.0
+    unknown = 0.0 if keyword_complete or not keyword else 0.5 * keyword[-1].score / most
+    vectors = {_key(hit): near.of(hit.score) for hit in dense}
+    found = {_key(hit): hit for hit in dense}
+    words: dict[Hashable, float] = {}
+    for hit in keyword:
+        key = _key(hit)
+        words[key] = hit.score / most
+        if key in found:
+            found[key] = replace(found[key], keyword_score=hit.score)
+        else:
+            found[key] = replace(hit, keyword_score=hit.score)
+            vectors[key] = near.of(similarity(hit.distance)) if dense and hit.distance is not None else 0.0
+    fused = {key: alpha * vectors[key] + (1.0 - alpha) * words.get(key, unknown) for key in found}
+    return _ordered(found, fused)
+
+
+def reciprocal_ranks(dense: Sequence[ScoredChunk], keyword: Sequence[ScoredChunk]) -> list[ScoredChunk]:
+    """Both arms' chunks by the sum of 1 / (60 + rank), brought to 0..1 (1: first in both).
+
+    Cormack, Clarke and Büttcher 2009, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning
+    Methods".
+    """
+    found: dict[Hashable, ScoredChunk] = {_key(hit): hit for hit in dense}
+    fused: dict[Hashable, float] = {}
+    for hits in (dense, keyword):
+        for rank, hit in enumerate(hits, 1):
+            fused[_key(hit)] = fused.get(_key(hit), 0.0) + 0.5 * (RRF_K + 1) / (RRF_K + rank)
+    for hit in keyword:
+        found[_key(hit)] = replace(found.get(_key(hit), hit), keyword_score=hit.score)
+    return _ordered(found, fused)
+
+
+def _key(hit: ScoredChunk) -> Hashable:
+    """Seen from above its scopes, a tenant may hold several chunks of one id."""
+    return hit.chunk.id, hit.chunk.content
+
+
+def _ordered(found: dict[Hashable, ScoredChunk], fused: dict[Hashable, float]) -> list[ScoredChunk]:
+    # sorted() is stable: equal ones stay in the order of the vectors, then of the words
+    order = sorted(found, key=lambda key: -fused[key])
+    return [replace(found[key], score=min(1.0, max(0.0, fused[key]))) for key in order]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """Vector scores at 0..1 over what the vector arm fetched; below 0 for a chunk that it did not fetch."""
+
+    low: float
+    high: float
+
+    def of(self, score: float) -> float:
+        width = self.high - self.low
+        return (score - self.low) / width if width > 0.0 else float(score >= self.high)
