@@ -24,7 +24,7 @@ from rag_pgvector.cli.options import (
     read_filter,
     whole_number,
 )
-from rag_pgvector.cli.output import place, printable, progress, say, say_json, working
+from rag_pgvector.cli.output import complain, place, printable, progress, say, say_json, working
 
 if TYPE_CHECKING:
     from rag_pgvector.answer import Citation, GroundedAnswer
