@@ -16,7 +16,7 @@ from rag_pgvector.errors import ConfigError
 from rag_pgvector.filters import Filter, KeyIn
 from rag_pgvector.llamaindex.calls import Asking, Call, RunPlan
 from rag_pgvector.llamaindex.nodes import chunks_of, node_of, peer_node_of
-from rag_pgvector.llamaindex.query import Arms, Found, Request, condition, find, fuse
+from rag_pgvector.llamaindex.query import Arms, Found, Request, condition, find, of_both
 from rag_pgvector.types import Chunk
 
 if TYPE_CHECKING:
@@ -114,9 +114,15 @@ class CollectionArms:
         return [Found(hit) for hit in result]
 
     def hybrid(self, request: Request) -> Asking[list[Found]]:
-        dense = yield from self.dense(request, request.k)
-        words = yield from self.words(request, request.words_k)
-        return fuse(dense, words, request)
+        how = _how(request, "hybrid")
+        if request.alpha is not None:
+            how["options"] = replace(how["options"], alpha=request.alpha)
+        most = max(request.k + request.words_k, request.hybrid_k or 0)
+        result = yield Call("search", (request.words,), {"vector": request.vector, "k": most, **how})
+        ranked = [Found(hit) for hit in result]
+        near = sorted((f for f in ranked if f.hit.distance is not None), key=lambda f: f.hit.distance or 0.0)
+        told = sorted((f for f in ranked if f.hit.keyword_score), key=lambda f: -(f.hit.keyword_score or 0.0))
+        return of_both(near, told, ranked, request)
 
     def mmr(self, request: Request) -> Asking[list[Found]]:
         result = yield Call(

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
-from rag_pgvector import read
+from rag_pgvector import fusion, read
 from rag_pgvector.config import SearchOptions
 from rag_pgvector.llamaindex.calls import Asking, RunPlan
 from rag_pgvector.llamaindex.contents import CollectionArms
 from rag_pgvector.llamaindex.customized import customized
 from rag_pgvector.llamaindex.peer import TEXT_SEARCH_COLUMN, PeerTable
-from rag_pgvector.llamaindex.query import Found, Request
+from rag_pgvector.llamaindex.query import Found, Request, of_both
 from rag_pgvector.plan import Execute, Plan
+from rag_pgvector.search import SIMILARITIES
 from rag_pgvector.table import Table
 from rag_pgvector.types import ScoredChunk
+from rag_pgvector.vectors import VectorParam, as_vector
 
 if TYPE_CHECKING:
     from rag_pgvector.collection import Collection
@@ -48,15 +51,32 @@ class PeerArms(CollectionArms):
         if self.peer.customize is not None:
             return list((yield self._customized(request, k, words=True)))
         table = self.collection._table
-        plan = search_text(
+        make = partial(
+            search_text,
             table,
             str(request.words),
             k=k,
             condition=read.where(table, filter=request.filter),
             config=self.peer.text_config,
             stored=self.searchable,
+            vector=as_vector(request.vector or [], self.collection.config) if request.mode == "hybrid" else None,
         )
-        return list((yield RunPlan(lambda: plan)))
+        return list((yield RunPlan(make)))
+
+    def hybrid(self, request: Request) -> Asking[list[Found]]:
+        deep = max(request.k, request.words_k, fusion.CANDIDATES)
+        dense = yield from self.dense(request, deep)
+        words = yield from self.words(request, deep)
+        found = {each.hit.chunk.id: each for each in (*words, *dense)}
+        arms = [each.hit for each in dense], [each.hit for each in words]
+        alpha = request.alpha if request.alpha is not None else request.options and request.options.alpha
+        hits = fusion.convex(
+            *arms,
+            alpha=fusion.share(*arms) if alpha is None else alpha,
+            keyword_complete=len(words) < deep,
+            similarity=SIMILARITIES[self.collection.config.distance],
+        )
+        return of_both(dense, words, [replace(found[hit.chunk.id], hit=hit) for hit in hits], request)
 
     def mmr(self, request: Request) -> Asking[list[Found]]:
         found = yield from super().mmr(request)
@@ -90,9 +110,19 @@ def _only(request: Request, ids: Sequence[str]) -> Any:
 
 
 def search_text(
-    table: Table, words: str, *, k: int, condition: read.Where | None, config: str, stored: bool
+    table: Table,
+    words: str,
+    *,
+    k: int,
+    condition: read.Where | None,
+    config: str,
+    stored: bool,
+    vector: VectorParam | None = None,
 ) -> Plan[list[Found]]:
-    """The ``k`` rows that rank best for any of the words; ``stored`` says whether there is a tsvector column."""
+    """The ``k`` rows that rank best for any of the words, and their distances to ``vector``, where there is one.
+
+    ``stored`` says whether there is a tsvector column.
+    """
     document = document_sql(stored)
     query = sql.SQL("{document} @@ {question}").format(document=document, question=QUESTION)
     rank = sql.SQL("ts_rank({document}, {question})").format(document=document, question=QUESTION)
@@ -100,12 +130,21 @@ def search_text(
     where, values = condition or (sql.SQL("true"), [])
     rows = yield Execute(
         sql.SQL(
-            "SELECT {columns}, {rank}::float8 AS rank FROM {table} AS c WHERE {query} AND ({where}) "
+            "SELECT {columns}, {rank}::float8 AS rank, embedding {operator} %s::{type} AS distance "
+            "FROM {table} AS c WHERE {query} AND ({where}) "
             "ORDER BY rank DESC, c.id LIMIT %s"
-        ).format(columns=table.layout.chunk_columns, rank=rank, table=table.identifier, query=query, where=where),
-        [*params, *params, *values, k],
+        ).format(
+            columns=table.layout.chunk_columns,
+            rank=rank,
+            table=table.identifier,
+            query=query,
+            where=where,
+            operator=table.distance.operator,
+            type=table.vector_type,
+        ),
+        [*params, vector, *params, *values, k],
     )
-    return [Found(ScoredChunk(read.chunk_of(table, row), row[-1])) for row in rows]
+    return [Found(ScoredChunk(read.chunk_of(table, row), row[-2], row[-1])) for row in rows]
 
 
 #: An OR of the lexemes; plainto_tsquery joins them by & and quotes each.

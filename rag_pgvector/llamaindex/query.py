@@ -16,13 +16,11 @@ from rag_pgvector.filters.llamaindex import parse_metadata_filters
 from rag_pgvector.llamaindex.calls import Asking
 from rag_pgvector.types import ScoredChunk
 
-__all__ = ["Arms", "Found", "Request", "condition", "find", "read_query"]
+__all__ = ["Arms", "Found", "Request", "condition", "find", "of_both", "read_query"]
 
 #: As llama-index-vector-stores-postgres has them.
 MMR_PREFETCH_FACTOR = 4.0
 MMR_THRESHOLD = 0.5
-#: How much of a hybrid score is the vectors' where the query does not say (1: all of it).
-ALPHA = 0.5
 
 _KNOWN = ("hnsw_ef_search", "ivfflat_probes", "mmr_threshold", "mmr_prefetch_factor", "mmr_prefetch_k")
 _MODES = {
@@ -53,7 +51,7 @@ class Request:
         k: Most results of the dense arm, and of ``dense`` and ``mmr``.
         words_k: Most results of the arm of words.
         hybrid_k: Most results of ``hybrid``; None keeps those of both arms.
-        alpha: 1 ranks by vectors alone, 0 by words alone.
+        alpha: 1 ranks by vectors alone, 0 by words alone; None leaves it to the collection and the question.
         prefetch_k: Candidates of ``mmr``.
         threshold: 1 ranks them by relevance alone, 0 by difference.
         filter: Which chunks to search.
@@ -68,7 +66,7 @@ class Request:
     k: int
     words_k: int
     hybrid_k: int | None
-    alpha: float
+    alpha: float | None
     prefetch_k: int
     threshold: float
     filter: Filter | None
@@ -148,7 +146,7 @@ def read_query(
         k=k,
         words_k=k if query.sparse_top_k is None else _count("sparse_top_k", query.sparse_top_k),
         hybrid_k=None if query.hybrid_top_k is None else _count("hybrid_top_k", query.hybrid_top_k),
-        alpha=ALPHA if query.alpha is None else _share("alpha", query.alpha),
+        alpha=None if query.alpha is None else _share("alpha", query.alpha),
         prefetch_k=prefetch_k,
         threshold=threshold,
         filter=condition(query.filters, ids=query.node_ids or None, document_ids=query.doc_ids),
@@ -190,27 +188,8 @@ def _upper(how: str) -> str:
     return "MMR" if how == "mmr" else how
 
 
-def fuse(dense: Sequence[Found], words: Sequence[Found], request: Request) -> list[Found]:
-    """Both arms' hits by ``alpha * dense + (1 - alpha) * words``, each score on a scale of 0 to 1 within its arm.
-
-    The convex combination of min-max normalised scores (Bruch, Gai and Ingber, "An Analysis of Fusion Functions for
-    Hybrid Retrieval", TOIS 2023). A hit that an arm did not find has 0 there.
-    """
-    best: dict[Any, Found] = {}
-    scores: dict[Any, float] = {}
-    for arm, weight in ((dense, request.alpha), (words, 1 - request.alpha)):
-        for found, share in zip(arm, _shares([each.hit.score for each in arm]), strict=True):
-            key = found.hit.chunk.id
-            best.setdefault(key, found)
-            scores[key] = scores.get(key, 0.0) + weight * share
-    order = sorted(best, key=lambda key: -scores[key])[: request.hybrid_k]
-    return [replace(best[key], hit=replace(best[key].hit, score=scores[key])) for key in order]
-
-
-def _shares(scores: Sequence[float]) -> list[float]:
-    """On a scale from 0 (just below the worst hit) to 1 (the best)."""
-    if not scores:
-        return []
-    low, high = min(scores), max(scores)
-    low = min(low, 0.0) if low >= 0 else low - (high - low) - 1e-9
-    return [(score - low) / (high - low) if high > low else 1.0 for score in scores]
+def of_both(dense: Sequence[Found], words: Sequence[Found], ranked: Sequence[Found], request: Request) -> list[Found]:
+    """The ranking without what is in the first ``k`` by vectors nor in the first ``words_k`` by words, cut at
+    ``hybrid_k``."""
+    kept = {each.hit.chunk.id for each in (*dense[: request.k], *words[: request.words_k])}
+    return [each for each in ranked if each.hit.chunk.id in kept][: request.hybrid_k]
