@@ -41,8 +41,9 @@ class PeerArms(CollectionArms):
         self.searchable = searchable
 
     def dense(self, request: Request, k: int) -> Asking[list[Found]]:
-        if request.options is None and self.peer.ef_search is not None:
-            request = replace(request, options=SearchOptions(ef_search=self.peer.ef_search))
+        options = request.options or SearchOptions()
+        if options.ef_search is None and self.peer.ef_search is not None:
+            request = replace(request, options=replace(options, ef_search=self.peer.ef_search))
         if self.peer.customize is None:
             return (yield from super().dense(request, k))
         return list((yield self._customized(request, k, words=False)))
@@ -69,7 +70,7 @@ class PeerArms(CollectionArms):
         words = yield from self.words(request, deep)
         found = {each.hit.chunk.id: each for each in (*words, *dense)}
         arms = [each.hit for each in dense], [each.hit for each in words]
-        alpha = request.alpha if request.alpha is not None else request.options and request.options.alpha
+        alpha = request.alpha if request.options is None or request.alpha is not None else request.options.alpha
         hits = fusion.convex(
             *arms,
             alpha=fusion.share(*arms) if alpha is None else alpha,

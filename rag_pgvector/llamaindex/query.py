@@ -56,7 +56,6 @@ class Request:
         threshold: 1 ranks them by relevance alone, 0 by difference.
         filter: Which chunks to search.
         options: How.
-        probes: Lists that an IVFFlat index looks into.
         extra: Keywords for a ``customize_query_fn``.
     """
 
@@ -71,7 +70,6 @@ class Request:
     threshold: float
     filter: Filter | None
     options: SearchOptions | None
-    probes: int | None = None
     extra: Mapping[str, Any] | None = None
 
 
@@ -139,6 +137,8 @@ def read_query(
     ef_search, probes = given.get("hnsw_ef_search"), given.get("ivfflat_probes")
     if ef_search is not None:
         options = replace(options or SearchOptions(), ef_search=ef_search)
+    if probes is not None:
+        options = replace(options or SearchOptions(), probes=_count("ivfflat_probes", probes))
     return Request(
         mode=how,
         vector=vector,
@@ -151,7 +151,6 @@ def read_query(
         threshold=threshold,
         filter=condition(query.filters, ids=query.node_ids or None, document_ids=query.doc_ids),
         options=options,
-        probes=None if probes is None else _count("ivfflat_probes", probes),
         extra={name: value for name, value in given.items() if name not in _KNOWN[2:]},
     )
 

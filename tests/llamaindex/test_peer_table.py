@@ -16,9 +16,10 @@ from psycopg import sql
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from rag_pgvector import Database
+from rag_pgvector import Database, SearchOptions
 from rag_pgvector.errors import CollectionMismatchError, CollectionNotFoundError, ConfigError
 from rag_pgvector.llamaindex import PGVectorStore
+from rag_pgvector.llamaindex.query import read_query
 from tests.llamaindex.test_store import animals, ids, near, node, where
 
 HNSW = {"hnsw_m": 16, "hnsw_ef_construction": 64, "hnsw_ef_search": 40}
@@ -205,6 +206,8 @@ def test_an_ivfflat_index_is_probed_as_told(db: Database, url: str) -> None:
                 sql.Identifier("public", f"data_{table}")
             )
         )
+    request = read_query(near([1, 0]), None, {"ivfflat_probes": 20, "hnsw_ef_search": 50})
+    assert request.options == SearchOptions(probes=20, ef_search=50)
     fresh = ours(db, table, perform_setup=False)
     assert fresh.query(near([1, 0], 5), ivfflat_probes=20).ids == [f"n{i}" for i in range(5)]
 
