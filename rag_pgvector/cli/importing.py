@@ -177,7 +177,7 @@ def _target(db: Database, origin: Database, rows: PeerRows, name: str, distance:
         config = CollectionConfig(
             dimensions=dimensions,
             distance=distance,  # type: ignore[arg-type]  # it checks itself
-            storage=storage,  # type: ignore[arg-type]
+            storage=storage,
             tenancy="single" if tenant is None else "multi",
         )
         return db.collection(name, config=config)
