@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 
 from rag_pgvector import Database
@@ -129,19 +130,25 @@ def moments(module_database_url: str) -> Iterator[PGVectorStore]:
         "h": "TIME",
         "u": "UUID",
         "v": "VARCHAR(20)",
+        "w": "VARCHAR(20)",
         "r": "REAL",
         "g": "BIGINT",
     }
     with Database(module_database_url) as db:
         columns = [Column(name, type_) for name, type_ in types.items()]
         store = table(PGEngine.from_database(db), name="moments", metadata_columns=columns)
+        with psycopg.connect(db.url, autocommit=True) as conn:
+            if conn.execute(
+                "SELECT 1 FROM pg_collation WHERE collname = 'unicode'"
+            ).fetchone():  # by words, not by code
+                conn.execute("ALTER TABLE moments ALTER v TYPE varchar(20) COLLATE unicode")
         store.add_texts(
             ["old", "new", "none"],
             [
                 {"d": "2020-02-29", "t": "2020-02-29T12:00:00", "z": "2020-02-29T12:00:00+02:00", "h": "08:30:00",
-                 "u": str(uuid.UUID(int=1)), "v": "Abc", "r": 1.1, "g": 2**62},
+                 "u": str(uuid.UUID(int=1)), "v": "Abc", "w": "Abc", "r": 1.1, "g": 2**62},
                 {"d": "2024-01-01", "t": "2024-01-01T00:00:00.5", "z": "2024-01-01T00:00:00Z", "h": "20:00:00",
-                 "u": str(uuid.UUID(int=2)), "v": "abc", "r": 2.5, "g": -5},
+                 "u": str(uuid.UUID(int=2)), "v": "abc", "w": "abc", "r": 2.5, "g": -5},
                 {},
             ],
         )  # fmt: skip
@@ -171,7 +178,7 @@ def moments(module_database_url: str) -> Iterator[PGVectorStore]:
         ({"u": "no uuid"}, ""),
         ({"u": {"$in": [uuid.UUID(int=1), "no uuid", None]}}, "none old"),
         ({"v": {"$gt": "B"}}, "new"),
-        ({"v": {"$ilike": "ABC"}}, "new old"),
+        ({"w": {"$ilike": "ABC"}}, "new old"),
         ({"r": 1.1}, "old"),
         ({"r": {"$between": [1.1, 2.5]}}, "new old"),
         ({"g": 2**62}, "old"),
