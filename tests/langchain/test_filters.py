@@ -138,9 +138,7 @@ def moments(module_database_url: str) -> Iterator[PGVectorStore]:
         columns = [Column(name, type_) for name, type_ in types.items()]
         store = table(PGEngine.from_database(db), name="moments", metadata_columns=columns)
         with psycopg.connect(db.url, autocommit=True) as conn:
-            if conn.execute(
-                "SELECT 1 FROM pg_collation WHERE collname = 'unicode'"
-            ).fetchone():  # by words, not by code
+            if conn.execute("SELECT 1 FROM pg_collation WHERE collname = 'unicode'").fetchone():  # not by code
                 conn.execute("ALTER TABLE moments ALTER v TYPE varchar(20) COLLATE unicode")
         store.add_texts(
             ["old", "new", "none"],
