@@ -67,6 +67,8 @@ class SearchingStore(OpenedStore):
         options = self._options if options is None else search_options(options)
         if "mode" in rest:
             options = replace(options, mode=rest.pop("mode"))
+        elif query is None:  # the store's own mode is for questions: a vector has no words
+            options = replace(options, mode="dense")
         if options.mode in ("keyword", "hybrid"):
             collection._table.require_native("keyword index: use hybrid_search_config=HybridSearchConfig()")
         if rest:

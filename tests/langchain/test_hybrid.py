@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from langchain_postgres.v2 import hybrid_search_config as theirs
 
+from rag_pgvector import SearchOptions
 from rag_pgvector.errors import ConfigError
 from rag_pgvector.langchain import (
     DistanceStrategy,
@@ -17,7 +18,7 @@ from rag_pgvector.langchain import (
     reciprocal_rank_fusion,
     weighted_sum_ranking,
 )
-from tests.langchain.stores import contents, table
+from tests.langchain.stores import Angles, contents, table
 
 TEXTS = ["an apple a day", "a pear is a fruit", "plums and pears", "the apple tree", "nothing of the kind", "stones"]
 
@@ -122,3 +123,20 @@ def test_a_fusion_function_that_makes_up_rows_is_named(filled: PGVectorStore) ->
     config = HybridSearchConfig(fusion_function=lambda dense, sparse, **_: [{"id": "made up", "distance": 1}])
     with pytest.raises(ConfigError, match="made up"):
         filled.similarity_search("apple", hybrid_search_config=config)
+
+
+async def test_our_own_keywords(database_url: str) -> None:
+    store = PGVectorStore(Angles(), collection="docs", connection=database_url)
+    store.add_texts(TEXTS, [{"n": n} for n in range(len(TEXTS))])
+    assert sorted(contents(store.similarity_search("apples", k=2, mode="keyword"))) == [TEXTS[0], TEXTS[3]]
+    assert contents(store.similarity_search("apples", k=2, mode="keyword", filter={"n": 3})) == [TEXTS[3]]
+    found = store.similarity_search_with_score("apples", k=4, mode="hybrid")
+    scores = [score for _, score in found]
+    assert scores == sorted(scores, reverse=True)  # fused, higher-better
+    assert contents(await store.asimilarity_search("tree", k=1, mode="keyword")) == [TEXTS[3]]
+    hybrid = PGVectorStore(Angles(), collection=store.collection, options=SearchOptions(mode="hybrid"))
+    relevant = await hybrid.asimilarity_search_with_relevance_scores("apples", k=4)
+    assert all(0.0 <= score <= 1.0 for _, score in relevant)
+    vector = Angles().embed_query(TEXTS[5])
+    assert contents(hybrid.similarity_search_by_vector(vector, k=1)) == [TEXTS[5]]  # a vector has no words
+    await store.collection.database.aclose()
