@@ -224,9 +224,14 @@ class Collection(Indexed):
         """Keep the share of the vectors in this collection's hybrid searches, 0 (words alone) to 1, for all users.
 
         ``None`` lets each question's own scores say, which is where every collection begins. Objects that were opened
-        before keep what they know. ``rag-pgvector tune alpha`` finds it from a golden set. Raises ConfigError.
+        before keep what they know. Raises ConfigError, and TenantError on an object that is bound to a tenant.
         """
         check_alpha(alpha)
+        if self.tenant is not None:
+            raise TenantError(
+                f"set_alpha() changes every tenant's searches, and this object is bound to {self.tenant!r}: use the "
+                "unbound collection, or SearchOptions(alpha=...) for one search"
+            )
         self._db.run_admin(lambda: schema.set_alpha(self._table, alpha))
         self._table = replace(self._table, alpha=alpha)
 

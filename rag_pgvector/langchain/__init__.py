@@ -12,7 +12,7 @@ except ImportError as error:
 
     raise MissingDependencyError("langchain-core", "langchain") from error
 
-from rag_pgvector.langchain.answering import GroundedAnswers
+from rag_pgvector.langchain.answering import GroundedAnswerChain
 from rag_pgvector.langchain.chat_history import PostgresChatMessageHistory
 from rag_pgvector.langchain.columns import Column, ColumnDict
 from rag_pgvector.langchain.document_index import PGDocumentIndex
@@ -44,7 +44,7 @@ __all__ = [
     "DistanceStrategy",
     "ExactNearestNeighbor",
     "FileLoader",
-    "GroundedAnswers",
+    "GroundedAnswerChain",
     "HNSWIndex",
     "HNSWQueryOptions",
     "HybridSearchConfig",

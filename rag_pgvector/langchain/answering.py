@@ -13,12 +13,12 @@ from rag_pgvector.collection import Collection
 from rag_pgvector.errors import ConfigError
 from rag_pgvector.langchain.retriever import bound_to, collection_of, tenant_of
 
-__all__ = ["GroundedAnswers"]
+__all__ = ["GroundedAnswerChain"]
 
 _PER_CALL = ("k", "filter", "threshold", "tenant", "scope")
 
 
-class GroundedAnswers(RunnableSerializable[str, GroundedAnswer]):
+class GroundedAnswerChain(RunnableSerializable[str, GroundedAnswer]):
     """A question in, a ``GroundedAnswer`` out: with verbatim citations and a confidence, or the reason why not.
 
     Every field but ``store`` can also be given per call, and the tenant with a chain's configuration, as PGRetriever's.

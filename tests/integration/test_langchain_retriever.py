@@ -19,7 +19,7 @@ from langchain_core.runnables import RunnablePassthrough
 
 from rag_pgvector import Chunk, Collection, CollectionConfig, Database, SearchOptions
 from rag_pgvector.errors import ConfigError, FilterError, TenantError
-from rag_pgvector.langchain import GroundedAnswers, PGDocumentIndex, PGRetriever, PGVector, PGVectorStore
+from rag_pgvector.langchain import GroundedAnswerChain, PGDocumentIndex, PGRetriever, PGVector, PGVectorStore
 
 Call = Callable[..., Any]
 EMBEDDER = DeterministicFakeEmbedding(size=6)
@@ -281,7 +281,7 @@ def test_answers_are_a_step_of_a_chain(make: Callable[..., Collection], call: Ca
     docs = make(EMBEDDER, dimensions=6)
     text = "The blue kettle boils water in four minutes."
     docs.add([Chunk(content=text, id="1", metadata={"n": 1})])
-    answers = GroundedAnswers(store=docs, threshold=0.0)
+    answers = GroundedAnswerChain(store=docs, threshold=0.0)
     chain: Any = RunnablePassthrough() | answers | (lambda answer: answer.answer)
     assert "four minutes" in call(chain, "invoke", "How long does the blue kettle take to boil water?")
     found = call(answers, "batch", ["How long does the blue kettle take?", "What?"])
@@ -293,7 +293,7 @@ def test_answers_are_a_step_of_a_chain(make: Callable[..., Collection], call: Ca
 
 
 def test_answers_are_the_tenants(shared: Collection) -> None:
-    answers = GroundedAnswers(store=shared, threshold=0.0)
+    answers = GroundedAnswerChain(store=shared, threshold=0.0)
     config: Any = {"configurable": {"tenant": "acme"}}
     assert all("apex" not in c.snippet for c in answers.invoke("Whose secret is it?", config).citations)
     for forgetful in (

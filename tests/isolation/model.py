@@ -360,6 +360,7 @@ class Isolation(SearchRules):
             (ConfigError, lambda: self.call(who, "delete")),
             (TenantError, lambda: self.call(who, "drop")),
             (TenantError, lambda: self.call(who, "drop_index")),
+            (TenantError, lambda: self.call(who, "set_alpha", 0.5)),
         ):
             self.refused(who, error, attempt)
 

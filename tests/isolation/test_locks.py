@@ -233,6 +233,8 @@ CALLS: dict[str, tuple[object, ...]] = {
     "count": (),
     "list": (),
     "search": ("the question",),
+    "search_many": (["the question"],),
+    "search_mmr": ("the question",),
     "explain_search": ("the question",),
     "ask": ("the question?",),
     "put_document": (Document(id="d", source="d", text="x", loader="text"), []),
@@ -241,16 +243,23 @@ CALLS: dict[str, tuple[object, ...]] = {
     "document": ("d",),
     "texts": (["d"],),
     "embedded_hashes": ("d",),
+    "document_embeddings": ("d", ["1"]),
     "delete_document": ("d",),
 }
 #: What shows no row.
 NO_ROWS = {
     "build_index": "an index of all rows; says nothing of them but that they suffice",
+    "rebuild_index": "as build_index",
+    "drop_index": "refused where a tenant is bound; else the administrator's",
+    "index_status": "the state and size of the index of all rows",
+    "index_keywords": "of all tenants, with the administrator's rights; returns how many rows it took in",
+    "set_alpha": "refused where a tenant is bound; else the administrator's",
     "drop": "refused where a tenant is bound; else the administrator's, see test_attacks",
     "for_tenant": "names the tenant",
     "embedding_hash": "computed from its argument",
     "embed_documents": "computed from its argument",
     "embed_query": "computed from its argument",
+    "embed_queries": "computed from its argument",
 }
 
 
