@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
+from psycopg import sql
 from rich.console import Console
 from rich.table import Table
 
@@ -42,7 +44,12 @@ def server() -> Iterator[str]:
         home = Path(folder)
         home.chmod(0o755)
         try:
-            yield embedded.start(home=home).url
+            url = embedded.start(home=home).url
+            with psycopg.connect(url, autocommit=True) as admin:  # as tests/conftest.py does
+                for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+                    admin.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))
+                admin.execute("SELECT pg_reload_conf()")
+            yield url
         finally:
             embedded.stop(home=home)
 

@@ -63,6 +63,10 @@ def server_url() -> Iterator[str]:
     home = Path(tempfile.mkdtemp(prefix="rag_pgvector_test_"))
     home.chmod(0o755)
     server = embedded.start(home=home)
+    with psycopg.connect(server.url, autocommit=True) as admin:  # nothing here survives the machine anyway
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            admin.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))
+        admin.execute("SELECT pg_reload_conf()")
     try:
         yield server.url
     finally:
