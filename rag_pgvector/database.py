@@ -340,10 +340,7 @@ class Database:
         return self._costs
 
     def tune(self) -> planner.CostModel:
-        """Measure what searching costs on this machine, about ten seconds, and keep it in the database.
-
-        Collections that are opened from now on choose their plans by it. Needs a role that may write rag.search_costs.
-        """
+        """Measure what searching costs here (about ten seconds) and keep it, for collections opened from now on."""
         from rag_pgvector import tune
 
         self.ensure_schema()
@@ -351,6 +348,9 @@ class Database:
         self.run_admin(lambda: tune.store_costs(costs))
         self._costs = costs
         return costs
+
+    async def atune(self) -> planner.CostModel:
+        return await asyncio.to_thread(self.tune)
 
     # ----------------------------------------------------------------------------------------------- collections
 
