@@ -184,7 +184,8 @@ def test_many_equal_one_by_one(worded: Collection, asked: list[list[str]], call:
     assert [list(each) for each in many] == [list(each) for each in singly]
     assert [each.plan for each in many] == [each.plan for each in singly]
     vectors = worded.embed_queries(questions)
-    assert [list(each) for each in call(worded, "search_many", vectors=vectors, **options)] == [*map(list, singly)]
+    by_vector = [worded.search(vector=vector, **options) for vector in vectors]
+    assert [list(each) for each in call(worded, "search_many", vectors=vectors, **options)] == [*map(list, by_vector)]
 
 
 def test_it_is_one_round_trip(worded: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
