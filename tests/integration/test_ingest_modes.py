@@ -169,7 +169,7 @@ def test_a_row_longer_than_the_model_reads_is_divided_between_its_lines(
     )
     ingest(docs, tmp_path / "wide.csv")
     chunks = [chunk for chunk in docs.list(document_id="wide.csv") if chunk.page_or_row == 0]
-    assert len(chunks) > 3
+    assert len(chunks) >= 3
     assert "\n".join(chunk.content for chunk in chunks).count("\n") == 41
     assert all(chunk.metadata["measure_39"] == 273 for chunk in chunks)
     assert all(len(text) / 4 <= embedder.max_tokens for text in embedder.texts)
