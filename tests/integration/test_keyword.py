@@ -239,7 +239,9 @@ def test_collections_made_before_the_keyword_index_are_taken_in(database_url: st
                 conn.execute(sql.SQL("DROP TRIGGER {} ON rag.chunks_old").format(sql.Identifier(trigger)))
             conn.execute("DROP INDEX rag.seqkey_old, rag.unindexed_old")
             conn.execute("ALTER TABLE rag.chunks_old DROP COLUMN keyword_length")
-            conn.execute("ALTER TABLE rag.collections DROP COLUMN language, DROP COLUMN analyser_version")
+            conn.execute(
+                "ALTER TABLE rag.collections DROP COLUMN language, DROP COLUMN analyser_version, DROP COLUMN alpha"
+            )
             conn.execute("UPDATE rag.alembic_version SET version_num = '0005'")
             conn.execute(
                 "INSERT INTO rag.chunks_old (id, content, embedding) "

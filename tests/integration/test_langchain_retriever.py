@@ -64,13 +64,13 @@ def test_citations_come_with_the_metadata(docs: Collection, call: Call) -> None:
 
 def test_scores_and_plan_come_on_request(docs: Collection, call: Call) -> None:
     retriever = PGRetriever(store=docs, with_scores=True)
-    found = call(retriever, "invoke", "text 3", with_plan=True, options=SearchOptions(exact=True))
+    found = call(retriever, "invoke", "text 3", with_plan=True, options=SearchOptions(mode="dense", exact=True))
     scores = [document.metadata["_score"] for document in found]
     assert scores == sorted(scores, reverse=True)
     assert scores[0] == pytest.approx(1)
     assert found[0].metadata["_distance"] == pytest.approx(0, abs=1e-6)
     assert found[0].metadata["_plan"]["reason"] == "asked for"
-    kept = call(retriever, "invoke", "text 3", k=8, score_threshold=scores[1])
+    kept = call(retriever, "invoke", "text 3", k=8, mode="dense", score_threshold=scores[1])
     assert ids(kept) == ids(found)[:2]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from rag_pgvector import Chunk, Collection, CollectionConfig, Database, SearchOptions
+from rag_pgvector.bound import BoundEmbedder
 from rag_pgvector.planner import EXACT_ROWS, CostModel, stored_costs
 
 ROWS, SIZE = 4_000, 24
@@ -161,11 +163,13 @@ def test_the_command_line_tunes_and_explains(
 ) -> None:
     from rag_pgvector.cli.app import app
 
-    monkeypatch.setattr(Collection, "embed_query", lambda self, text: np.ones(SIZE, dtype=np.float32))
+    model = SimpleNamespace(embed_query=lambda text: np.ones(SIZE, dtype=np.float32))
+    monkeypatch.setattr(BoundEmbedder, "proven", lambda self: model)
     monkeypatch.setattr(Database, "tune", lambda self: CostModel())
     done = CliRunner().invoke(app, ["tune", "--url", module_database_url, "--json"])
     assert json.loads(done.stdout)["search_costs"]["row_us"] == CostModel().row_us
     where = ["search", "x", "--collection", "planned", "--url", module_database_url, "--explain"]
+    where += ["--mode", "dense"]
     done = CliRunner().invoke(app, where)
     assert f"about {ROWS}" in done.stdout or "rows" in done.stdout
     assert f"Index Scan using {indexed._table.index_name}" in done.stdout
