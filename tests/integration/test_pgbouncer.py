@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from rag_pgvector import Chunk, Collection, CollectionConfig, Database, Document, SearchOptions
 from rag_pgvector.plan import Execute, Plan
+from rag_pgvector.planner import EF_SEARCH
 from tests.isolation.pooler import pgbouncer
 
 ROWS, SIZE = 2500, 16
@@ -84,7 +85,7 @@ def test_there_is_one_backend(db: Database) -> None:
 def test_search_brings_its_own_settings(docs: Collection, vectors: Any, k: int) -> None:
     for _ in range(8):  # often enough for psycopg to prepare, if it might
         result = docs.search(vector=vectors[7], k=k)
-        assert (len(result), result.plan.kind, result.plan.ef_search) == (k, "hnsw", max(100, k))
+        assert (len(result), result.plan.kind, result.plan.ef_search) == (k, "hnsw", max(EF_SEARCH, k))
         assert len({hit.chunk.id for hit in result} & nearest(vectors, vectors[7], k)) >= 0.95 * k
 
 
@@ -113,7 +114,7 @@ def test_every_write_and_read(db: Database) -> None:
         assert counts.added == 1
         assert rest.get(["a"])[0].content == f"{i}"
         assert rest.count() == 102
-        assert rest.search("question", k=3).plan.kind == "exact"
+        assert [part.kind for part in rest.search("question", k=3).plan.parts] == ["exact", "keyword"]
     assert rest.delete(filter={"nope": {"$exists": False}}) == 102
     assert rest.build_index().reason == "built"
     assert rest.build_index().reason == "it was there"

@@ -168,7 +168,7 @@ def test_creating_a_collection_takes_the_lock_first_and_keeps_what_is_there() ->
     (lock, _), found = drive(
         schema.create_collection("docs", CollectionConfig(dimensions=8)),
         [],
-        [tuple(stored[name] for name in schema._COLLECTION_COLUMNS.as_string(None).split(", "))],
+        [(*(stored[name] for name in schema._COLLECTION_COLUMNS.as_string(None).split(", ")), None)],
     )
     assert "pg_advisory_xact_lock" in text(lock)
     assert (found.collection_id, found.config.dimensions, found.config.distance) == (7, 3, "l2")
