@@ -126,7 +126,10 @@ def _build(table: Table, kind: IndexKind, options: BuildOptions) -> Plan[IndexRe
         return IndexReport(state="valid", name=name, reason="it was there")
     fenced, rows = yield from _size(table)
     if options.min_rows:
-        if not fenced:
+        if fenced:  # sees nobody's rows, but may ask for statistics of all of them
+            yield Execute(sql.SQL("ANALYZE {} (tenant_id)").format(table.identifier), prepare=False)
+            rows = (yield from _size(table))[1]
+        else:
             query = sql.SQL("SELECT count(*) FROM (SELECT FROM {} WHERE embedding IS NOT NULL LIMIT %s) AS embedded")
             rows = (yield Execute(query.format(table.identifier), (options.min_rows,)))[0][0]
         if rows < options.min_rows:

@@ -95,7 +95,7 @@ def test_a_key_of_one_scope(shell: Shell, tenant_db: Database, tmp_path: Path) -
     (tmp_path / "key").write_text(f"{made.secret}\n")
     by_file = {"RAG_API_KEY_FILE": str(tmp_path / "key")}
     assert [hit["id"] for hit in json.loads(shell.done(*at, **by_file))["results"]] == ["audit"]
-    assert "both set" in shell.refused(1, *at, **key, **by_file)
+    assert "both set" in shell.refused(2, *at, **key, **by_file)
     assert "--scope 'tax'" in shell.refused(1, *at, "--scope", "tax", **key)
     # A bad key makes nothing, not even a collection.
     assert "not valid" in shell.refused(1, "ingest", __file__, "-c", "new", "--api-key", "rag_wrong")
