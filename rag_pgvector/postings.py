@@ -207,13 +207,13 @@ _FLUSH = sql.SQL(
     """WITH taken AS (
     DELETE FROM {pending} WHERE tenant_id = %s AND scope = %s RETURNING seq, length, terms
 ), dead AS (
-    DELETE FROM {tombstones} t USING taken k WHERE t.tenant_id = %s AND t.scope = %s AND t.seq = k.seq
-    RETURNING t.seq
+    DELETE FROM {tombstones} t
+    WHERE t.tenant_id = %s AND t.scope = %s AND t.seq = ANY (ARRAY(SELECT seq FROM taken)) RETURNING t.seq
 ), live AS (
-    SELECT '' AS term, seq, 0 AS tf, length FROM taken k WHERE NOT EXISTS (SELECT FROM dead d WHERE d.seq = k.seq)
+    SELECT '' AS term, seq, 0 AS tf, length FROM taken k WHERE k.seq NOT IN (SELECT d.seq FROM dead d)
     UNION ALL
     SELECT e.key, seq, e.value::integer, length FROM taken k, jsonb_each_text(terms) AS e
-    WHERE NOT EXISTS (SELECT FROM dead d WHERE d.seq = k.seq)
+    WHERE k.seq NOT IN (SELECT d.seq FROM dead d)
 )"""
 )
 
@@ -228,11 +228,12 @@ _MERGE = sql.SQL(
         (posting & 2097151)::integer AS length
     FROM (SELECT segment, term, unnest(postings) AS posting FROM taken) AS unnested
 ), dead AS (
-    DELETE FROM {tombstones} t USING flat f
-    WHERE t.tenant_id = %s AND t.scope = %s AND t.seq = f.seq AND f.term = '' RETURNING t.seq
+    -- ANY and NOT IN: an index scan and a hashed subplan, where joins of unknown size become nested loops.
+    DELETE FROM {tombstones} t
+    WHERE t.tenant_id = %s AND t.scope = %s AND t.seq = ANY (ARRAY(SELECT seq FROM flat WHERE term = '')) RETURNING t.seq
 ), live AS MATERIALIZED (
     -- Reads old, so that its rows are gone before one of the same name comes: what nobody reads is run last.
-    SELECT f.* FROM flat f WHERE NOT EXISTS (SELECT FROM dead d WHERE d.seq = f.seq) AND (SELECT count(*) FROM old) > 0
+    SELECT f.* FROM flat f WHERE f.seq NOT IN (SELECT d.seq FROM dead d) AND (SELECT count(*) FROM old) > 0
 )"""
 )
 _LOCK = sql.SQL("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 3))")

@@ -4,13 +4,14 @@ CREATE OR REPLACE FUNCTION rag.bury_chunks() RETURNS trigger LANGUAGE plpgsql AS
 BEGIN
     IF TG_OP = 'UPDATE' THEN
         -- Looked at first: who only stores embeddings may not write here, and most statements update nothing.
+        -- NOT IN is a hashed subplan; NOT EXISTS was a nested loop, 18 s for 20,000 rows whose metadata changed.
         PERFORM FROM rows_before o WHERE o.keyword_length IS NOT NULL
-            AND NOT EXISTS (SELECT FROM rows_after n WHERE n.seq = o.seq) LIMIT 1;
+            AND o.seq NOT IN (SELECT n.seq FROM rows_after n) LIMIT 1;
         IF FOUND THEN
             EXECUTE format(
                 'INSERT INTO rag.%I (tenant_id, scope, seq, length) SELECT tenant_id, %s, seq, keyword_length '
                 'FROM rows_before o WHERE keyword_length IS NOT NULL '
-                'AND NOT EXISTS (SELECT FROM rows_after n WHERE n.seq = o.seq)',
+                'AND o.seq NOT IN (SELECT n.seq FROM rows_after n)',
                 TG_ARGV[0], CASE TG_ARGV[1] WHEN 'scope' THEN 'scope' ELSE '''''' END);
         END IF;
     ELSE
