@@ -230,7 +230,8 @@ _MERGE = sql.SQL(
 ), dead AS (
     -- ANY and NOT IN: an index scan and a hashed subplan, where joins of unknown size become nested loops.
     DELETE FROM {tombstones} t
-    WHERE t.tenant_id = %s AND t.scope = %s AND t.seq = ANY (ARRAY(SELECT seq FROM flat WHERE term = '')) RETURNING t.seq
+    WHERE t.tenant_id = %s AND t.scope = %s AND t.seq = ANY (ARRAY(SELECT seq FROM flat WHERE term = ''))
+    RETURNING t.seq
 ), live AS MATERIALIZED (
     -- Reads old, so that its rows are gone before one of the same name comes: what nobody reads is run last.
     SELECT f.* FROM flat f WHERE f.seq NOT IN (SELECT d.seq FROM dead d) AND (SELECT count(*) FROM old) > 0
