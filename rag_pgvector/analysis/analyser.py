@@ -88,15 +88,17 @@ class Analyser:
 
     def terms(self, text: str) -> Terms:
         """The terms of a text to store. Takes time in proportion to its length."""
-        known, learn = self._known, self._learn
+        known, learn = self._known.get, self._learn
         counts: dict[str, int] = {}
         length = 0
-        for token, times in Counter(_tokens(text)).items():
-            found = known.get(token)
-            size, terms = found if found is not None else learn(token)
-            length += size * times
+        for token in _tokens(text):  # the hot loop of a bulk load: most tokens are known and have one term
+            size, terms = known(token) or learn(token)
+            length += size
             for term in terms:
-                counts[term] = counts.get(term, 0) + times
+                if term in counts:
+                    counts[term] += 1
+                else:
+                    counts[term] = 1
         if length > MAX_TF:  # else no count can be above it
             length = min(length, MAX_LENGTH)
             counts = {term: min(count, MAX_TF) for term, count in counts.items()}
