@@ -205,7 +205,7 @@ def test_it_is_one_round_trip(worded: Collection, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("rag_pgvector.database.drive", lambda conn, plan: drive(conn, noted(plan)))
     worded.search_many(["one", "two", "three"])
     assert [type(step) for step in sent] == [Together]
-    assert len(sent[0].steps) == 3
+    assert len(sent[0].steps) == 6, "both arms of every question"
     assert all(isinstance(step, (Execute, Batch)) for step in sent[0].steps)
 
 
