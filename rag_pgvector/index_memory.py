@@ -11,7 +11,7 @@ __all__ = ["BuildAdvice", "BuildMemory", "advise", "build_bytes", "size"]
 
 _MB = 1 << 20
 #: Of pgvector's HnswElementData, its neighbour arrays' heads and the allocator, beside the vector and the links.
-#: Fitted to the notice that the graph no longer fits, see evals/bench/kinds.py.
+#: Fitted to the notice that the graph no longer fits; no benchmark repeats that yet.
 _ELEMENT_BYTES = 190
 _LINK_BYTES = 16
 #: Postgres wants a little more shared memory than the build itself.
