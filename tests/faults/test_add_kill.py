@@ -122,7 +122,7 @@ def test_kill_9_in_the_middle_of_add(
     seen: set[str] = set()
     for number in range(KILLS):
         pid = writers[0].start(number)
-        time.sleep(moments.uniform(0, 4) * once)  # a call that replaces takes longer than the first
+        time.sleep(moments.uniform(0, 2.2) * once)
         os.kill(pid, signal.SIGKILL)
         wait_until_gone(conn)
         whole = conn.execute(
