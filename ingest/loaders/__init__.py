@@ -40,16 +40,33 @@ class TableOptions:
             must be unique and not empty. ``None`` names rows by their number.
         metadata_columns: The columns that become metadata; ``None`` takes all.
         types: Column to "text", "integer", "number" or "boolean", where the detected type is not what is meant.
+        header: Of CSV: whether the first record names the columns; ``None`` detects it, and so below.
+        delimiter: Of CSV: one character.
+        encoding: Of CSV: a codec's name.
+        decimal: Of CSV: "." or ","; with "," 1.234,5 is the number 1234.5.
     """
 
     content: str | None = None
     id_column: str | None = None
     metadata_columns: tuple[str, ...] | None = None
     types: Mapping[str, Literal["text", "integer", "number", "boolean"]] = field(default_factory=dict)
+    header: bool | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+    decimal: Literal[".", ","] | None = None
 
     def __post_init__(self) -> None:
         if wrong := {name: kind for name, kind in self.types.items() if kind not in get_args(_TYPES)}:
             raise ConfigError(f"types={wrong!r}: use text, integer, number or boolean")
+        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n\0'):
+            raise ConfigError(f"delimiter={self.delimiter!r}: use one character, no quote and no line end")
+        if self.decimal not in (None, ".", ","):
+            raise ConfigError(f"decimal={self.decimal!r}: use '.' or ','")
+        if self.encoding is not None:
+            try:
+                "".encode(self.encoding)
+            except LookupError:
+                raise ConfigError(f"encoding={self.encoding!r}: Python knows no such text encoding") from None
 
 
 _TYPES = Literal["text", "integer", "number", "boolean"]
@@ -193,6 +210,8 @@ def load(path: str | Path, *, table: TableOptions | None = None) -> Iterator[Loa
     after everything else was given.
     """
     path = Path(path)
+    if not path.is_file():  # a pipe would never end
+        raise LoadError(str(path), "not a regular file" if path.exists() else "no such file")
     file = SourceFile(path=path, source=path.name, document_id=path.name, table=table or TableOptions())
     failed = None
     for loaded in loader_for(path).load(file):

@@ -15,7 +15,7 @@ import re
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 
 from rag_pgvector.errors import LoadError
@@ -31,6 +31,9 @@ _NO_DELIMITER = "\x1f"
 _SAMPLE_LINES = 200
 _MAX_PREAMBLE = 10
 _MAX_LINE = 10_000_000
+_SEP = re.compile(r"sep=(.)[ \t]*(?:\r\n|\r|\n)", re.IGNORECASE)
+_COMMA = re.compile(r"-?(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})+|[1-9][0-9]*)(?:,[0-9]+)?")
+_POINT = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _NUL = "a NUL character (U+0000), which Postgres cannot store"
 
 
@@ -38,13 +41,20 @@ class CsvLoader:
     """Delimited text with or without a header; the delimiter is detected among comma, semicolon, tab and bar."""
 
     name = "csv"
-    version = 1
+    version = 2
 
     def load(self, file: SourceFile) -> Iterator[LoadedDocument]:
         """One document: its text is the rendered rows, its profile the columns, its pieces the rows."""
         table = _Table.open(file)
         nothing = "a header, but no data rows" if table.has_header else "no data rows"
-        yield from table_documents(file, table, loader=self.name, metadata=table.describe(), nothing=nothing)
+        yield from table_documents(
+            file,
+            table,
+            loader=self.name,
+            metadata=table.describe(),
+            nothing=nothing,
+            numeral=_with_point if table.decimal_comma else str,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +69,7 @@ class _Table:
     names: list[str]
     named: list[bool]
     has_header: bool
+    decimal_comma: bool
     #: Records before the first data row, header included.
     skip: int
     preamble: str
@@ -67,24 +78,38 @@ class _Table:
     @classmethod
     def open(cls, file: SourceFile) -> _Table:
         """Find encoding, delimiter, header and what stands above it. Raises LoadError where there is no table."""
-        codec = detect_encoding(file.path, file.source)
+        options = file.table
+        codec = detect_encoding(file.path, file.source, told=options.encoding)
         stamp = _stamp(file.path)
         with _stream(file.path, codec) as stream:
             sample = "".join(islice(_Lines(stream, file.source), _SAMPLE_LINES))
         check_text(sample.replace("\0", ""), file.source)
-        delimiter, skip_space = _sniff(sample, preferred="\t" if file.path.suffix.lower() in (".tsv", ".tab") else ",")
+        told = _SEP.match(sample)  # Excel's own way of saying it
+        delimiter, skip_space = _sniff(
+            sample,
+            preferred="\t" if file.path.suffix.lower() in (".tsv", ".tab") else ",",
+            given=options.delimiter or (told[1] if told else None),
+        )
+        every = list(enumerate(_sample_records(sample, delimiter, skip_space)))
+        if told:
+            every = every[1:]
         records = [
             (number, cells)
-            for number, (_, cells) in enumerate(_sample_records(sample, delimiter, skip_space))
+            for number, (_, cells) in every
             if not isinstance(cells, str) and any(cell.strip() for cell in cells)
         ]
         if not records:
             raise LoadError(file.source, "no rows: the file holds nothing but empty cells")
         first = _first_of_table(records)
         number, cells = records[first]
-        has_header = _is_header(cells, [following for _, following in records[first + 1 :]])
+        for before, (line, broken) in every:
+            if before < number and isinstance(broken, str):  # perhaps the header: what follows would have wrong names
+                raise LoadError(file.source, broken, f"line {line}")
+        following = [below for _, below in records[first + 1 :]]
+        has_header = _is_header(cells, following) if options.header is None else options.header
         width = len(cells) if has_header else Counter(len(cells) for _, cells in records).most_common(1)[0][0]
         names = cells if has_header else [""] * width
+        decimal = options.decimal or ("," if delimiter != "," and _is_decimal_comma(following) else ".")
         return cls(
             path=file.path,
             source=file.source,
@@ -94,6 +119,7 @@ class _Table:
             names=unique_names(names),
             named=[bool(name.strip()) or not has_header for name in names],
             has_header=has_header,
+            decimal_comma=decimal == ",",
             skip=number + has_header,
             preamble="\n".join(" ".join(filter(None, map(str.strip, cells))) for _, cells in records[:first]),
             stamp=stamp,
@@ -104,6 +130,8 @@ class _Table:
         found = {"encoding": self.codec}
         if self.delimiter != _NO_DELIMITER:
             found["delimiter"] = self.delimiter
+        if self.decimal_comma:
+            found["decimal"] = ","
         if self.preamble:
             found["preamble"] = self.preamble
         return found
@@ -200,10 +228,11 @@ def _sample_records(sample: str, delimiter: str, skip_space: bool = False) -> It
     return _records(_Lines(io.StringIO(sample, newline=""), ""), delimiter, skip_space)
 
 
-def _sniff(sample: str, *, preferred: str) -> tuple[str, bool]:
-    """The delimiter that cuts most records into the same number of cells, and whether quotes stand after a blank."""
-    best, best_score = _NO_DELIMITER, (0.0, 0, False)
-    for delimiter in _DELIMITERS:
+def _sniff(sample: str, *, preferred: str, given: str | None) -> tuple[str, bool]:
+    """The delimiter that cuts most records into the same number of cells (or the one given), and whether quotes stand
+    after a blank."""
+    best, best_score = given or _NO_DELIMITER, (0.0, 0, False)
+    for delimiter in () if given else _DELIMITERS:
         records = _sample_records(sample, delimiter)
         widths = Counter(0 if isinstance(cells, str) else len(cells) for _, cells in records)
         broken = widths.pop(0, 0)
@@ -218,7 +247,15 @@ def _sniff(sample: str, *, preferred: str) -> tuple[str, bool]:
 
 
 def _first_of_table(records: Sequence[tuple[int, list[str]]]) -> int:
-    """The record that the table begins with: titles above a header fill one cell only."""
+    """The record that the table begins with: titles above a header fill one cell only, and of comments (two lines and
+    more that begin with #) the last one is the header only if figures follow."""
+    comments = 0
+    while comments < len(records) - 1 and records[comments][1][0].lstrip().startswith("#"):
+        comments += 1
+    if comments > 1:
+        last, below = records[comments - 1][1], records[comments][1]
+        named = len(last) == len(below) > 1 and any(map(_is_data, below))
+        return comments - 1 if named else comments
     for at, (_, cells) in enumerate(records[: _MAX_PREAMBLE + 1]):
         filled = [cell for cell in cells if cell.strip()]
         if len(filled) > 1:
@@ -239,6 +276,25 @@ def _is_header(cells: Sequence[str], following: Sequence[Sequence[str]]) -> bool
             years_only &= _is_year(cell) and bool(below) and not any(map(_is_year, below))
     # Years as column names: "state,2019,2020" above figures.
     return years_only
+
+
+def _is_decimal_comma(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a column of the sample holds numbers with a decimal comma, and none holds one with a point."""
+    commas = False
+    for column in zip_longest(*rows, fillvalue=""):
+        filled = [cell.strip() for cell in column if cell.strip()]
+        if not filled:
+            continue
+        if all(map(_POINT.fullmatch, filled)) and any("." in cell and not _COMMA.fullmatch(cell) for cell in filled):
+            return False
+        commas |= all(map(_COMMA.fullmatch, filled)) and any("," in cell for cell in filled)
+    return commas
+
+
+def _with_point(cell: str) -> str:
+    """1.234,5 as 1234.5; anything else as it is."""
+    bare = cell.strip()
+    return bare.replace(".", "").replace(",", ".") if _COMMA.fullmatch(bare) else cell
 
 
 def _is_data(cell: str) -> bool:

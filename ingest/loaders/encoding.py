@@ -36,14 +36,15 @@ _SIGNATURES = (
 )
 
 
-def detect_encoding(path: Path, source: str) -> str:
-    """The codec that decodes the whole file: by its byte order mark, else UTF-8 where that fits, else by statistics.
+def detect_encoding(path: Path, source: str, *, told: str | None = None) -> str:
+    """The codec that decodes the whole file: by its byte order mark, else UTF-8 where that fits, else by statistics;
+    or the one that somebody told, if it does.
 
     Raises LoadError for an empty or unreadable file, one that is not text, and one that no codec decodes.
     """
     try:
         with path.open("rb") as file:
-            return _detect(file, source)
+            return _detect(file, source) if told is None else _checked(file, told, source)
     except OSError as error:
         raise LoadError(source, error.strerror or str(error)) from error
 

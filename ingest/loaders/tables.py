@@ -60,15 +60,22 @@ class RowSource(Protocol):
 
 
 def table_documents(
-    file: SourceFile, table: RowSource, *, loader: str, metadata: Mapping[str, Any], nothing: str = "no data rows"
+    file: SourceFile,
+    table: RowSource,
+    *,
+    loader: str,
+    metadata: Mapping[str, Any],
+    nothing: str = "no data rows",
+    numeral: Callable[[str], str] = str,
 ) -> Iterator[LoadedDocument]:
     """The documents of a table: one, or for a long table one per ``ROWS_PER_DOCUMENT`` rows, ``file.csv@10000`` being
     the one that begins with row 10,000.
 
     The first holds the profile of the whole table. A long table is read twice, so that memory does not grow with it:
-    for the profile, then for the rows. Raises LoadError.
+    for the profile, then for the rows. ``numeral`` is how a cell is read for its type and value; the text keeps it as
+    it stands. Raises LoadError.
     """
-    layout = _Layout(file, table.names, file.table)
+    layout = _Layout(file, table.names, file.table, numeral)
     columns = [Column(name) for name in table.names]
     rejected: list[LoadError] = []
     held: list[Row] = []
@@ -84,7 +91,7 @@ def table_documents(
             continue
         assert not isinstance(row.cells, LoadError)
         for column, cell in zip(columns, row.cells, strict=True):
-            column.observe(cell)
+            column.observe(numeral(cell))
         filled += any(cell.strip() for cell in row.cells)
         if rows <= ROWS_PER_DOCUMENT:
             held.append(row)
@@ -164,7 +171,10 @@ _FIELD = re.compile(r"\{\{|\}\}|\{([^{}]+)\}|[{}]")
 class _Layout:
     """``TableOptions`` applied to the columns of one table."""
 
-    def __init__(self, file: SourceFile, names: Sequence[str], options: TableOptions) -> None:
+    def __init__(
+        self, file: SourceFile, names: Sequence[str], options: TableOptions, numeral: Callable[[str], str]
+    ) -> None:
+        self._numeral = numeral
         self._source, self._names, self._options = file.source, names, options
         for name in (options.id_column, *(options.metadata_columns or ()), *options.types):
             if name is not None:
@@ -228,9 +238,12 @@ class _Layout:
 
     def reader(self, column: Column) -> Callable[[str], Any]:
         kind = self._options.types.get(column.name)
-        if kind is None:
-            return column.reader()
-        return _FORCED[kind]
+        read = column.reader() if kind is None else _FORCED[kind]
+        numeral = self._numeral
+        if numeral is str:
+            return read
+        # Where it is no number after all, the cell stays as it is written.
+        return lambda cell: cell if (found := read(numeral(cell))) == numeral(cell) else found
 
 
 def _forced(convert: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -248,8 +261,16 @@ def _forced(convert: Callable[[str], Any]) -> Callable[[str], Any]:
     return read
 
 
+_THOUSANDS = re.compile(r"[-+]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?")
+
+
+def _bare(text: str) -> str:
+    """A number without its thousands separators; another comma is none of them, and stays (0,5 is not 5)."""
+    return text.replace(",", "") if _THOUSANDS.fullmatch(text) else text
+
+
 def _finite(text: str) -> float:
-    number = float(text.replace(",", ""))
+    number = float(_bare(text))
     if number != number or number in (float("inf"), float("-inf")):
         raise ValueError(text)
     return number
@@ -257,7 +278,7 @@ def _finite(text: str) -> float:
 
 _FORCED: dict[str, Callable[[str], Any]] = {
     "text": _forced(str),
-    "integer": _forced(lambda text: int(text.replace(",", ""))),
+    "integer": _forced(lambda text: int(_bare(text))),
     "number": _forced(_finite),
     "boolean": _forced(
         lambda text: {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.casefold()]

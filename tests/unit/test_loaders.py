@@ -316,30 +316,6 @@ def test_code_is_divided_between_definitions(tmp_path: Path) -> None:
 
 # ------------------------------------------------------------------------------------------------------- all the data
 
-#: Formats that have no loader; everything else in the mixed folder is loaded or has a fault of its own.
-WITHOUT_LOADER = {".doc", ".odt", ".rtf", ".epub", ".ppt", ".xls"}
-FAULTY = {
-    *("eml/empty.eml", "emoji.xlsx", "empty.txt", "empty.xlsx", "fake-text-all-whitespace.txt", "picture.pptx"),
-    *("password_protected.xlsx", "pdf/password.pdf", "pdf/single_table.pdf", "test-image-jpg-mime.pptx"),
-    "pdf/table-multi-row-column-cells.pdf",
-}
-
-
-def loads(path: Path) -> bool:
-    try:
-        for loaded in load(path):
-            chunks_of(loaded)
-    except LoadError:
-        return False
-    return True
-
-
-def test_mixed_documents_load_or_are_refused_for_their_fault(data_root: Path) -> None:
-    root = data_root / "docs_mixed"
-    files = sorted(file for file in root.rglob("*") if file.is_file())
-    refused = {path.relative_to(root).as_posix() for path in files if not loads(path)}
-    assert {name for name in refused if Path(name).suffix not in WITHOUT_LOADER} <= FAULTY
-
 
 def test_pages_of_real_filings(data_root: Path) -> None:
     """The words of each page that the set has evidence on (its pages count from 0) stand on that page of ours."""
