@@ -10,19 +10,31 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from psycopg import sql
 
-from rag_pgvector.analysis import Terms, analyser
+from rag_pgvector.analysis import BATCH, Terms, analyser
 from rag_pgvector.plan import CopyIn, Execute, Plan
 from rag_pgvector.table import KEYWORD_KINDS, Table
 
-__all__ = ["PENDING", "Segment", "add_segments", "choose", "clean_up", "json_counts", "owner_of", "take_in"]
+__all__ = [
+    "PENDING",
+    "Segment",
+    "Segments",
+    "add_segments",
+    "choose",
+    "clean_up",
+    "json_counts",
+    "owner_of",
+    "segments_of",
+    "take_in",
+]
 
 #: So many documents may be pending: each costs a search about 2 µs.
 PENDING = 256
@@ -30,7 +42,7 @@ PENDING = 256
 BLOCK = 224
 #: Documents in a segment: what a write merges, or a bulk load makes, at most.
 WRITE_MERGE = 8_192
-SEGMENT = 16_384
+SEGMENT = BATCH
 #: So many segments of a size become one.
 FANOUT = 5
 #: A segment with this share of dead documents is written anew.
@@ -68,8 +80,8 @@ def take_in(table: Table, *, limit: int = 2_000) -> Plan[int]:
         "SELECT seq, content FROM {} WHERE {} AND keyword_length IS NULL ORDER BY seq LIMIT %s FOR UPDATE SKIP LOCKED"
     )
     rows = yield Execute(query.format(table.identifier, owned), [*table.owner, limit])
-    analyse = analyser(table.config.language).terms
-    documents = [(seq, analyse(content)) for seq, content in rows]
+    analysed = analyser(table.config.language).all_terms([content for _, content in rows])
+    documents = [(seq, terms) for (seq, _), terms in zip(rows, analysed, strict=True)]
     if not documents:
         return 0
     marked = sql.SQL(
@@ -79,7 +91,7 @@ def take_in(table: Table, *, limit: int = 2_000) -> Plan[int]:
     seqs, lengths = [seq for seq, _ in documents], [terms.length for _, terms in documents]
     yield Execute(marked.format(table.identifier), (seqs, lengths, table.tenant), prepare=False)
     if len(documents) > PENDING:
-        yield from add_segments(table, documents)
+        yield from add_segments(table, segments_of(table, documents))
     else:
         listed = sql.SQL(
             "INSERT INTO {} (tenant_id, scope, seq, length, terms) "
@@ -94,14 +106,27 @@ def take_in(table: Table, *, limit: int = 2_000) -> Plan[int]:
 # ------------------------------------------------------------------------------------------------- segments at once
 
 
-def add_segments(table: Table, documents: Sequence[tuple[int, Terms]]) -> Plan[None]:
-    """List documents, ``(seq, terms)``, as segments of their own."""
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """Documents, ``(seq, terms)``, divided into segments, and their rows in PostgreSQL's binary COPY format."""
+
+    parts: Sequence[Sequence[tuple[int, Terms]]]
+    rows: Iterable[bytes]
+
+
+def segments_of(table: Table, documents: Sequence[tuple[int, Terms]]) -> Segments:
+    """What ``add_segments`` writes; the rows are made while they are read."""
     ordered = sorted(documents, key=lambda document: document[0])
     parts = [ordered[i : i + SEGMENT] for i in range(0, len(ordered), SEGMENT)]
+    return Segments(parts, (block for part in parts for block in _blocks(table, part)))
+
+
+def add_segments(table: Table, made: Segments) -> Plan[None]:
+    """List documents as segments of their own."""
+    parts = made.parts
     if not parts:
         return
-    rows_of = (block for part in parts for block in _blocks(table, part))
-    blocks = chain([b"PGCOPY\n\xff\r\n\0" + bytes(8)], rows_of, [b"\xff\xff"])
+    blocks = chain([b"PGCOPY\n\xff\r\n\0" + bytes(8)], made.rows, [b"\xff\xff"])
     columns = sql.SQL("(segment, block, tenant_id, scope, term, postings)")
     if table.multi:  # COPY does not work into a table under row-level security
         temporary = sql.SQL(
@@ -141,23 +166,13 @@ _INT8 = 20
 def _blocks(table: Table, documents: Sequence[tuple[int, Terms]]) -> Iterator[bytes]:
     """A segment's rows in PostgreSQL's binary COPY format, header and trailer aside."""
     segment = documents[0][0]
-    words: list[str] = []
-    frequencies: list[int] = []
-    for _, terms in documents:
-        words.extend(terms.counts)
-        frequencies.extend(terms.counts.values())
-    vocabulary = sorted(set(words))
-    code = {word: i for i, word in enumerate(vocabulary, 1)}
+    vocabulary, words, document, tf = _sorted(documents)
     offsets = np.array([seq - segment for seq, _ in documents], dtype=np.int64) << _SEQ_SHIFT
     heads = offsets | np.array([terms.length for _, terms in documents], dtype=np.int64)
-    sizes = [len(terms.counts) for _, terms in documents]
-    values = np.repeat(heads, sizes) | (np.array(frequencies, dtype=np.int64) << _TF_SHIFT)
-    codes = np.fromiter(map(code.__getitem__, words), dtype=np.int64, count=len(words))
-    order = np.argsort(codes, kind="stable")  # documents stay in the order of seq
-    packed = np.empty(len(heads) + len(values), dtype=_ELEMENT)
+    packed = np.empty(len(heads) + len(words), dtype=_ELEMENT)
     packed["size"] = 8
-    packed["value"] = np.concatenate([heads, values[order]])
-    starts = np.concatenate([[0], len(heads) + np.searchsorted(codes[order], np.arange(1, len(vocabulary) + 2))])
+    packed["value"] = np.concatenate([heads, heads[document] | (tf << _TF_SHIFT)])
+    starts = np.concatenate([[0], len(heads) + np.searchsorted(words, np.arange(len(vocabulary) + 1))])
     data = memoryview(packed.tobytes())
     width = _ELEMENT.itemsize
     head = struct.pack(">hiq", 6, 8, segment)
@@ -186,21 +201,50 @@ def _blocks(table: Table, documents: Sequence[tuple[int, Terms]]) -> Iterator[by
 _block_number = struct.Struct(">ii").pack
 
 
+def _sorted(
+    documents: Sequence[tuple[int, Terms]],
+) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The vocabulary, and for each posting, ordered by word and document, the indices of both and the frequency."""
+    indices = np.array([terms.index for _, terms in documents], dtype=np.int64)
+    batch = documents[0][1].batch
+    if batch is not None and all(t.batch is batch for _, t in documents) and bool((np.diff(indices) > 0).all()):
+        place = np.full(len(batch.lengths), -1, dtype=np.int64)
+        place[indices] = np.arange(len(documents))
+        document = place[batch.text]
+        listed = document >= 0
+        return batch.words, batch.word[listed], document[listed], batch.tf[listed]
+    words: list[str] = []
+    frequencies: list[int] = []
+    for _, terms in documents:
+        words.extend(terms.counts)
+        frequencies.extend(terms.counts.values())
+    vocabulary = sorted(set(words))
+    code = {word: i for i, word in enumerate(vocabulary)}
+    codes = np.fromiter(map(code.__getitem__, words), dtype=np.int64, count=len(words))
+    order = np.argsort(codes, kind="stable")  # documents stay in the order of seq
+    document = np.repeat(np.arange(len(documents)), [len(terms.counts) for _, terms in documents])
+    return vocabulary, codes[order], document[order], np.array(frequencies, dtype=np.int64)[order]
+
+
 # ------------------------------------------------------------------------------------------------ pending, merging
 
-#: From a CTE ``live`` (term, seq, tf, length; every document under the term '' as well) to a segment.
+#: From CTEs ``documents`` (seq, length) and ``live`` (term, seq, tf, length; every document under the term '' as well)
+#: to a segment. Searches do not need postings in the order of seq, and sorting them would be most of the work.
 _STORE = sql.SQL(
-    """, numbered AS (
-    SELECT term, seq, tf, length, min(seq) OVER () AS segment,
-        ((row_number() OVER (PARTITION BY term ORDER BY seq) - 1) / {size})::integer AS block FROM live
+    """, named AS MATERIALIZED (
+    SELECT min(seq) AS segment FROM documents
+), listed AS MATERIALIZED (
+    SELECT term, array_agg(
+        ((seq - (SELECT segment FROM named)) << 32) | (tf::bigint << 21) | length::bigint
+    ) AS postings FROM live GROUP BY term
 ), stored AS (
     INSERT INTO {postings} (segment, block, tenant_id, scope, term, postings)
-    SELECT segment, block, %s, %s, term,
-        array_agg(((seq - segment) << 32) | (tf::bigint << 21) | length::bigint ORDER BY seq)
-    FROM numbered GROUP BY segment, term, block
+    SELECT (SELECT segment FROM named), block, %s, %s, term, postings[block * {size} + 1 : (block + 1) * {size}]
+    FROM (SELECT *, generate_series(0, (cardinality(postings) - 1) / {size}) AS block FROM listed) AS divided
+    ORDER BY term, block
 )
 INSERT INTO {segments} (tenant_id, scope, segment, last, documents, length)
-SELECT %s, %s, min(seq), max(seq), count(*), sum(length) FROM live WHERE term = '' HAVING count(*) > 0"""
+SELECT %s, %s, min(seq), max(seq), count(*), sum(length) FROM documents HAVING count(*) > 0"""
 )
 
 _FLUSH = sql.SQL(
@@ -209,11 +253,11 @@ _FLUSH = sql.SQL(
 ), dead AS (
     DELETE FROM {tombstones} t
     WHERE t.tenant_id = %s AND t.scope = %s AND t.seq = ANY (ARRAY(SELECT seq FROM taken)) RETURNING t.seq
+), documents AS MATERIALIZED (
+    SELECT seq, length, terms FROM taken WHERE seq NOT IN (SELECT d.seq FROM dead d)
 ), live AS (
-    SELECT '' AS term, seq, 0 AS tf, length FROM taken k WHERE k.seq NOT IN (SELECT d.seq FROM dead d)
-    UNION ALL
-    SELECT e.key, seq, e.value::integer, length FROM taken k, jsonb_each_text(terms) AS e
-    WHERE k.seq NOT IN (SELECT d.seq FROM dead d)
+    SELECT '' AS term, seq, 0 AS tf, length FROM documents
+    UNION ALL SELECT e.key, seq, e.value::integer, length FROM documents, jsonb_each_text(terms) AS e
 )"""
 )
 
@@ -223,18 +267,20 @@ _MERGE = sql.SQL(
 ), taken AS (
     DELETE FROM {postings} WHERE tenant_id = %s AND scope = %s AND segment = ANY(%s::bigint[])
     RETURNING segment, term, postings
-), flat AS MATERIALIZED (
-    SELECT term, segment + (posting >> 32) AS seq, (posting >> 21 & 2047)::integer AS tf,
-        (posting & 2097151)::integer AS length
-    FROM (SELECT segment, term, unnest(postings) AS posting FROM taken) AS unnested
+), held AS MATERIALIZED (
+    SELECT segment + (posting >> 32) AS seq, (posting & 2097151)::integer AS length
+    FROM (SELECT segment, unnest(postings) AS posting FROM taken WHERE term = '') AS unnested
 ), dead AS (
     -- ANY and NOT IN: an index scan and a hashed subplan, where joins of unknown size become nested loops.
     DELETE FROM {tombstones} t
-    WHERE t.tenant_id = %s AND t.scope = %s AND t.seq = ANY (ARRAY(SELECT seq FROM flat WHERE term = ''))
-    RETURNING t.seq
-), live AS MATERIALIZED (
+    WHERE t.tenant_id = %s AND t.scope = %s AND t.seq = ANY (ARRAY(SELECT seq FROM held)) RETURNING t.seq
+), documents AS MATERIALIZED (
     -- Reads old, so that its rows are gone before one of the same name comes: what nobody reads is run last.
-    SELECT f.* FROM flat f WHERE f.seq NOT IN (SELECT d.seq FROM dead d) AND (SELECT count(*) FROM old) > 0
+    SELECT h.* FROM held h WHERE h.seq NOT IN (SELECT d.seq FROM dead d) AND (SELECT count(*) FROM old) > 0
+), live AS (
+    SELECT term, segment + (posting >> 32) AS seq, posting >> 21 & 2047 AS tf, posting & 2097151 AS length
+    FROM (SELECT segment, term, unnest(postings) AS posting FROM taken) AS unnested
+    WHERE segment + (posting >> 32) NOT IN (SELECT d.seq FROM dead d)
 )"""
 )
 _LOCK = sql.SQL("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 3))")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 from rag_pgvector.analysis import Terms, analyser
@@ -51,6 +52,8 @@ COLUMNS = (
 )
 
 _NO_TERMS = Terms(0, {})
+#: From so many texts on it is quicker to count their terms at once.
+_MANY = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +115,10 @@ def prepare(chunks: Sequence[Chunk], table: Table, models: Sequence[str]) -> lis
         encoded = dict(zip(given, vector_bytes(matrix, table.config), strict=True))
     last = {id_: i for i, id_ in enumerate(ids)}
     records = []
-    analyse = analyser(table.config.language).terms
     for i in last.values():
+        _check(chunks[i], ids[i])
+    for i, terms in zip(last.values(), _terms([chunks[i].content for i in last.values()], table), strict=True):
         chunk, id_ = chunks[i], ids[i]
-        _check(chunk, id_)
         vector = encoded.get(i)
         records.append(
             Record(
@@ -130,10 +133,17 @@ def prepare(chunks: Sequence[Chunk], table: Table, models: Sequence[str]) -> lis
                 vector,
                 embedding_hash(chunk.embedded_text, models[i]) if vector is not None else None,
                 None if chunk.node is None else json_text(chunk.node, f"chunk {id_!r}: node"),
-                analyse(chunk.content) if table.has_keywords else _NO_TERMS,
+                terms,
             )
         )
     return records
+
+
+def _terms(texts: Sequence[str], table: Table) -> Iterable[Terms]:
+    if not table.has_keywords:
+        return repeat(_NO_TERMS, len(texts))
+    made = analyser(table.config.language)
+    return map(made.terms, texts) if len(texts) < _MANY else made.all_terms(texts)
 
 
 def check(chunks: Sequence[Chunk]) -> None:

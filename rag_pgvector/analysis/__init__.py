@@ -2,6 +2,7 @@
 
 from rag_pgvector.analysis.analyser import (
     ANALYSER_VERSION,
+    BATCH,
     MAX_LENGTH,
     MAX_TF,
     Analyser,
@@ -11,4 +12,14 @@ from rag_pgvector.analysis.analyser import (
     phrase_pattern,
 )
 
-__all__ = ["ANALYSER_VERSION", "MAX_LENGTH", "MAX_TF", "Analyser", "Question", "Terms", "analyser", "phrase_pattern"]
+__all__ = [
+    "ANALYSER_VERSION",
+    "BATCH",
+    "MAX_LENGTH",
+    "MAX_TF",
+    "Analyser",
+    "Question",
+    "Terms",
+    "analyser",
+    "phrase_pattern",
+]

@@ -17,11 +17,22 @@ from functools import lru_cache
 from importlib import resources
 from itertools import pairwise
 
+from rag_pgvector.analysis.batch import TermBatch, count_terms
 from rag_pgvector.analysis.scripts import ASCII_TOKENS, INVISIBLE, clusters, is_spaceless, tokens_of_any_script
 from rag_pgvector.config import LANGUAGES
 from rag_pgvector.errors import ConfigError
 
-__all__ = ["ANALYSER_VERSION", "MAX_LENGTH", "MAX_TF", "Analyser", "Question", "Terms", "analyser", "phrase_pattern"]
+__all__ = [
+    "ANALYSER_VERSION",
+    "BATCH",
+    "MAX_LENGTH",
+    "MAX_TF",
+    "Analyser",
+    "Question",
+    "Terms",
+    "analyser",
+    "phrase_pattern",
+]
 
 #: Changes whenever the same text gives other terms: postings made by another version have to be made anew.
 ANALYSER_VERSION = 1
@@ -31,6 +42,8 @@ MAX_TF = (1 << 11) - 1
 MAX_LENGTH = (1 << 21) - 1
 #: Characters of a term; the rest of a longer one is cut off.
 MAX_TERM = 64
+#: Texts that are counted at once: they and their arrays take about 30 kB each.
+BATCH = 16_384
 
 _CACHED_TOKEN = 80
 _CACHE_SIZE = 1 << 18
@@ -45,12 +58,33 @@ _SPECIAL = re.compile(r"[^\w\s]", re.ASCII)
 _INVISIBLE = dict.fromkeys(map(ord, INVISIBLE))
 
 
-@dataclass(frozen=True, slots=True)
 class Terms:
-    """What a stored text is found by: how often each term stands in it, and its length in tokens."""
+    """What a stored text is found by: how often each term stands in it (``counts``), and its ``length`` in tokens.
 
-    length: int
-    counts: dict[str, int]
+    Where many texts were counted at once, ``batch`` and the text's ``index`` in it.
+    """
+
+    __slots__ = ("_counts", "batch", "index", "length")
+
+    def __init__(
+        self, length: int, counts: dict[str, int] | None = None, *, batch: TermBatch | None = None, index: int = 0
+    ) -> None:
+        self.length, self._counts, self.batch, self.index = length, counts, batch, index
+
+    @property
+    def counts(self) -> dict[str, int]:
+        if self._counts is None:
+            self._counts = self.batch.counts(self.index) if self.batch else {}
+        return self._counts
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Terms) and (self.length, self.counts) == (other.length, other.counts)
+
+    def __hash__(self) -> int:
+        return hash(self.length)
+
+    def __repr__(self) -> str:
+        return f"Terms(length={self.length}, counts={self.counts!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +137,16 @@ class Analyser:
             length = min(length, MAX_LENGTH)
             counts = {term: min(count, MAX_TF) for term, count in counts.items()}
         return Terms(length, counts)
+
+    def all_terms(self, texts: Sequence[str]) -> list[Terms]:
+        """``terms`` of many texts, counted together: quicker from hundreds of them on."""
+        known, learn = self._known.get, self._learn
+        found = []
+        for start in range(0, len(texts), BATCH):
+            tokens = [_tokens(text) for text in texts[start : start + BATCH]]
+            batch = count_terms(tokens, lambda t: known(t) or learn(t), max_length=MAX_LENGTH, max_tf=MAX_TF)
+            found += [Terms(length, batch=batch, index=i) for i, length in enumerate(batch.lengths)]
+        return found
 
     def question(self, text: str) -> Question:
         """The terms of a question. Quoted phrases are among them, and told apart as well."""

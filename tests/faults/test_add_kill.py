@@ -20,7 +20,7 @@ from psycopg import sql
 
 from rag_pgvector import Chunk, Collection, CollectionConfig, Database
 
-ROWS = 20_000
+ROWS = 10_000
 KILLS = 200 if os.environ.get("RAG_PGVECTOR_LONG") else 15
 
 #: Forks a writer for every line that it reads; forking saves the imports and the making of the chunks.
@@ -112,17 +112,31 @@ def duration(docs: Collection, rows: int) -> float:
     return time.perf_counter() - started
 
 
+def first_call(writer: Writer, docs: Collection, conn: psycopg.Connection[Any]) -> float:
+    """How long a writer takes until its first call is done: it has to connect and to make its plans anew."""
+    before = docs.count()
+    pid = writer.start(0)
+    started = time.perf_counter()
+    while docs.count() == before:
+        assert time.perf_counter() - started < 120, "the writer does not write"
+        time.sleep(0.01)
+    took = time.perf_counter() - started
+    os.kill(pid, signal.SIGKILL)
+    wait_until_gone(conn)
+    return took
+
+
 def test_kill_9_in_the_middle_of_add(
     docs: Collection, conn: psycopg.Connection[Any], writers: list[Writer], database_url: str
 ) -> None:
     """Calls alternate between two sets of ids, so every call but the first replaces what an earlier one wrote."""
-    once = duration(docs, ROWS)
     writers.append(Writer(database_url, "add", ROWS))
+    once = first_call(writers[0], docs, conn)
     moments = random.Random(1)
     seen: set[str] = set()
     for number in range(KILLS):
         pid = writers[0].start(number)
-        time.sleep(moments.uniform(0, 2.2) * once)
+        time.sleep(moments.uniform(0, 2) * once)
         os.kill(pid, signal.SIGKILL)
         wait_until_gone(conn)
         whole = conn.execute(
@@ -138,15 +152,13 @@ def test_kill_9_in_the_middle_of_add(
 def test_kill_9_in_the_middle_of_put_document(
     docs: Collection, conn: psycopg.Connection[Any], writers: list[Writer], database_url: str
 ) -> None:
-    rows = 3000
-    once = duration(docs, rows)
-    conn.execute("TRUNCATE rag.chunks_docs")
-    writers.append(Writer(database_url, "put_document", rows))
+    writers.append(Writer(database_url, "put_document", 3000))
+    once = first_call(writers[0], docs, conn)
     moments = random.Random(2)
     seen: set[Any] = set()
     for number in range(KILLS):
         pid = writers[0].start(number)
-        time.sleep(moments.uniform(0, 3) * once)
+        time.sleep(moments.uniform(0, 2) * once)
         os.kill(pid, signal.SIGKILL)
         wait_until_gone(conn)
         document = docs.document("d")

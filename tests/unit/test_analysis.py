@@ -146,6 +146,17 @@ def test_any_text_is_analysed_the_same_each_time_and_finds_itself(text: str) -> 
     assert made.question(text).terms.keys() <= terms.counts.keys()
 
 
+@given(st.lists(st.text(alphabet=st.sampled_from("ab .'-_1,数据é"), max_size=40), max_size=12))
+def test_many_texts_at_once_are_counted_as_each_alone(texts: list[str]) -> None:
+    made = Analyser("english")
+    assert made.all_terms(texts) == [made.terms(text) for text in texts]
+
+
+def test_counts_of_many_have_a_ceiling_too() -> None:
+    texts = ["word " * 5000, "word"]
+    assert [terms.counts["word"] for terms in analyser("english").all_terms(texts)] == [MAX_TF, 1]
+
+
 def test_a_long_compound_takes_linear_time() -> None:
     made = analyser("english")
     assert made.terms("a-" * 200_000).length > 0
