@@ -18,7 +18,7 @@ from psycopg import sql
 
 from rag_pgvector.errors import IsolationError
 from rag_pgvector.plan import Batch, CopyIn, Execute, Plan, SetLocal, Together
-from rag_pgvector.table import Table
+from rag_pgvector.table import KEYWORD_KINDS, Table
 
 __all__ = ["APP", "OWNER", "WORKER", "bind", "fence_sql", "fenced", "require_fenced_role"]
 
@@ -105,17 +105,20 @@ def require_fenced_role(table: Table) -> Plan[None]:
             "SELECT current_user::text, r.rolsuper, r.rolbypassrls, pg_has_role(c.relowner, 'MEMBER'), "
             "(SELECT bool_and(t.relrowsecurity AND t.relforcerowsecurity AND "
             "(SELECT count(*) = 2 FROM pg_policy p WHERE p.polrelid = t.oid AND NOT p.polpermissive)) "
-            "FROM pg_class t WHERE t.oid IN (c.oid, 'rag.documents'::regclass)) "
+            "FROM pg_class t WHERE t.oid IN (c.oid, 'rag.documents'::regclass) OR t.oid = ANY(%s::regclass[])) "
             "FROM pg_roles r, pg_class c WHERE r.rolname = current_user AND c.oid = to_regclass(%s)"
         ),
-        (table.identifier.as_string(None),),
+        (
+            [table.relation(kind).as_string(None) for kind in KEYWORD_KINDS] if table.has_keywords else [],
+            table.identifier.as_string(None),
+        ),
     )
     if not rows:
         return
     role, superuser, bypass, owner, fence = rows[0]
     if not fence:
         raise IsolationError(
-            f"table {table.name!r} or rag.documents has lost its row-level security: "
+            f"table {table.name!r}, its keyword index or rag.documents has lost its row-level security: "
             "run 'rag-pgvector doctor' for the remedy"
         )
     reason = "is a superuser" if superuser else "has BYPASSRLS" if bypass else "owns the table" if owner else None

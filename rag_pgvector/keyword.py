@@ -199,6 +199,10 @@ def _plain(table: Table, scoped: bool, phrases: int, near: bool) -> bytes:
     return _composed(table, scoped, None, phrases, near).as_bytes(None)
 
 
+def _owner(scoped: bool) -> sql.SQL:
+    return sql.SQL("tenant_id = %s AND scope = %s" if scoped else "tenant_id = %s")
+
+
 def _composed(table: Table, scoped: bool, where: sql.Composable | None, phrases: int, near: bool) -> sql.Composed:
     parts: list[sql.Composable] = [] if where is None else [where]
     parts += [sql.SQL("normalize(content, NFKC) ~* %s")] * phrases
@@ -211,7 +215,7 @@ def _composed(table: Table, scoped: bool, where: sql.Composable | None, phrases:
         if near
         else sql.SQL("NULL::float8"),
         counted=sql.Literal(UNINDEXED_COUNTED),
-        owner=sql.SQL("tenant_id = %s AND scope = %s" if scoped else "tenant_id = %s"),
+        owner=_owner(scoped),
         block=sql.SQL("SELECT postings FROM {} AS b WHERE b.tenant_id = %s AND b.segment = s.segment").format(
             table.relation("postings")
         ),

@@ -29,7 +29,11 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ROOT / "tests" / "isolation"
 #: Every defence has its test among the locks; random operations are added to show what they alone would notice.
-OF_A_MUTANT = [TESTS / "test_locks.py", f"{TESTS / 'test_stateful.py'}::test_random_operations_show_nobody_elses_rows"]
+OF_A_MUTANT = [
+    TESTS / "test_locks.py",
+    TESTS / "test_keyword_locks.py",
+    f"{TESTS / 'test_stateful.py'}::test_random_operations_show_nobody_elses_rows",
+]
 
 
 @contextmanager

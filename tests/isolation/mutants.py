@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from psycopg import sql
 
-from rag_pgvector import documents, fence, open, planner, read, transfer
-from rag_pgvector.table import Table
+from rag_pgvector import documents, fence, keyword, open, planner, postings, read, transfer
+from rag_pgvector.table import KEYWORD_KINDS, Table
 
 __all__ = ["MUTANTS", "Mutant"]
 
@@ -46,6 +46,22 @@ def _vanished_where(patch: pytest.MonkeyPatch) -> None:
         return sql.SQL("document_id = %s").format(), [document_id]
 
     patch.setattr(documents, "_own_chunks", everybodys)
+
+
+def _keyword_where(patch: pytest.MonkeyPatch) -> None:
+    """Parameters stay bound, and select nothing any more."""
+    condition = "%s::text IS NOT NULL"
+    patch.setattr(keyword, "_owner", lambda scoped: sql.SQL(f"{condition} AND {condition}" if scoped else condition))
+
+
+def _pending_where(patch: pytest.MonkeyPatch) -> None:
+    own, everybodys = (
+        "tenant_id = %s AND scope = %s RETURNING",
+        "%s::text IS NOT NULL AND %s::text IS NOT NULL RETURNING",
+    )
+    text = postings._FLUSH.as_string(None)
+    assert own in text
+    patch.setattr(postings, "_FLUSH", sql.SQL(text.replace(own, everybodys, 1)))
 
 
 def _session_setting(patch: pytest.MonkeyPatch) -> None:
@@ -136,5 +152,21 @@ MUTANTS: dict[str, Mutant] = {
         "no TRUNCATE for the application",
         "test_the_application_has_no_right_that_policies_do_not_hold",
         ddl=("GRANT TRUNCATE ON {table} TO rag_app",),
+    ),
+    **{
+        f"{kind}-policy": Mutant(
+            f"the policy 'tenant' of the keyword index's {kind}",
+            "test_the_policy_alone_keeps_keywords_apart",
+            ddl=(f"DROP POLICY tenant ON {{{kind}}}",),
+        )
+        for kind in KEYWORD_KINDS
+    },
+    "keyword-where": Mutant(
+        "the tenant in the WHERE of keyword search", "test_the_where_alone_keeps_keywords_apart", patch=_keyword_where
+    ),
+    "pending-where": Mutant(
+        "the tenant in the WHERE of what becomes a segment",
+        "test_the_where_alone_keeps_what_waits_apart",
+        patch=_pending_where,
     ),
 }

@@ -213,6 +213,8 @@ def test_a_role_that_escapes_is_refused_whatever_its_flaw(world: World, app_logi
         "DROP POLICY scope ON {table}",
         "DROP POLICY tenant ON rag.documents",
         "ALTER TABLE rag.documents NO FORCE ROW LEVEL SECURITY",
+        "DROP POLICY tenant ON {postings}",
+        "ALTER TABLE {pending} NO FORCE ROW LEVEL SECURITY",
     ],
 )
 def test_a_role_that_escapes_is_refused_as_is_a_table_without_its_fence(world: World, harm: str) -> None:

@@ -21,6 +21,7 @@ from sqlalchemy import make_url
 from rag_pgvector import Chunk, CollectionConfig, Database, Document
 from rag_pgvector.collection import Collection
 from rag_pgvector.plan import Execute, Plan, Row
+from rag_pgvector.table import KEYWORD_KINDS
 
 __all__ = ["DIMENSIONS", "NAME", "Canaries", "Logs", "Who", "World", "embed", "opened"]
 
@@ -116,15 +117,19 @@ class World:
     def table(self) -> sql.Identifier:
         return self.collection._table.identifier
 
+    def _format(self, query: str) -> sql.Composed:
+        relations = {kind: self.collection._table.relation(kind) for kind in KEYWORD_KINDS}
+        return sql.SQL(query).format(table=self.table, **relations)
+
     def bound(self, who: Who) -> Collection:
         return self.collection.for_tenant(who[0], scope=who[1] or None)
 
     def admin(self, query: str, params: Sequence[Any] = (), *, role: str | None = None) -> list[Row]:
-        """One statement of the superuser, or of a role that it takes on."""
+        """One statement of the superuser, or of a role that it takes on. It may name ``{table}``, ``{postings}`` ..."""
         with psycopg.connect(self.admin_url, autocommit=True) as conn:
             if role is not None:
                 conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
-            cursor = conn.execute(sql.SQL(query).format(table=self.table), params or None)
+            cursor = conn.execute(self._format(query), params or None)
             return cursor.fetchall() if cursor.description else []
 
     def app(self, query: str, params: Sequence[Any] = (), *, who: Who | None = None) -> list[Row]:
@@ -136,7 +141,7 @@ class World:
                     who,
                     prepare=False,
                 )
-            text = sql.SQL(query).format(table=self.table)
+            text = self._format(query)
             cursor = conn.execute(text, params or None, prepare=False)
             return cursor.fetchall() if cursor.description else []
 
