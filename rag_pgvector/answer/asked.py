@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rag_pgvector.answer.lexical import STOPWORDS, fold
-from rag_pgvector.answer.vocabulary import AGGREGATES, CALCULATIONS, LATEST, MONTHS, NEUTRAL, concept
+from rag_pgvector.answer.vocabulary import (
+    AGGREGATES,
+    CALCULATIONS,
+    FRAME,
+    LATEST,
+    MONTHS,
+    NEUTRAL,
+    OPERATIONS,
+    RATES,
+    concept,
+)
 
 __all__ = ["Asked", "Period", "date_of", "periods_in", "read_asked"]
 
@@ -42,21 +52,31 @@ class Asked:
 
     Attributes:
         words: Its words, folded, in order.
-        named: For each word, whether it is written like a name (capitalised inside the question).
+        terms: For each word, the concept that it is, or is part of.
+        heard: The concepts in order, without function words, each with the places of its words.
+        named: For each word, whether it is written like a name (capitalised inside the question, or quoted).
         content: The places of the words that an answer must account for.
         periods: The periods named; several for "2010 to 2012".
         time_words: The places of the words that name them.
         latest: The newest period is asked for.
         calculates: A word asks for a calculation over rows; the places of such words.
+        operations: The places of words that say which: "max", "min", "sum", "mean".
+        wants: "rate" where a share is asked for, "count" for a number of things, else "".
+        digits: How many digits a code is to have, or 0.
     """
 
     words: tuple[str, ...]
+    terms: tuple[str, ...]
+    heard: tuple[tuple[str, tuple[int, ...]], ...]
     named: tuple[bool, ...]
     content: frozenset[int]
     periods: tuple[Period, ...]
     time_words: frozenset[int]
     latest: bool
     calculates: frozenset[int]
+    operations: Mapping[int, str]
+    wants: str
+    digits: int
 
 
 _YEAR = r"(?P<y>1[6-9]\d\d|20\d\d)"
@@ -96,6 +116,7 @@ _RANGE = re.compile(
 )
 _BETWEEN = re.compile(r"\b(?:between|antara)\s+(?:the years?\s+|tahun\s+)?$", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
+_QUOTED = re.compile('["\u201c]([^"\u201d\\n]{2,80})["\u201d]')
 
 
 def periods_in(text: str) -> tuple[list[Period], list[tuple[int, int]]]:
@@ -156,29 +177,83 @@ def read_asked(question: str) -> Asked:
     named: list[bool] = []
     time_words: set[int] = set()
     shouted = question.upper() == question
+    quoted = [match.span() for match in _QUOTED.finditer(question)]
     for place, match in enumerate(_WORD.finditer(question)):
         found.append(fold(match.group()))
         raw = match.group()
-        named.append(raw[0].isupper() and not shouted and (place > 0 or (len(raw) > 1 and raw.isupper())))
+        capital = raw[0].isupper() and not shouted and (place > 0 or (len(raw) > 1 and raw.isupper()))
+        named.append(capital or any(start <= match.start() < end for start, end in quoted))
         if any(start <= match.start() < end for start, end in spans):
             time_words.add(place)
-    terms = [term for term, length in concept(found) for _ in range(length)]
+    heard: list[tuple[str, tuple[int, ...]]] = []
+    terms: list[str] = []
+    for term, length in concept(found):
+        places = tuple(range(len(terms), len(terms) + length))
+        if length > 1 or found[places[0]] not in STOPWORDS:
+            heard.append((term, places))
+        terms += [term] * length
     content = {
         place
         for place, (word, term) in enumerate(zip(found, terms, strict=True))
         if not {word, term} & (STOPWORDS | NEUTRAL | LATEST | AGGREGATES)
+        and (named[place] or (not {word, term} & FRAME and not _is_degree(found, place)))
         and place not in time_words
         and (len(word) > 1 or word.isdigit() or named[place])
     }
     return Asked(
         words=tuple(found),
+        terms=tuple(terms),
+        heard=tuple(heard),
         named=tuple(named),
         content=frozenset(content),
         periods=tuple(periods),
         time_words=frozenset(time_words),
         latest=not periods and any(word in LATEST for word in found),
         calculates=frozenset(place for place, word in enumerate(found) if word in CALCULATIONS),
+        operations=_operations(found),
+        wants=_wants(found, terms),
+        digits=_digits(found),
     )
+
+
+def _is_degree(found: Sequence[str], place: int) -> bool:
+    """True for "large" in "how large": it asks how much there is of something."""
+    return place > 0 and found[place - 1] in ("how", "berapa", "seberapa") and found[place] not in ("many", "much")
+
+
+def _operations(found: Sequence[str]) -> dict[int, str]:
+    operations = {place: OPERATIONS[word] for place, word in enumerate(found) if word in OPERATIONS}
+    for place, word in enumerate(found[:-1]):
+        if word == "paling":
+            few = found[place + 1] in ("rendah", "sedikit", "kecil", "murah")
+            operations |= dict.fromkeys((place, place + 1), "min" if few else "max")
+    return operations
+
+
+def _wants(found: Sequence[str], terms: Sequence[str]) -> str:
+    if set(terms) & RATES:
+        return "rate"
+    said = " ".join(found)
+    return "count" if re.search(r"\bhow many\b|\bberapa (?:ramai|banyak)\b|\bbilangan\b|\bnumber of\b", said) else ""
+
+
+_FIGURES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_ANGKA = ("satu", "dua", "tiga", "empat", "lima", "enam", "tujuh", "lapan", "sembilan", "sepuluh")
+
+
+def _digits(found: Sequence[str]) -> int:
+    """How many digits a code is to have: "five-digit", "empat digit", "kod 5 angka"."""
+    for place, word in enumerate(found):
+        beside = [*found[place - 1 : place], *found[place + 1 : place + 2]]
+        if word not in ("digit", "digits", "angka"):
+            continue
+        for each in beside:
+            for listed in (_FIGURES, _ANGKA):
+                if each in listed:
+                    return listed.index(each) + 1
+            if each.isdigit() and len(each) == 1:
+                return int(each)
+    return 0
 
 
 _NUMBERS = re.compile(r"\d+")

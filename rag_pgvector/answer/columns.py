@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
-from rag_pgvector.answer.vocabulary import ABOUT, concept, words
+from rag_pgvector.answer.vocabulary import ABOUT, RATES, concept, words
 from rag_pgvector.types import Document
 
 __all__ = ["Column", "Table", "Value"]
 
 Value: TypeAlias = bool | int | float | str
 _FIGURE = re.compile(r"[-+]?(?:RM|USD|[$€£])? ?\d{1,3}(?:[, ]?\d{3})*(?:\.\d+)?(?: ?%)?")
+_LEADING_ZERO = re.compile(r"0\d")
+_CODE = re.compile(r"[A-Za-z]{0,4}[.\-_/ ]?\d[\dA-Za-z.\-_/]*")
 _CODE_NAME = {"code", "id", "kod", "no", "lat", "lon", "latitude", "longitude", "zip", "postcode", "poskod", "rank"}
 
 
@@ -31,6 +33,24 @@ class Column:
     terms: tuple[str, ...] = ()
     #: Numbers that are written so that they stay text: "1,234", "12 %".
     figures: bool = False
+    #: The largest number of a column of numbers.
+    largest: float | None = None
+
+    @property
+    def is_code(self) -> bool:
+        """True where the values are codes rather than words or figures: "01145", "P.102"."""
+        if self.is_time or self.type == "boolean" or self.figures:
+            return False
+        if self.type in ("number", "integer"):
+            return bool(_CODE_NAME & set(words(self.name)))
+        values = [str(value) for value in self.distinct or () if any(map(str.isalnum, str(value)))]
+        coded = sum(bool(_CODE.fullmatch(value.strip())) for value in values)
+        return bool(values) and coded >= 0.8 * len(values)
+
+    @property
+    def is_rate(self) -> bool:
+        """True where the name says that the figures are shares."""
+        return bool(RATES & set(self.terms)) or {"incidence", "ratio"} & set(words(self.name)) != set()
 
     @property
     def is_time(self) -> bool:
@@ -89,5 +109,7 @@ def _column(profile: Mapping[str, Any]) -> Column:
         terms=tuple(dict.fromkeys(term for term, _ in concept(words(name)))),
         figures=kind == "text"
         and bool(listed)
-        and all(_FIGURE.fullmatch(str(value).strip()) for value in listed or ()),
+        and all(_FIGURE.fullmatch(str(value).strip()) for value in listed or ())
+        and not any(_LEADING_ZERO.match(str(value).strip()) for value in listed or ()),
+        largest=float(largest) if isinstance(largest := profile.get("max"), (int, float)) else None,
     )

@@ -15,8 +15,9 @@ from rag_pgvector.answer.asked import Asked, Period, date_of, read_asked
 from rag_pgvector.answer.columns import Column, Table
 from rag_pgvector.answer.confidence import TABLE_CONFIDENCE, TABLE_LIST_CONFIDENCE
 from rag_pgvector.answer.evidence import Source, cite, source_of
+from rag_pgvector.answer.reading import Reading
 from rag_pgvector.answer.steps import Rows, Step, Texts
-from rag_pgvector.answer.tabular import Reading, read
+from rag_pgvector.answer.tabular import read
 from rag_pgvector.answer.types import Citation, FailureMode, GroundedAnswer
 from rag_pgvector.answer.vocabulary import AGGREGATES, canonical, words
 from rag_pgvector.types import Chunk, Document
@@ -63,7 +64,11 @@ def look_up(
     if not readings:
         return None
     readings.sort(key=lambda each: (_rank(each), each.table.document.source, each.table.document.id))
-    full = [each for each in readings if not each.absent_time and (not each.leftover or each.lookups)]
+    full = [
+        each
+        for each in readings
+        if not each.absent_time and not each.negated and not each.mismatch and (not each.leftover or each.lookups)
+    ]
     found: list[tuple[Reading, list[Chunk]]] = []
     for reading in full[:TABLES]:
         if found and _rank(reading)[:3] > _rank(found[0][0])[:3]:
@@ -304,7 +309,9 @@ def _answer(cells: list[_Cell], threshold: float) -> Generator[Step, Any, Ground
         threshold=threshold,
         mode="table",
         signals={"rows": float(len(cells)), "exactness": reading.exactness},
-        applied_filters=tuple(_applied(each) for each in {id(cell.reading): cell.reading for cell in cells}.values()),
+        applied_filters=tuple(
+            dict(each.applied()) for each in {id(cell.reading): cell.reading for cell in cells}.values()
+        ),
         warnings=("several rows are what was asked for",) * (len(values) > 1),
     )
 
@@ -359,14 +366,6 @@ def _written(cell: _Cell, column: Column) -> str:
     return str(cell.chunk.metadata.get(column.name))
 
 
-def _applied(reading: Reading) -> dict[str, Any]:
-    return {
-        "source": reading.table.document.source,
-        "rows": {name: list(values) for name, values in reading.conditions.items()},
-        "columns": [column.name for column in reading.targets],
-    }
-
-
 def _failure(mode: FailureMode, threshold: float, reading: Reading, **fields: Any) -> GroundedAnswer:
     return GroundedAnswer(
         answer=None,
@@ -374,6 +373,6 @@ def _failure(mode: FailureMode, threshold: float, reading: Reading, **fields: An
         failure_mode=mode,
         threshold=threshold,
         mode="table",
-        applied_filters=(_applied(reading),),
+        applied_filters=(dict(reading.applied()),),
         **fields,
     )

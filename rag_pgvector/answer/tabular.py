@@ -1,56 +1,22 @@
-"""How far a table accounts for a question: the reading.
+"""How far a table accounts for a question: makes the reading.
 
 Nothing is fetched here. A reading says which rows (conditions), which columns (targets), and which of the question's
 words nothing in the table accounts for (leftover). A word that is left over means that the question is about something
-else: no figure is given for it.
+else, unless it is found to say the same in other words (``residue``): no figure is given for it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 from rag_pgvector.answer.asked import Asked, date_of
 from rag_pgvector.answer.columns import Column, Table, Value
-from rag_pgvector.answer.lexical import STOPWORDS
-from rag_pgvector.answer.vocabulary import AGGREGATES, MONTHS, NEUTRAL, canonical, concept, replaced, words
+from rag_pgvector.answer.matching import initials, match_codes, match_parts, match_values
+from rag_pgvector.answer.reading import Reading
+from rag_pgvector.answer.vocabulary import AGGREGATES, MONTHS, NEUTRAL, RATES, SUBJECTS, words
 
-__all__ = ["Reading", "read"]
-
-
-@dataclass(slots=True)
-class Reading:
-    """How a table accounts for a question.
-
-    Attributes:
-        conditions: By column name, the values that a row must have.
-        time: The columns of ``conditions`` that say when.
-        lookups: Columns too large to list, with the phrases that may be one of their values.
-        targets: The columns asked for.
-        explained: Places of the question's words that the table accounts for.
-        leftover: Places of content words that it does not.
-        absent_time: A period is asked for that the table does not have.
-        exactness: 1 where every value matched in full, less where only a part of it was named.
-        fit: How much of the target's name the question says.
-        by_name: The target is named by the question.
-        by_table: The table is.
-        home: Names of the place that all tables are about.
-    """
-
-    table: Table
-    home: frozenset[str] = frozenset()
-    conditions: dict[str, tuple[Value, ...]] = field(default_factory=dict)
-    time: set[str] = field(default_factory=set)
-    lookups: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    targets: tuple[Column, ...] = ()
-    explained: set[int] = field(default_factory=set)
-    leftover: frozenset[int] = frozenset()
-    absent_time: bool = False
-    exactness: float = 1.0
-    fit: float = 0.0
-    by_name: bool = False
-    by_table: bool = False
+__all__ = ["read"]
 
 
 def read(table: Table, asked: Asked, *, home: frozenset[str] = frozenset()) -> Reading | None:
@@ -61,36 +27,111 @@ def read(table: Table, asked: Asked, *, home: frozenset[str] = frozenset()) -> R
     """
     reading = Reading(table, home=home)
     _times(reading, asked)
-    _values(reading, asked)
-    _codes(reading, asked)
-    question = _concepts(asked)
-    _targets(reading, asked, question)
-    _partial_values(reading, asked)
+    match_values(reading, asked)
+    match_codes(reading, asked)
+    question = list(enumerate(asked.terms))
+    _code_targets(reading, asked)
+    if not reading.targets:
+        _targets(reading, asked, question)
+    match_parts(reading, asked)
     for place, term in question:
         if term in table.terms and term not in NEUTRAL and place in asked.content:
             if place not in reading.explained or not reading.by_name:
                 reading.by_table = True
             reading.explained.add(place)
-    if not reading.targets and (reading.by_table or len(reading.conditions) >= 2):
+    if not reading.targets and (reading.by_table or reading.conditions):
         reading.targets = _default_targets(reading)
-    if not reading.targets or not (reading.by_name or reading.by_table or len(reading.conditions) >= 2):
+    if not reading.targets or not (reading.by_name or reading.by_table or reading.conditions):
         return None
     names = {term for column in table.columns if column.name in reading.conditions for term in column.terms}
     reading.explained |= {place for place, term in question if term in names}
     reading.explained |= {place for place, word in enumerate(asked.words) if word in home}
+    spoken_for = {asked.terms[place] for span in reading.spans.values() for place in span}
+    reading.explained |= {place for place, term in question if term in spoken_for}
+    if reading.by_name and any(
+        place in asked.content and asked.words[place] not in SUBJECTS for place in reading.named
+    ):
+        reading.explained |= {place for place, word in enumerate(asked.words) if word in SUBJECTS}
+    _descriptors(reading, asked)
+    reading.mismatch = any(_another_kind(column, asked, table) for column in reading.targets)
     reading.leftover = frozenset(asked.content - reading.explained)
     _open_lookups(reading, asked)
     return reading
 
 
-def _concepts(asked: Asked) -> list[tuple[int, str]]:
-    """Each word's place with the concept that it is part of."""
-    found: list[tuple[int, str]] = []
-    at = 0
-    for term, length in concept(list(asked.words)):
-        found += [(place, term) for place in range(at, at + length)]
-        at += length
-    return found
+def _another_kind(column: Column, asked: Asked, table: Table) -> bool:
+    """True for a share where a number is asked for, or the other way round."""
+    if asked.wants == "count":
+        return column.is_rate
+    if asked.wants == "rate" and not column.is_rate and not RATES & table.terms:
+        return column.is_measure and (column.largest or 0.0) > 100.0
+    return False
+
+
+def _code_targets(reading: Reading, asked: Asked) -> None:
+    """For "the code of X", the columns of codes; for "what is code X", the words beside it."""
+    places = {place for place, term in enumerate(asked.terms) if term == "code"}
+    if not places or not reading.conditions:
+        return
+    free = [column for column in reading.table.columns if column.name not in reading.conditions]
+    if reading.code:
+        named = {term for column in free for term in column.terms if column.is_measure} & set(asked.terms) - NEUTRAL
+        if named:
+            return
+        reading.targets = tuple(column for column in free if column.type == "text" and not column.is_code)[:3]
+    else:
+        coded = [column for column in free if column.is_code]
+        scored = [(len(set(column.terms) & set(asked.terms) - {"code", "digit"}), column) for column in coded]
+        most = max((score for score, _ in scored), default=0)
+        reading.targets = tuple(column for score, column in scored if score == most)
+        if most:
+            terms = {term for column in reading.targets for term in column.terms}
+            reading.explained |= {place for place, term in enumerate(asked.terms) if term in terms}
+        reading.code = bool(reading.targets)
+    if reading.targets:
+        reading.by_name = True
+        reading.explained |= places
+        if asked.digits:
+            at = [place for place, term in enumerate(asked.terms) if term == "digit" or asked.words[place] == "angka"]
+            reading.explained |= {each for place in at for each in (place - 1, place, place + 1)}
+
+
+_WITHIN = frozenset("in at within inside di dalam".split())
+_JOINS = frozenset("the of a an (".split())
+
+
+def _descriptors(reading: Reading, asked: Asked) -> None:
+    """Words that say what kind of place a value is: "in the constituency of Bangi", "in the Bangi constituency"."""
+    spans = [span for name, span in reading.spans.items() if name not in reading.time]
+    for place, word in enumerate(asked.words):
+        if word not in _WITHIN:
+            continue
+        run: list[int] = []
+        at = place + 1
+        entity: set[int] = set()
+        while at < len(asked.words):
+            if any(at in span for span in spans):
+                entity.add(at)
+            elif asked.words[at] in _JOINS:
+                pass
+            elif (
+                at in asked.content
+                and at not in asked.time_words
+                and (not asked.named[at] or (entity and run and at == run[-1] + 1 and len(asked.words[at]) <= 5))
+            ):
+                # Capitals after the words that describe a place abbreviate them: "(DUN)".
+                run.append(at)
+            else:
+                break
+            at += 1
+        if not entity or not run:
+            continue
+        before = [each for each in run if each < min(entity)]
+        after = [each for each in run if each > max(entity)]
+        if before and asked.words[min(entity) - 1] != "of":
+            continue
+        if len(before) + len(after) <= 4:
+            reading.explained |= set(run)
 
 
 def _times(reading: Reading, asked: Asked) -> None:
@@ -165,86 +206,6 @@ def _part_number(value: Value, kind: str) -> int | None:
     return int(digits.group()) if digits else None
 
 
-def _values(reading: Reading, asked: Asked) -> None:
-    """Conditions from values of text columns that stand in the question, longest first."""
-    spoken: list[str] = []
-    places: list[tuple[int, ...]] = []
-    at = 0
-    for head, length in replaced(list(asked.words)):
-        pieces = head.split()
-        for number, piece in enumerate(pieces):
-            # The words that an alias took belong to each of its words.
-            spoken.append(piece)
-            places.append(tuple(range(at, at + length)) if len(pieces) != length else (at + number,))
-        at += length
-    found: list[tuple[int, float, int, Column, Value, int]] = []
-    for column in reading.table.columns:
-        if column.type not in ("text", "boolean") or column.distinct is None:
-            continue
-        for value in column.distinct:
-            for phrase, exactness in _spellings(str(value)):
-                start = _find(phrase, spoken)
-                if start >= 0:
-                    found.append((len(phrase), exactness, -(column.distinct_count or 0), column, value, start))
-    found.sort(key=lambda each: (-each[0], -each[1], -each[2], each[3].name, str(each[4])))
-    taken: dict[int, tuple[str, tuple[int, int]]] = {}
-    for length, exactness, _, column, value, start in found:
-        covered = {place for position in range(start, start + length) for place in places[position]}
-        owners = {taken[place] for place in covered if place in taken}
-        if owners and owners != {(column.name, (start, length))}:
-            continue
-        if covered & asked.time_words:
-            continue
-        if not any(place in asked.content for place in covered) and len(covered) < 2:
-            continue
-        reading.conditions[column.name] = tuple(dict.fromkeys((*reading.conditions.get(column.name, ()), value)))
-        reading.explained |= covered
-        reading.exactness = min(reading.exactness, exactness)
-        taken.update(dict.fromkeys(covered, (column.name, (start, length))))
-
-
-def _spellings(value: str) -> list[tuple[tuple[str, ...], float]]:
-    """The phrases that name a value: all its words, or those after a leading code ("P.001 Padang Besar")."""
-    phrase = canonical(value)
-    if not phrase or (len(phrase) == 1 and (len(phrase[0]) < 2 or phrase[0].isdigit())):
-        return []
-    found = [(phrase, 1.0)]
-    bare = list(phrase)
-    while bare and (bare[0].isdigit() or len(bare[0]) == 1):
-        bare.pop(0)
-    if bare and len(bare) < len(phrase) and any(len(word) > 2 for word in bare):
-        found.append((tuple(bare), 0.9))
-    return found
-
-
-def _find(phrase: Sequence[str], spoken: Sequence[str]) -> int:
-    for start in range(len(spoken) - len(phrase) + 1):
-        if all(_same_word(word, spoken[start + at]) for at, word in enumerate(phrase)):
-            return start
-    return -1
-
-
-def _same_word(one: str, other: str) -> bool:
-    return one == other or (len(one) > 3 and len(other) > 3 and one.rstrip("s") == other.rstrip("s"))
-
-
-def _codes(reading: Reading, asked: Asked) -> None:
-    """Numbers and codes that follow the name of their column: "item code 13101"."""
-    question = dict(_concepts(asked))
-    for place, word in enumerate(asked.words):
-        if not any(char.isdigit() for char in word) or place in reading.explained or place in asked.time_words:
-            continue
-        before = {question[at] for at in range(max(0, place - 3), place)}
-        for column in reading.table.columns:
-            if column.name in reading.conditions or not column.terms or not before & (set(column.terms) - NEUTRAL):
-                continue
-            values = tuple(value for value in column.distinct or () if "".join(words(str(value))) == word)
-            if values:
-                reading.conditions[column.name] = values
-                reading.explained.add(place)
-                break
-
-
 def _targets(reading: Reading, asked: Asked, question: Sequence[tuple[int, str]]) -> None:
     """The columns whose names account best for the words; ties stay ties, up to three."""
     free = [(place, term) for place, term in question if place not in reading.explained]
@@ -256,7 +217,7 @@ def _targets(reading: Reading, asked: Asked, question: Sequence[tuple[int, str]]
             (own, len(places), score, column, places)
             for column in reading.table.columns
             if column.name not in reading.conditions and column not in chosen
-            for own, places, score in [_fit(column, free, reading.table.terms)]
+            for own, places, score in [_fit(column, free, reading.table.terms, asked)]
             if places
         ]
         if not scored:
@@ -269,6 +230,7 @@ def _targets(reading: Reading, asked: Asked, question: Sequence[tuple[int, str]]
         chosen += [column for _, _, _, column, _ in best]
         taken = {place for each in best for place in each[4]}
         reading.explained |= taken
+        reading.named |= taken
         free = [(place, term) for place, term in free if place not in taken]
         joined = any(word in ("and", "dan", "serta") for word in asked.words)
         if not joined or not any(place in asked.content for place, _ in free):
@@ -277,23 +239,46 @@ def _targets(reading: Reading, asked: Asked, question: Sequence[tuple[int, str]]
     reading.by_name = bool(chosen)
 
 
-def _fit(column: Column, free: Iterable[tuple[int, str]], about: frozenset[str]) -> tuple[int, set[int], float]:
+def _fit(
+    column: Column, free: Iterable[tuple[int, str]], about: frozenset[str], asked: Asked
+) -> tuple[int, set[int], float]:
     """How many of the words only this column's name accounts for (not the table's), the places of all, and how well."""
     own = 0
     places: set[int] = set()
     score = 0.0
     seen = list(free)
-    for term in column.terms:
+    open_places = {place for place, _ in seen}
+    for number, term in enumerate(column.terms):
         at = {place for place, word in seen if _means(term, word)}
         if term in NEUTRAL and not term.isdigit():
             score += 0.1 * bool(at)
-        elif at:
+            continue
+        at = at or {place for place in initials(term, asked) if place in open_places}
+        if not at and len(term) == 1 and term.isalpha() and len(column.terms) > 1:
+            at = _initial(term, column.terms[number - 1 if number else 1], asked, about) & open_places
+        if at:
             places |= at
-            own += len(at) * (term not in about)
+            own += sum(place in asked.content and asked.terms[place] not in about for place in at) * (term not in about)
             score += 1.0
         elif term not in AGGREGATES and term not in about:
             score -= 0.3
+    if asked.wants and places:
+        score += 0.5 if (asked.wants == "rate") == column.is_rate else -0.5
     return own, places, round(score, 3)
+
+
+def _initial(letter: str, beside: str, asked: Asked, about: frozenset[str]) -> set[int]:
+    """The place of a word that one letter stands for, next to the word that stands next to it: "u_rate"."""
+    heard = asked.heard
+    for at, (term, _) in enumerate(heard):
+        if term == beside:
+            for other in (at - 1, at + 1):
+                if 0 <= other < len(heard) and heard[other][0].startswith(letter):
+                    return set(heard[other][1])
+    if beside in RATES and asked.wants == "rate":
+        likely = [places for term, places in heard if term.startswith(letter) and term not in about | NEUTRAL]
+        return set(likely[0]) if len(likely) == 1 else set()
+    return set()
 
 
 def _means(term: str, word: str) -> bool:
@@ -304,41 +289,13 @@ def _means(term: str, word: str) -> bool:
     return len(short) >= 4 and long.startswith(short) and (len(long) - len(short) <= 3 or short == term)
 
 
-def _partial_values(reading: Reading, asked: Asked) -> None:
-    """Conditions from values that the question names in part: "kembong" for "Ikan Kembong"."""
-    left = {asked.words[place]: place for place in asked.content - reading.explained}
-    left = {word: place for word, place in left.items() if word not in reading.table.terms}
-    if not left:
-        return
-    best: list[tuple[float, Column, Value, set[int]]] = []
-    for column in reading.table.columns:
-        if column.type != "text" or column.distinct is None or column.name in reading.conditions:
-            continue
-        for value in column.distinct:
-            content = [
-                word for word in canonical(str(value)) if word not in STOPWORDS and not word.isdigit() and len(word) > 1
-            ]
-            matched = {left[each] for word in content for each in left if _same_word(word, each)}
-            if content and len(matched) / len(content) >= 0.5:
-                best.append((len(matched) / len(content), column, value, matched))
-    if not best:
-        return
-    most = max((len(each[3]), each[0]) for each in best)
-    top = [each for each in best if (len(each[3]), each[0]) == most]
-    column = top[0][1]
-    reading.conditions[column.name] = tuple(value for _, other, value, _ in top if other is column)
-    reading.explained |= top[0][3]
-    reading.exactness = min(reading.exactness, 0.5 + 0.4 * top[0][0])
-
-
 def _default_targets(reading: Reading) -> tuple[Column, ...]:
     """What is meant where only the table is named: its total, its index, or its only measure."""
     columns = [column for column in reading.table.columns if column.name not in reading.conditions]
     measures = [column for column in columns if column.is_measure]
     totals = [column for column in measures if set(column.terms) & AGGREGATES]
     plain = [column for column in measures if set(column.terms) <= NEUTRAL | reading.table.terms]
-    # Without the table's name, "value" may be meant, but not "price" because it stands alone.
-    for group in (totals, plain, measures) if reading.by_table else (plain,):
+    for group in (totals, plain, measures):
         if len(group) == 1:
             return (group[0],)
     return ()

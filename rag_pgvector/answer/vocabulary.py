@@ -8,102 +8,25 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from rag_pgvector.answer.glossary import ALIASES, CONCEPTS
 from rag_pgvector.answer.lexical import fold, stem
 
-__all__ = ["ABOUT", "AGGREGATES", "CALCULATIONS", "LATEST", "MONTHS", "NEUTRAL", "canonical", "concept", "words"]
-
-#: Each line: the phrase that stands for all of them, then the others. Names of places, persons' sexes and so on, which
-#: occur as values.
-_ALIASES = """
-kuala lumpur: kl, wpkl, w p kuala lumpur, wp kuala lumpur, wilayah persekutuan kuala lumpur
-putrajaya: w p putrajaya, wp putrajaya, wilayah persekutuan putrajaya, federal territory of putrajaya
-labuan: w p labuan, wp labuan, wilayah persekutuan labuan, federal territory of labuan
-negeri sembilan: n sembilan, n9, negri sembilan, nsembilan
-pulau pinang: penang, p pinang, pinang
-melaka: malacca
-johor: johore
-terengganu: trengganu
-male: males, men, man, lelaki, laki laki, pria
-female: females, women, woman, perempuan, wanita
-"""
-
-#: The same for indicators, which occur as names of columns and tables.
-_CONCEPTS = """
-cpi: consumer price index, consumer prices, consumer price, indeks harga pengguna, ihp, indeks harga konsumen
-gdp: gross domestic product, keluaran dalam negeri kasar, kdnk, produk domestik bruto, pdb
-gni: gross national income, pendapatan negara kasar
-ppi: producer price index, producer prices, indeks harga pengeluar
-mean: average, avg, purata, rata rata
-median: penengah, pertengahan
-income: pendapatan, earnings
-salary: wage, gaji, upah
-expenditure: spending, perbelanjaan, pengeluaran isi rumah
-poverty: kemiskinan, miskin, poor
-population: penduduk, inhabitants, residents, populasi, people, orang
-unemployment: pengangguran, jobless, unemployed, penganggur
-employment: employed, pekerjaan, guna tenaga, bekerja
-labour: labor, buruh, tenaga buruh
-participation: penyertaan, partisipasi
-inflation: inflasi
-growth: pertumbuhan
-food: makanan, foods
-beverage: beverages, minuman, drinks
-transport: pengangkutan, transportation, transportasi
-health: kesihatan, kesehatan, healthcare
-education: pendidikan
-housing: perumahan
-utilities: utiliti, utility
-communication: communications, komunikasi, perhubungan
-recreation: rekreasi
-culture: budaya, kebudayaan, cultural
-clothing: pakaian, apparel
-footwear: kasut, shoes
-furnishings: perabot, kelengkapan, furniture, hiasan
-alcohol: alkohol, alcoholic
-tobacco: tembakau
-hospitality: restaurants, hotels, restoran, hotel, penginapan
-misc: miscellaneous, pelbagai
-overall: total, headline, all items, semua, keseluruhan, jumlah, general, semua item, total all
-economy: ekonomi, economic
-force: tenaga
-agriculture: pertanian, agri
-manufacturing: pembuatan, perkilangan
-services: perkhidmatan
-construction: pembinaan
-mining: perlombongan, quarrying
-exports: export, eksport, ekspor
-imports: import, impor
-birth: births, kelahiran
-death: deaths, kematian
-marriage: marriages, perkahwinan
-household: households, isi rumah, rumah tangga
-state: negeri, states, provinsi, province
-district: daerah, districts
-country: negara
-city: bandar, kota
-year: tahun
-month: bulan
-quarter: suku tahun, suku, kuartal
-date: tarikh, tanggal
-sex: jantina, gender
-age: umur, usia
-ethnicity: etnik, kaum, race, ethnic
-area: keluasan, luas
-price: harga, prices, cost, costs, costing
-tax: cukai, pajak
-school: sekolah, schools
-student: murid, pelajar, students
-teacher: guru, teachers
-hospital: hospitals, rumah sakit
-doctor: doktor, doctors
-crime: jenayah, crimes
-electricity: elektrik, listrik
-water: air
-rainfall: hujan, curah hujan
-temperature: suhu
-percentage: percent, pct, peratus, peratusan, persen, persentase
-rate: kadar
-"""
+__all__ = [
+    "ABOUT",
+    "AGGREGATES",
+    "CALCULATIONS",
+    "FRAME",
+    "LATEST",
+    "MONTHS",
+    "NEGATIONS",
+    "NEUTRAL",
+    "OPERATIONS",
+    "RATES",
+    "SUBJECTS",
+    "canonical",
+    "concept",
+    "words",
+]
 
 #: Values and names that stand for the whole: meant where a question does not say which part.
 AGGREGATES = frozenset("overall total all both semua jumlah keseluruhan national nasional".split()) | {
@@ -122,9 +45,43 @@ NEUTRAL = frozenset(
     value figure number statistic data index level rate percentage percent amount record report accord dataset table
     official month year quarter period date annual yearly monthly quarterly count size unit rm ringgit myr usd
     dollar sen indeks nilai angka kadar peratus bilangan jadual rekod laporan menurut overall time point points km2
-    kg sq per live lived living stand stood
+    kg sq per live lived living stand stood million billion thousand juta ribu bilion coefficient pekali koefisien
     """.split()
 )
+
+#: Words of a question that say how a figure came about or how it is told: no table need know them, though one may.
+FRAME = frozenset(
+    """
+    accord according add added amount amounted became census collect collected come came contribute contributed count
+    counted country currently estimate estimated figure form get got made make measure measured mencatat mencatatkan
+    nation new newly note noted observed occur occurred often publish published put reach reached record recorded
+    reported sector seen show shown stay stayed stood sum survey together tell there total usual usually valued went
+    work worked written catat dicatat dicatatkan sektor banci bancian kajian survei ramai negara seluruh bernilai
+    stand stands represent represents mean meaning refer refers denote mewakili merujuk maksud bermaksud ertinya
+    please quick question know want need wondering
+    """.split()
+)
+
+#: Whom a figure counts: "how many people died" asks for deaths. They need no counterpart where the figure is named.
+SUBJECTS = frozenset("people person persons individuals couple couples orang ramai pasangan".split())
+
+#: Words after which a value is not what is meant.
+NEGATIONS = frozenset("not non no without except excluding excl tanpa bukan tidak kecuali selain".split())
+
+#: Words that say that a share is asked for, and those for a number of things.
+RATES = frozenset("rate percentage ratio incidence".split())
+
+#: What the words for a calculation ask for.
+OPERATIONS: dict[str, str] = {
+    word: operation
+    for operation, listed in {
+        "max": "highest largest biggest maximum max most top greatest strongest tertinggi terbesar terbanyak maksimum",
+        "min": "lowest smallest minimum min least fewest terendah terkecil",
+        "sum": "sum combined altogether",
+        "mean": "average mean avg purata rata",
+    }.items()
+    for word in listed.split()
+}
 
 #: Words that ask for a calculation over rows, which a look-up is not.
 CALCULATIONS = frozenset(
@@ -182,8 +139,8 @@ def _table(lines: str) -> dict[tuple[str, ...], str]:
     return found
 
 
-_ALIAS_OF = _table(_ALIASES)
-_CONCEPT_OF = _table(_CONCEPTS)
+_ALIAS_OF = _table(ALIASES)
+_CONCEPT_OF = _table(CONCEPTS) | _ALIAS_OF
 #: Words that any phrase above begins or goes on with are only looked up as far as the longest phrase reaches.
 _LONGEST = max(map(len, [*_ALIAS_OF, *_CONCEPT_OF]))
 
@@ -217,16 +174,10 @@ def replaced(sequence: list[str], table: dict[tuple[str, ...], str] | None = Non
 
 def concept(sequence: list[str]) -> list[tuple[str, int]]:
     """The words as indicators: known phrases replaced, the rest stemmed; with how many words each took."""
-    return [
-        (head if length > 1 or (sequence_word,) in _CONCEPT_OF else stem(head), length)
-        for head, length, sequence_word in _with_first(sequence)
-    ]
-
-
-def _with_first(sequence: list[str]) -> list[tuple[str, int, str]]:
+    found: list[tuple[str, int]] = []
     at = 0
-    found: list[tuple[str, int, str]] = []
     for head, length in replaced(sequence, _CONCEPT_OF):
-        found.append((head, length, sequence[at]))
+        known = length > 1 or (sequence[at],) in _CONCEPT_OF
+        found.append((head if known else stem(head), length))
         at += length
     return found

@@ -1,0 +1,165 @@
+"""A small dictionary of statistics: words that mean the same, in English, Malay and Indonesian.
+
+General words only: what the chapters of any statistics yearbook are about. What one table calls its columns is not
+listed here; it is found by its letters, by the values beside it, or by the collection's embedder (``residue``).
+
+Each line: the phrase that stands for all of them, then the others; everything folded.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ALIASES", "CONCEPTS"]
+
+#: Names of places and of persons' sexes, which occur as values.
+ALIASES = """
+kuala lumpur: kl, wpkl, w p kuala lumpur, wp kuala lumpur, wilayah persekutuan kuala lumpur
+kuala lumpur: federal territory of kuala lumpur
+putrajaya: w p putrajaya, wp putrajaya, wilayah persekutuan putrajaya, federal territory of putrajaya
+labuan: w p labuan, wp labuan, wilayah persekutuan labuan, federal territory of labuan
+negeri sembilan: n sembilan, n9, negri sembilan, nsembilan
+pulau pinang: penang, p pinang, pinang
+melaka: malacca
+johor: johore
+terengganu: trengganu
+jakarta: dki jakarta
+yogyakarta: di yogyakarta, d i yogyakarta, jogjakarta
+male: males, men, man, boys, boy, lelaki, laki laki, pria
+female: females, women, woman, girls, girl, perempuan, wanita
+"""
+
+#: Indicators, which occur as names of columns and tables, and as values.
+CONCEPTS = """
+cpi: consumer price index, consumer prices, consumer price, indeks harga pengguna, ihp, indeks harga konsumen, ihk
+gdp: gross domestic product, keluaran dalam negeri kasar, kdnk, produk domestik bruto, pdb
+gni: gross national income, pendapatan negara kasar
+ppi: producer price index, producer prices, producer price, indeks harga pengeluar, indeks harga produsen
+mean: average, avg, purata, rata rata
+median: penengah, pertengahan
+income: pendapatan, earnings, earn, earns, earned, penghasilan
+salary: salaries, wage, wages, gaji, upah
+expenditure: spending, spend, spends, spent, perbelanjaan, belanja, berbelanja, pengeluaran isi rumah
+expenditure: pengeluaran rumah tangga
+poverty: kemiskinan, miskin, poor
+population: penduduk, inhabitants, residents, resident, populasi, people, orang, live, lives, lived, living, tinggal
+population: menetap
+unemployment: pengangguran, jobless, joblessness, unemployed, penganggur, menganggur
+employment: employed, guna tenaga, gunatenaga, bekerja, penduduk bekerja
+labour: labor, buruh
+labour force: tenaga buruh, tenaga kerja, angkatan kerja, workforce, labor force
+participation: penyertaan, partisipasi, participate, participated
+job: pekerjaan, jobs, occupation, occupations
+inflation: inflasi
+growth: pertumbuhan
+food: makanan, foods
+beverage: beverages, minuman, drink, drinks
+transport: pengangkutan, transportation, transportasi
+health: kesihatan, kesehatan, healthcare
+education: pendidikan
+housing: perumahan
+dwelling: tempat kediaman, living quarters, unit perumahan
+utilities: utiliti, utility
+communication: communications, komunikasi, perhubungan
+recreation: rekreasi
+culture: budaya, kebudayaan, cultural
+clothing: pakaian, apparel, clothes
+footwear: kasut, shoes
+furnishings: perabot, kelengkapan, furniture, hiasan
+alcohol: alkohol, alcoholic
+tobacco: tembakau
+hospitality: restaurants, hotels, restoran, hotel, penginapan
+misc: miscellaneous, pelbagai
+overall: total, headline, all items, semua, keseluruhan, jumlah, general, semua item, total all
+economy: ekonomi, economic
+agriculture: pertanian, agri, agricultural
+fishery: perikanan, fisheries, fishing
+forestry: perhutanan, kehutanan
+livestock: ternakan, peternakan
+manufacturing: pembuatan, perkilangan
+services: perkhidmatan
+construction: pembinaan, konstruksi
+mining: perlombongan, pertambangan
+quarrying: kuari, pengkuarian
+export: exports, exported, eksport, ekspor, dieksport
+import: imports, imported, impor, diimport
+trade: perdagangan, dagangan
+balance: imbangan, neraca
+birth: live births, live birth, kelahiran hidup, births, kelahiran, born alive, born, dilahirkan, lahir, newborns
+birth: newborn, babies, baby, bayi
+death: deaths, kematian, die, died, dies, meninggal, meninggal dunia, passed away, mortality
+marriage: marriages, perkahwinan, married, marry, berkahwin, kahwin, perkawinan, menikah
+divorce: divorces, divorced, perceraian, bercerai, cerai
+fertility: kesuburan
+household: households, isi rumah, rumah tangga
+state: negeri, states, provinsi, province, provinces
+district: daerah, districts, kabupaten
+country: negara, countries
+city: bandar, cities
+year: tahun
+month: bulan
+quarter: suku tahun, suku, kuartal
+date: tarikh, tanggal
+sex: jantina, gender, jenis kelamin
+age: umur, usia, aged, berumur, berusia, ages
+ethnicity: etnik, kaum, race, ethnic, suku bangsa
+religion: agama
+citizen: citizens, warganegara
+non citizen: noncitizen, non citizens, bukan warganegara, foreigners
+area: keluasan, luas
+density: kepadatan
+price: harga, prices, cost, costs, costing, expensive, worth
+tax: cukai, pajak
+school: sekolah, schools
+student: murid, pelajar, students, pupil, pupils, siswa
+teacher: guru, teachers
+literacy: celik huruf, melek huruf, literate
+university: universiti, universitas, universities
+hospital: hospitals, rumah sakit
+clinic: klinik, clinics
+bed: katil, beds, tempat tidur
+doctor: doktor, doctors, physician, physicians, dokter
+nurse: jururawat, nurses, perawat
+crime: jenayah, crimes, kejahatan
+accident: kemalangan, kecelakaan, accidents
+vehicle: kenderaan, vehicles, kendaraan
+car: kereta, cars, mobil, motorcar, motorcars
+motorcycle: motosikal, motorcycles, sepeda motor
+bus: bas, buses
+lorry: lori, lorries, truck, trucks, truk
+petrol: gasoline, bensin
+electricity: elektrik, listrik
+gas: gases
+water: air
+rainfall: rain fell, hujan, curah hujan, rain, rained
+temperature: suhu, temp, hot, cold, warm
+humidity: humid, kelembapan, kelembaban
+wind: angin, winds
+registration: registrations, registered, pendaftaran, didaftarkan, berdaftar
+loan: loans, pinjaman
+tourist: tourists, pelancong, wisatawan
+visitor: visitors, pelawat
+palm oil: minyak sawit, kelapa sawit
+rubber: getah, karet
+rice: beras
+chicken: ayam
+egg: eggs, telur
+fish: ikan
+beef: daging lembu
+sugar: gula
+milk: susu
+bread: roti
+vegetable: vegetables, sayur, sayuran, sayur sayuran
+fruit: fruits, buah, buahan, buah buahan
+meat: daging
+oil: minyak
+percentage: percent, pct, peratus, peratusan, persen, persentase, proportion, share, per cent, nisbah, kadaran
+rate: kadar
+size: saiz, ukuran
+code: kod, codes, kode
+digit: digits
+minimum: min, minima, lowest, terendah
+maximum: max, maksimum, highest, strongest, peak, tertinggi
+kg: kilo, kilos, kilogram, kilograms, kilogramme
+litre: liter, litres, liters
+exchange: pertukaran, kurs, tukaran
+business: businesses, perniagaan, perusahaan
+"""

@@ -1,0 +1,212 @@
+"""Values of a table that a question names: whole, without its code, in other words, in part, or by initials."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from rag_pgvector.answer.asked import Asked
+from rag_pgvector.answer.columns import Column, Value
+from rag_pgvector.answer.lexical import STOPWORDS, stem
+from rag_pgvector.answer.reading import Reading
+from rag_pgvector.answer.vocabulary import AGGREGATES, NEGATIONS, NEUTRAL, canonical, concept, replaced, words
+
+__all__ = ["initials", "match_codes", "match_parts", "match_values"]
+
+#: How well a value is named: in full, without its code, in words that mean the same, in another order.
+_FULL, _BARE, _MEANT, _TURNED = 1.0, 0.95, 0.97, 0.92
+
+
+def match_values(reading: Reading, asked: Asked) -> None:
+    """Conditions from values of text columns that stand in the question, longest first."""
+    spoken: list[str] = []
+    places: list[tuple[int, ...]] = []
+    at = 0
+    for head, length in replaced(list(asked.words)):
+        pieces = head.split()
+        for number, piece in enumerate(pieces):
+            # The words that an alias took belong to each of its words.
+            spoken.append(piece)
+            places.append(tuple(range(at, at + length)) if len(pieces) != length else (at + number,))
+        at += length
+    heard = [term for term, _ in asked.heard]
+    heard_set = set(heard)
+    said = set(spoken)
+    found: list[tuple[int, float, bool, int, Column, Value, frozenset[int]]] = []
+    for column in reading.table.columns:
+        if column.type not in ("text", "boolean") or column.distinct is None:
+            continue
+        named = any(term in heard_set for term in column.terms)
+        for value in column.distinct:
+            text = str(value)
+            best: tuple[int, float, frozenset[int]] | None = None
+            for phrase, exactness in _spellings(text):
+                if not _may_stand(phrase, said):
+                    continue
+                start = _find(phrase, spoken)
+                if start >= 0:
+                    covered = frozenset(place for each in places[start : start + len(phrase)] for place in each)
+                    best = (len(phrase), exactness, covered)
+                    break
+            if best is None and (meant := _meant(text, heard, asked)):
+                best = (len(meant[1]), *meant)
+            if best is not None:
+                found.append((*best[:2], named, -(column.distinct_count or 0), column, value, best[2]))
+    found.sort(key=lambda each: (-each[0], -each[1], -each[2], -each[3], each[4].name, str(each[5])))
+    taken: dict[int, tuple[str, frozenset[int]]] = {}
+    for _, exactness, _, _, column, value, covered in found:
+        owners = {taken[place] for place in covered if place in taken}
+        if owners and owners != {(column.name, covered)}:
+            continue
+        if covered & asked.time_words:
+            continue
+        if not any(place in asked.content for place in covered) and len(covered) < 2:
+            continue
+        first = min(covered)
+        reading.negated |= first > 0 and asked.words[first - 1] in NEGATIONS
+        reading.require(column, (value,), set(covered), exactness)
+        taken.update(dict.fromkeys(covered, (column.name, covered)))
+
+
+def _may_stand(phrase: Sequence[str], said: set[str]) -> bool:
+    return any(word in said or _singular(word) in said or f"{word}s" in said for word in phrase[:1])
+
+
+def _singular(word: str) -> str:
+    return word[:-1] if word.endswith("s") else word
+
+
+def _meant(text: str, heard: Sequence[str], asked: Asked) -> tuple[float, frozenset[int]] | None:
+    """How exactly and where the question says a value in other words: "food and drinks" for "Food & Beverages"."""
+    key = _key(text)
+    if not key or not set(key) <= set(heard):
+        return None
+    for start in range(len(heard) - len(key) + 1):
+        if tuple(heard[start : start + len(key)]) == key:
+            return _MEANT, frozenset(place for _, places in asked.heard[start : start + len(key)] for place in places)
+    if len(key) < 2:
+        return None
+    at = [heard.index(term) for term in key]
+    if max(at) - min(at) > len(key) + 1:
+        return None
+    return _TURNED, frozenset(place for each in at for place in asked.heard[each][1])
+
+
+@lru_cache(maxsize=131_072)
+def _key(text: str) -> tuple[str, ...]:
+    """A value's concepts, without function words and leading codes."""
+    found = words(text)
+    while found and (found[0].isdigit() or (len(found) > 1 and len(found[0]) == 1)):
+        found = found[1:]
+    at = 0
+    key: list[str] = []
+    for term, length in concept(found):
+        if length > 1 or found[at] not in STOPWORDS:
+            key.append(term)
+        at += length
+    return tuple(key) if any(term not in NEUTRAL and term not in AGGREGATES for term in key) else ()
+
+
+def _spellings(value: str) -> list[tuple[tuple[str, ...], float]]:
+    """The phrases that name a value: all its words, or those after a leading code ("P.001 Padang Besar")."""
+    phrase = canonical(value)
+    if not phrase or (len(phrase) == 1 and (len(phrase[0]) < 2 or phrase[0].isdigit())):
+        return []
+    found = [(phrase, _FULL)]
+    bare = list(phrase)
+    while bare and (bare[0].isdigit() or len(bare[0]) == 1):
+        bare.pop(0)
+    if bare and len(bare) < len(phrase) and any(len(word) > 2 for word in bare):
+        found.append((tuple(bare), _BARE))
+    return found
+
+
+def _find(phrase: Sequence[str], spoken: Sequence[str]) -> int:
+    for start in range(len(spoken) - len(phrase) + 1):
+        if all(_same_word(word, spoken[start + at]) for at, word in enumerate(phrase)):
+            return start
+    return -1
+
+
+def _same_word(one: str, other: str) -> bool:
+    return one == other or (len(one) > 3 and len(other) > 3 and one.rstrip("s") == other.rstrip("s"))
+
+
+def match_codes(reading: Reading, asked: Asked) -> None:
+    """Numbers and codes: "code 01144", or those that follow the name of their column: "item code 13101"."""
+    for place, word in enumerate(asked.words):
+        if not any(char.isdigit() for char in word) or place in reading.explained or place in asked.time_words:
+            continue
+        before = set(asked.terms[max(0, place - 3) : place])
+        held = []
+        for column in reading.table.columns:
+            if column.name in reading.conditions or column.is_time or not column.terms:
+                continue
+            values = tuple(value for value in column.distinct or () if "".join(words(str(value))) == word)
+            named = bool(before & (set(column.terms) - NEUTRAL))
+            if values and (named or ("code" in before and column.is_code)):
+                held.append((named and "code" in column.terms, named, column, values))
+        if held:
+            # Of several columns that have the code, the one that the question names, then the finest.
+            _, _, column, values = max(held, key=lambda each: (*each[:2], each[2].distinct_count or 0))
+            reading.require(column, values, {place})
+            reading.code = reading.code or "code" in before
+
+
+def match_parts(reading: Reading, asked: Asked) -> None:
+    """Conditions from values that the question names in part ("kembong" for "Ikan Kembong"), or by initials ("sa")."""
+    left = {stem(asked.words[place]): place for place in sorted(asked.content - reading.explained)}
+    left = {
+        word: place
+        for word, place in left.items()
+        if asked.terms[place] not in reading.table.terms and asked.words[place] not in reading.table.terms
+    }
+    best: list[tuple[int, float, Column, Value, frozenset[int]]] = []
+    for column in reading.table.columns:
+        if column.type != "text" or column.distinct is None or column.name in reading.conditions:
+            continue
+        for value in column.distinct:
+            content = _contents(str(value))
+            if not content:
+                continue
+            places: set[int] = set()
+            matched = 0
+            for word in content:
+                at = {left[stem(word)]} if stem(word) in left else initials(word, asked)
+                if at & reading.explained:
+                    at = set()
+                matched += bool(at)
+                places |= at
+            if matched and matched / len(content) >= 0.5:
+                best.append((len(places), matched / len(content), column, value, frozenset(places)))
+    if not best:
+        return
+    most = max(each[:2] for each in best)
+    top = [each for each in best if each[:2] == most]
+    column, places_ = top[0][2], top[0][4]
+    values = tuple(value for _, _, other, value, at in top if other is column and at == places_)
+    reading.require(column, values, set(places_), 0.5 + 0.4 * most[1])
+
+
+@lru_cache(maxsize=131_072)
+def _contents(value: str) -> tuple[str, ...]:
+    return tuple(word for word in canonical(value) if word not in STOPWORDS and not word.isdigit() and len(word) > 1)
+
+
+def initials(short: str, asked: Asked) -> set[int]:
+    """The places of neighbouring words that a short name abbreviates: "sa" for "seasonally adjusted"."""
+    if not 2 <= len(short) <= 5 or not re.fullmatch(r"[a-z]+", short):
+        return set()
+    pieces = [(piece, place) for place, piece in enumerate(asked.words)]
+    for start in range(len(pieces) - len(short) + 1):
+        run = pieces[start : start + len(short)]
+        if all(piece.startswith(letter) for letter, (piece, _) in zip(short, run, strict=True)):
+            places = {place for _, place in run}
+            if not places & asked.time_words and all(len(piece) > 2 or piece in NEGATIONS for piece, _ in run):
+                return places
+    # "tenaga buruh" is the labour force: concepts have initials too.
+    for term, at in asked.heard:
+        if "".join(piece[0] for piece in term.split()) == short:
+            return set(at)
+    return set()

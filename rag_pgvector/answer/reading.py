@@ -1,0 +1,72 @@
+"""The reading: how far a table accounts for a question. ``tabular`` makes it, ``table`` answers from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rag_pgvector.answer.columns import Column, Table, Value
+
+__all__ = ["Reading"]
+
+
+@dataclass(slots=True)
+class Reading:
+    """How a table accounts for a question.
+
+    Attributes:
+        home: Names of the place that all tables are about.
+        conditions: By column name, the values that a row must have.
+        time: The columns of ``conditions`` that say when.
+        spans: By column name, the places of the words that name its condition's values.
+        lookups: Columns too large to list, with the phrases that may be one of their values.
+        targets: The columns asked for.
+        named: Places of the words that name the targets.
+        mismatch: A share is asked for and the target is none, or the other way round.
+        explained: Places of the question's words that the table accounts for.
+        leftover: Places of content words that it does not.
+        absent_time: A period is asked for that the table does not have.
+        negated: A value is named that is not to be meant.
+        exactness: 1 where every value matched in full, less where only a part of it was named.
+        fit: How much of the target's name the question says.
+        by_name: The target is named by the question.
+        by_table: The table is.
+        code: A code, or what a code stands for, is asked for.
+        soft: Places of leftover words that were found to mean what the table says in other words.
+    """
+
+    table: Table
+    home: frozenset[str] = frozenset()
+    conditions: dict[str, tuple[Value, ...]] = field(default_factory=dict)
+    time: set[str] = field(default_factory=set)
+    spans: dict[str, set[int]] = field(default_factory=dict)
+    lookups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    targets: tuple[Column, ...] = ()
+    named: set[int] = field(default_factory=set)
+    mismatch: bool = False
+    explained: set[int] = field(default_factory=set)
+    leftover: frozenset[int] = frozenset()
+    absent_time: bool = False
+    negated: bool = False
+    exactness: float = 1.0
+    fit: float = 0.0
+    by_name: bool = False
+    by_table: bool = False
+    code: bool = False
+    soft: frozenset[int] = frozenset()
+
+    def require(self, column: Column, values: tuple[Value, ...], places: set[int], exactness: float = 1.0) -> None:
+        """Add a condition on a row, named by these places of the question."""
+        self.conditions[column.name] = tuple(dict.fromkeys((*self.conditions.get(column.name, ()), *values)))
+        self.spans.setdefault(column.name, set()).update(places)
+        self.explained |= places
+        self.exactness = min(self.exactness, exactness)
+
+    def applied(self) -> Mapping[str, Any]:
+        """The reading as ``GroundedAnswer.applied_filters`` tells it."""
+        return {
+            "source": self.table.document.source,
+            "rows": {name: list(values) for name, values in self.conditions.items()},
+            "columns": [column.name for column in self.targets],
+        }
