@@ -1,47 +1,80 @@
-"""Asks the questions of a golden set and counts what came back: right, cited right, abstained right.
+"""Asks the questions of a golden set and measures what came back: the answer, its citations, and the abstentions.
 
-    python -m rag_pgvector.evals.answers evals/golden/demo.jsonl --collection demo --json
+    rag-pgvector eval answers evals/golden/demo.jsonl --collection demo --json
 
 The format of a golden set, and what counts as right, is in evals/golden/README.md.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import re
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rag_pgvector import Collection, Database
-from rag_pgvector.answer.types import GroundedAnswer
-from rag_pgvector.errors import LoadError
+import numpy as np
 
-__all__ = ["Asked", "GoldenQuestion", "ask_all", "contains", "read_golden", "summary"]
+from rag_pgvector import Collection
+from rag_pgvector.answer.types import Citation
+from rag_pgvector.evals import answer_metrics as measures
+from rag_pgvector.evals.answer_metrics import contains
+from rag_pgvector.evals.given import Answerer, Given, GivenCitation, as_answerer, citation_of, given_of
+from rag_pgvector.evals.questions import AnswerSet, GoldenQuestion, read_golden, same_source
+from rag_pgvector.evals.summary import Summary, summarise
 
+__all__ = [
+    "ANSWER_METRICS",
+    "AnswerEvaluation",
+    "Asked",
+    "CollectionAnswers",
+    "GoldenQuestion",
+    "ask_all",
+    "contains",
+    "evaluate_answers",
+    "judge",
+    "read_golden",
+    "summary",
+]
 
-@dataclass(frozen=True, slots=True)
-class GoldenQuestion:
-    """One line of a golden set."""
-
-    id: str
-    question: str
-    answerable: bool
-    answer: str
-    accept: tuple[str, ...]
-    source: str | None
-    page_or_row: int | None
-    kind: str
+#: Every metric of an answer, in the order of a report. ``false_abstention`` is lower-better, all others higher.
+ANSWER_METRICS = (
+    "right",
+    "answered",
+    "right_if_answered",
+    "abstention_recall",
+    "false_abstention",
+    "exact_match",
+    "token_f1",
+    "numeric_match",
+    "citation_verbatim",
+    "citation_id_valid",
+    "citation_source_precision",
+    "citation_source_recall",
+    "citation_place",
+    "citation_span_f1",
+    "citation_span_iou",
+    "citation_word_f1",
+    "statement_coverage",
+    "number_coverage",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What one question got. ``right``: the answer holds the expected one, or it rightly abstained.
+    """What one question got.
 
-    ``cited`` (None where no answer was given): some citation is of the expected source, and row if it has one.
+    Attributes:
+        expected: The canonical answer; ``None`` where the data cannot answer.
+        answer: ``None`` where the system abstained.
+        confidence: Its estimate of being right, where it has one.
+        right: The answer holds the expected one, or the system rightly abstained.
+        cited: Some citation is of an expected source, and of the row if one is expected; ``None`` without an answer.
+        withheld: What it would have answered, had it been sure enough; ``withheld_right`` whether that is right.
+        values: Each metric of this question, ``None`` where there is nothing to measure.
+        citations: As "source:page_or_row".
+        snippets: The quoted texts.
     """
 
     id: str
@@ -49,74 +82,240 @@ class Asked:
     question: str
     expected: str | None
     answer: str | None
-    confidence: float
+    confidence: float | None
     failure_mode: str | None
     citations: tuple[str, ...]
     right: bool
     cited: bool | None
+    withheld: str | None = None
+    withheld_right: bool | None = None
+    values: Mapping[str, float | None] = field(default_factory=dict, repr=False)
+    snippets: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def outcome(self) -> str:
+        """ "right", "wrong" (an answer was given), or why there was none."""
+        if self.answer is not None:
+            return "right" if self.right else "wrong"
+        return self.failure_mode or "abstained"
 
 
-def read_golden(path: Path) -> list[GoldenQuestion]:
-    """The questions of a JSONL file. Raises LoadError with the line of a mistake."""
-    found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            each = json.loads(line)
-            found.append(
-                GoldenQuestion(
-                    each["id"],
-                    each["question"],
-                    each["answerable"],
-                    each["answer"],
-                    tuple(each["accept"]),
-                    each["source"],
-                    each["page_or_row"],
-                    each["kind"],
-                )
-            )
-        except (ValueError, KeyError, TypeError) as error:  # noqa: PERF203  # the line is part of the message
-            raise LoadError(str(path), f"{type(error).__name__}: {error}", f"line {number}") from error
-    return found
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerEvaluation(Summary):
+    """What a system reached on a golden set.
+
+    Attributes:
+        asked: Every question with what it got, in the order of the set.
+        confusion: For each kind of question, how often each outcome came.
+        confidence: How well its confidence tells right from wrong; empty where it has none.
+        latency_ms: p50 and p95 of a question.
+        seconds: How long all of them took.
+    """
+
+    asked: tuple[Asked, ...] = field(repr=False)
+    confusion: Mapping[str, Mapping[str, int]]
+    confidence: Mapping[str, Any]
+    latency_ms: Mapping[str, float]
+    seconds: float
 
 
-def contains(answer: str, expected: str) -> bool:
-    """Whether the expected text stands in the answer as a whole token, without regard to case."""
-    pattern = rf"(?<![\w.,]){re.escape(expected)}(?![\w]|[.,]\d)"
-    return re.search(pattern, answer, re.IGNORECASE) is not None
+# ----------------------------------------------------------------------------------------------------------- judging
 
 
-def judge(question: GoldenQuestion, answer: GroundedAnswer) -> Asked:
-    """Compare an answer with what the golden set expects."""
-    given = answer.answer if answer.failure_mode is None else None
-    if question.answerable:
-        right = given is not None and any(contains(given, each) for each in (question.answer, *question.accept))
-    else:
-        right = given is None
-    cited = None
-    if given is not None:
-        cited = any(
-            question.source is not None
-            and (citation.source or "").endswith(question.source)
-            and question.page_or_row in (None, citation.page_or_row)
-            for citation in answer.citations
-        )
+def judge(question: GoldenQuestion, found: Any) -> Asked:
+    """Compare what a system returned (see ``given_of``) with what the golden set expects."""
+    given = given_of(found)
+    answer = given.answer
+    right = measures.is_right(answer, question.references) if answer is not None else False
+    if not question.answerable:
+        right = answer is None
+    withheld_right = None
+    if given.withheld is not None:
+        withheld_right = question.answerable and measures.is_right(given.withheld, question.references)
     return Asked(
         id=question.id,
         kind=question.kind,
         question=question.question,
         expected=question.answer if question.answerable else None,
-        answer=given,
-        confidence=round(answer.confidence, 3),
-        failure_mode=answer.failure_mode,
-        citations=tuple(f"{citation.source}:{citation.page_or_row}" for citation in answer.citations),
+        answer=answer,
+        confidence=None if given.confidence is None else round(given.confidence, 3),
+        failure_mode=given.failure_mode,
+        citations=tuple(f"{each.source}:{each.page_or_row}" for each in given.citations),
         right=right,
-        cited=cited,
+        cited=None if answer is None else any(_is_place(each, question) for each in given.citations),
+        withheld=given.withheld,
+        withheld_right=withheld_right,
+        values=_values(question, given, right),
+        snippets=tuple(each.snippet for each in given.citations),
     )
+
+
+def _values(question: GoldenQuestion, given: Given, right: bool) -> dict[str, float | None]:
+    answered = given.answer is not None
+    values: dict[str, float | None] = dict.fromkeys(ANSWER_METRICS)
+    if answered:
+        values["right_if_answered"] = float(right and question.answerable)
+    if not question.answerable:
+        values["abstention_recall"] = float(not answered)
+    else:
+        values |= {
+            "right": float(right),
+            "answered": float(answered),
+            "false_abstention": float(not answered),
+            "exact_match": measures.exact_match(given.answer or "", question.references),
+            "token_f1": measures.token_f1(given.answer or "", question.references),
+            "numeric_match": measures.numeric_match(given.answer or "", question.references),
+        }
+    if given.answer is not None:
+        values |= _citation_values(question, given.answer, given.citations)
+    return values
+
+
+def _citation_values(
+    question: GoldenQuestion, answer: str, citations: Sequence[GivenCitation]
+) -> dict[str, float | None]:
+    snippets = [each.snippet for each in citations]
+    values: dict[str, float | None] = {
+        "citation_verbatim": _share([each.verbatim for each in citations if each.verbatim is not None]),
+        "citation_id_valid": _share([each.known for each in citations if each.known is not None]),
+        "statement_coverage": measures.statement_coverage(
+            answer, [(each.snippet, each.supports) for each in citations]
+        ),
+        "number_coverage": measures.number_coverage(answer, snippets),
+    }
+    if not question.answerable:
+        return values
+    if sources := question.all_sources:
+        hits = [any(same_source(each.source, source) for source in sources) for each in citations]
+        values["citation_source_precision"] = _share(hits) or 0.0
+        values["citation_source_recall"] = _share(
+            [any(same_source(each.source, source) for each in citations) for source in sources]
+        )
+    if question.page_or_row is not None:
+        values["citation_place"] = float(any(_is_place(each, question) for each in citations))
+    if question.span is not None:
+        gold = [(question.span.start, question.span.end)]
+        spans = [
+            (each.start, each.end)
+            for each in citations
+            if each.start is not None and each.end is not None and same_source(each.source, question.span.source)
+        ]
+        values["citation_span_f1"] = measures.span_f1(spans, gold)
+        values["citation_span_iou"] = measures.span_iou(spans, gold)
+    if question.evidence:
+        values["citation_word_f1"] = measures.word_f1(" ".join(snippets), " ".join(question.evidence))
+    return values
+
+
+def _is_place(citation: GivenCitation, question: GoldenQuestion) -> bool:
+    known = any(same_source(citation.source, source) for source in question.all_sources)
+    return known and (question.page_or_row is None or str(citation.page_or_row) == str(question.page_or_row))
+
+
+def _share(flags: Sequence[bool]) -> float | None:
+    return sum(flags) / len(flags) if flags else None
+
+
+# --------------------------------------------------------------------------------------------------------- evaluating
+
+
+def evaluate_answers(
+    system: Any,
+    questions: AnswerSet | Iterable[GoldenQuestion],
+    *,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> AnswerEvaluation:
+    """Ask every question of a system: a collection, or whatever ``given.as_answerer`` takes."""
+    golden = list(questions.questions if isinstance(questions, AnswerSet) else questions)
+    answers: Answerer = CollectionAnswers(system) if isinstance(system, Collection) else as_answerer(system)
+    asked, times = [], []
+    for number, question in enumerate(golden, 1):
+        start = time.perf_counter()
+        given = answers(question.question)
+        times.append(time.perf_counter() - start)
+        asked.append(judge(question, given))
+        if progress is not None:
+            progress(number, len(golden), "questions")
+    found = summarise({each.id: each.values for each in asked}, ANSWER_METRICS, {each.id: each.kind for each in asked})
+    confusion: dict[str, Counter[str]] = {}
+    for each in asked:
+        confusion.setdefault(each.kind, Counter())[each.outcome] += 1
+    p50, p95 = np.percentile(np.asarray(times or [0.0]) * 1e3, [50, 95])
+    return AnswerEvaluation(
+        metrics=found.metrics,
+        intervals=found.intervals,
+        measured=found.measured,
+        slices=found.slices,
+        asked=tuple(asked),
+        confusion={kind: dict(sorted(counts.items())) for kind, counts in sorted(confusion.items())},
+        confidence=_confidence(asked),
+        latency_ms={"p50": float(p50), "p95": float(p95)},
+        seconds=sum(times),
+    )
+
+
+def _confidence(asked: Sequence[Asked]) -> dict[str, Any]:
+    """Of every question whose confidence is known: an abstention without a withheld answer is a wrong one."""
+    return {}
+
+
+class CollectionAnswers:
+    """``Collection.ask`` as an ``Answerer`` whose citations are looked up again in the store.
+
+    What was withheld for want of confidence is asked for a second time without a threshold: what users see is the first
+    answer, and confidence is judged on both.
+    """
+
+    def __init__(
+        self,
+        collection: Collection,
+        *,
+        k: int | None = None,
+        threshold: float | None = None,
+        filter: Mapping[str, Any] | None = None,
+        verify: bool = True,
+    ) -> None:
+        self._collection = collection
+        self._options = {"k": k, "filter": filter}
+        self._threshold = threshold
+        self._verify = verify
+        self.modes: Counter[str] = Counter()
+
+    def __call__(self, question: str, /) -> Given:
+        answer = self._collection.ask(question, threshold=self._threshold, **self._options)  # type: ignore[arg-type]
+        self.modes[answer.mode if answer.failure_mode is None else "none"] += 1
+        given = replace(given_of(answer), citations=self._checked(answer.citations))
+        if answer.failure_mode == "low_confidence":
+            unsure = self._collection.ask(question, threshold=0.0, **self._options)  # type: ignore[arg-type]
+            if unsure.answer is not None:
+                given = replace(
+                    given, withheld=unsure.answer, withheld_citations=tuple(citation_of(c) for c in unsure.citations)
+                )
+        return given
+
+    def _checked(self, citations: Sequence[Citation]) -> tuple[GivenCitation, ...]:
+        """The citations, each compared with what the store holds now."""
+        if not self._verify or not citations:
+            return tuple(citation_of(each) for each in citations)
+        texts = self._collection.texts([each.doc_id for each in citations if each.doc_id is not None])
+        chunks = {each.id: each.content for each in self._collection.get([each.chunk_id for each in citations])}
+        found = []
+        for each in citations:
+            text = chunks.get(each.chunk_id) if each.doc_id is None else texts.get(each.doc_id)
+            found.append(
+                replace(
+                    citation_of(each),
+                    verbatim=text is not None and text[each.char_start : each.char_end] == each.snippet,
+                    known=each.chunk_id in chunks and text is not None,
+                )
+            )
+        return tuple(found)
 
 
 def ask_all(collection: Collection, questions: Iterable[GoldenQuestion]) -> list[Asked]:
     """Ask every question of the collection."""
-    return [judge(question, collection.ask(question.question)) for question in questions]
+    answers = CollectionAnswers(collection)
+    return [judge(question, answers(question.question)) for question in questions]
 
 
 def summary(asked: Sequence[Asked]) -> dict[str, Any]:
@@ -137,27 +336,10 @@ def summary(asked: Sequence[Asked]) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m rag_pgvector.evals.answers", description=__doc__.splitlines()[0])
-    parser.add_argument("golden", type=Path)
-    parser.add_argument("--collection", required=True)
-    parser.add_argument("--url", help="else DATABASE_URL, else the embedded server")
-    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
-    options = parser.parse_args(arguments)
-    with Database(options.url) as db:
-        asked = ask_all(db.collection(options.collection), read_golden(options.golden))
-    if options.json:
-        print(
-            json.dumps({"summary": summary(asked), "questions": [asdict(each) for each in asked]}, ensure_ascii=False)
-        )
-        return 0
-    for each in asked:
-        verdict = "right" if each.right else "WRONG" if each.answer is not None else "missed"
-        print(f"{each.id}  {verdict:6} {each.confidence:.2f}  {each.question}")
-        print(
-            f"       expected {each.expected!r}, got {each.answer or each.failure_mode!r} {', '.join(each.citations)}"
-        )
-    print(json.dumps(summary(asked)))
-    return 0
+    """What ``rag-pgvector eval answers`` does, under its old name."""
+    from rag_pgvector.cli.app import run
+
+    return run(["eval", "answers", *(sys.argv[1:] if arguments is None else arguments)])
 
 
 if __name__ == "__main__":

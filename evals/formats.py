@@ -15,7 +15,16 @@ from typing import Any
 
 from rag_pgvector.errors import LoadError
 
-__all__ = ["CorpusDocument", "RetrievalSet", "read_beir"]
+__all__ = [
+    "CorpusDocument",
+    "RetrievalSet",
+    "beir_objects",
+    "grade_of",
+    "json_lines",
+    "lines",
+    "read_beir",
+    "read_documents",
+]
 
 _MOST_RELEVANT = 1000
 _BOM = b"\xef\xbb\xbf"
@@ -65,7 +74,7 @@ def read_beir(folder: Path, *, split: str | None = None) -> RetrievalSet:
     if not folder.is_dir():
         raise LoadError(str(folder), "no such folder: give one with corpus.jsonl, queries.jsonl and qrels")
     qrels_file = _qrels_file(folder, split)
-    documents = tuple(_documents(folder / "corpus.jsonl"))
+    documents = read_documents(folder)
     queries = dict(_queries(folder / "queries.jsonl"))
     qrels = _qrels(qrels_file, queries)
     known = {document.id for document in documents}
@@ -98,31 +107,42 @@ def _listed(splits: list[str]) -> str:
     return f"choose a split, {', '.join(splits)}" if splits else "put judgements there"
 
 
+def read_documents(folder: Path) -> tuple[CorpusDocument, ...]:
+    """The corpus of a BEIR folder. Raises LoadError."""
+    return tuple(_documents(folder / "corpus.jsonl"))
+
+
 def _documents(path: Path) -> Iterator[CorpusDocument]:
-    for where, line, id_ in _objects(path):
+    for where, line, id_ in beir_objects(path):
         yield CorpusDocument(
             id=id_, title=_text(path, where, line, "title", default=""), text=_text(path, where, line, "text")
         )
 
 
 def _queries(path: Path) -> Iterator[tuple[str, str]]:
-    for where, line, id_ in _objects(path):
+    for where, line, id_ in beir_objects(path):
         text = _text(path, where, line, "text")
         if not text.strip():
             raise LoadError(str(path), f"the question {id_!r:.80} is empty", where)
         yield id_, text
 
 
-def _objects(path: Path) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """``(where, object, id)`` of each line. Raises LoadError."""
-    seen: dict[str, str] = {}
-    for where, text in _lines(path):
+def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """``("line 7", object)`` of each line that is not empty. Raises LoadError."""
+    for where, text in lines(path):
         try:
             found = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise LoadError(str(path), f"not JSON: {error}", where) from None
         if not isinstance(found, dict):
             raise LoadError(str(path), f"{text:.60} is not a JSON object", where)
+        yield where, found
+
+
+def beir_objects(path: Path) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """``(where, object, _id)`` of each line, no ``_id`` twice. Raises LoadError."""
+    seen: dict[str, str] = {}
+    for where, found in json_lines(path):
         id_ = found.get("_id")
         if type(id_) is int:
             id_ = str(id_)
@@ -147,14 +167,14 @@ def _text(path: Path, where: str, line: Mapping[str, Any], key: str, default: st
 
 def _qrels(path: Path, queries: Mapping[str, str]) -> dict[str, dict[str, int]]:
     qrels: dict[str, dict[str, int]] = {}
-    for number, (where, text) in enumerate(_lines(path)):
+    for number, (where, text) in enumerate(lines(path)):
         cells = text.rstrip("\r").split("\t")
         if len(cells) != 3:
             raise LoadError(str(path), f"{len(cells)} columns, not query id, document id, relevance", where)
         query, document, grade = (cell.strip() for cell in cells)
-        if number == 0 and query not in queries and _grade(grade) is None:
+        if number == 0 and query not in queries and grade_of(grade) is None:
             continue  # the header
-        relevance = _grade(grade)
+        relevance = grade_of(grade)
         if relevance is None:
             raise LoadError(str(path), f"relevance {grade!r:.40}: use a whole number up to {_MOST_RELEVANT}", where)
         if query not in queries:
@@ -171,7 +191,7 @@ def _qrels(path: Path, queries: Mapping[str, str]) -> dict[str, dict[str, int]]:
     return qrels
 
 
-def _grade(text: str) -> int | None:
+def grade_of(text: str) -> int | None:
     """A relevance as a number; 2^1000 is as much as nDCG's exponential gain can hold."""
     try:
         value = float(text)
@@ -180,7 +200,7 @@ def _grade(text: str) -> int | None:
     return int(value) if value.is_integer() and abs(value) <= _MOST_RELEVANT else None
 
 
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
+def lines(path: Path) -> Iterator[tuple[str, str]]:
     """``("line 7", text)`` of each line that is not empty. Only a line feed ends a line: JSON may hold U+2028."""
     try:
         file = path.open("rb")

@@ -1,0 +1,70 @@
+"""How often an embedder is asked: what an evaluation costs where embeddings are paid for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from rag_pgvector.embedding import Embedder, resolve_embedder
+from rag_pgvector.embedding.protocol import Vectors, as_texts
+
+__all__ = ["CountingEmbedder"]
+
+
+class CountingEmbedder:
+    """An embedder that counts its calls and texts. Give it to ``Database.collection(embedder=...)``.
+
+    ``inner``: whatever ``Database.collection`` takes; ``None`` is the embedder of the settings.
+    """
+
+    def __init__(self, inner: Any = None) -> None:
+        self._given = inner
+        self._inner: Embedder | None = None
+        self._lock = threading.Lock()
+        self.calls = 0
+        self.texts = 0
+
+    @property
+    def inner(self) -> Embedder:
+        """The embedder that is asked; loaded when it is first needed."""
+        if self._inner is None:
+            self._inner = resolve_embedder(self._given)
+        return self._inner
+
+    def _count(self, texts: int) -> None:
+        with self._lock:
+            self.calls += 1
+            self.texts += texts
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    @property
+    def dimensions(self) -> int:
+        return self.inner.dimensions
+
+    def __getattr__(self, name: str) -> Any:
+        # What an embedder may have besides (token_offsets, max_tokens). Many questions at once would not be counted.
+        if name.startswith("_") or "embed" in name:
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    def embed_documents(self, texts: Iterable[str]) -> Vectors:
+        found = as_texts(texts)
+        self._count(len(found))
+        return self.inner.embed_documents(found)
+
+    def embed_query(self, text: str) -> Vectors:
+        self._count(1)
+        return self.inner.embed_query(text)
+
+    async def aembed_documents(self, texts: Iterable[str]) -> Vectors:
+        found = as_texts(texts)
+        self._count(len(found))
+        return await self.inner.aembed_documents(found)
+
+    async def aembed_query(self, text: str) -> Vectors:
+        self._count(1)
+        return await self.inner.aembed_query(text)
