@@ -30,8 +30,14 @@ __all__ = [
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = frozenset(string.punctuation)
-_NUMBER = re.compile(r"(?<![\w.,])(?:(?<!\w)[-−+])?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\d]|[.,]\d)")
-_UNITS = re.compile(r"[\s$€£%]|\b(?:RM|USD|EUR|per ?cent|percent|peratus)\b", re.IGNORECASE)
+#: Currencies that are written right before their figure.
+_CURRENCY = "|".join(rf"(?<=\b{code})" for code in ("RM", "MYR", "USD", "EUR", "GBP", "SGD", "IDR", "Rp", "Rs"))
+_NUMBER = re.compile(
+    rf"(?:(?<![\w.,])|{_CURRENCY})(?:(?<!\w)[-−+])?(?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?(?!\d|[.,]\d)"
+)
+_UNITS = re.compile(
+    r"[\s$€£%]|\b(?:RM|MYR|USD|EUR|GBP|SGD|IDR|Rp|Rs)(?![a-z])|\b(?:per ?cent|peratus)\b", re.IGNORECASE
+)
 _SENTENCE = re.compile(r"(?<=[.!?。！？])(?:[\"'”’)\]]*)\s+|\n+")
 
 

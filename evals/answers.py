@@ -19,6 +19,7 @@ import numpy as np
 from rag_pgvector import Collection
 from rag_pgvector.answer.types import Citation
 from rag_pgvector.evals import answer_metrics as measures
+from rag_pgvector.evals import confidence
 from rag_pgvector.evals.answer_metrics import contains
 from rag_pgvector.evals.given import Answerer, Given, GivenCitation, as_answerer, citation_of, given_of
 from rag_pgvector.evals.questions import AnswerSet, GoldenQuestion, read_golden, same_source
@@ -248,15 +249,48 @@ def evaluate_answers(
         slices=found.slices,
         asked=tuple(asked),
         confusion={kind: dict(sorted(counts.items())) for kind, counts in sorted(confusion.items())},
-        confidence=_confidence(asked),
+        confidence=_confidence(asked, {each.id: each.source or each.id for each in golden}),
         latency_ms={"p50": float(p50), "p95": float(p95)},
         seconds=sum(times),
     )
 
 
-def _confidence(asked: Sequence[Asked]) -> dict[str, Any]:
-    """Of every question whose confidence is known: an abstention without a withheld answer is a wrong one."""
-    return {}
+def _confidence(asked: Sequence[Asked], groups: Mapping[str, str]) -> dict[str, Any]:
+    """How well confidence tells right from wrong, over every question where it is known.
+
+    An answer that was withheld counts by whether it would have been right. Where there was none to withhold, the
+    question counts as wrong. Intervals draw whole sources.
+    """
+    known = [each for each in asked if each.confidence is not None]
+    if not known:
+        return {}
+    scores = [float(each.confidence or 0.0) for each in known]
+    flags = [
+        each.right and each.expected is not None if each.answer is not None else bool(each.withheld_right)
+        for each in known
+    ]
+    found = confidence.measure(scores, flags, groups=[groups[each.id] for each in known], intervals=True)
+    found["coverage_at_95"] = confidence.coverage_at(scores, flags, accuracy=0.95)
+    found |= confidence_curves(scores, flags)
+    return found
+
+
+def confidence_curves(scores: Sequence[float], flags: Sequence[bool]) -> dict[str, Any]:
+    """What the plots are made of: ``reliability`` as [count, confidence, share right] and ``risk_coverage`` as
+    [coverage, share wrong] at up to 100 thresholds; questions of equal confidence come in together."""
+    points: list[list[float]] = []
+    right = 0
+    ranked = sorted(zip(scores, flags, strict=True), key=lambda pair: -pair[0])
+    for number, (score, flag) in enumerate(ranked, 1):
+        right += flag
+        if number == len(ranked) or ranked[number][0] != score:
+            points.append([number / len(ranked), 1.0 - right / number])
+    step = max(1, len(points) // 100)
+    bins = confidence.reliability(scores, flags) if all(0.0 <= score <= 1.0 for score in scores) else []
+    return {
+        "reliability": [list(each) for each in bins],
+        "risk_coverage": points[::step] + ([points[-1]] if (len(points) - 1) % step else []),
+    }
 
 
 class CollectionAnswers:

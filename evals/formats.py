@@ -8,8 +8,9 @@ Retrieval Models"): ``corpus.jsonl`` with ``_id``, ``title``, ``text``; ``querie
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ class RetrievalSet:
         qrels: For each judged question, relevance by document id: 0 is judged not relevant, higher is better.
         qrels_file: Where the judgements were read from, within the folder.
         absent: How many judged relevant documents the corpus does not have: nobody can find them.
+        slices: The slice of each question, where its metadata says: results are told for each.
     """
 
     name: str
@@ -63,19 +65,29 @@ class RetrievalSet:
     qrels: Mapping[str, Mapping[str, int]] = field(repr=False)
     qrels_file: str
     absent: int
+    slices: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def first(self, limit: int, *, seed: int = 0) -> RetrievalSet:
+        """``limit`` of its questions, drawn at random (the same ones each time), in their order; or all of them."""
+        if limit >= len(self.queries):
+            return self
+        kept = set(random.Random(seed).sample(list(self.queries), limit))
+        return replace(self, queries={id_: text for id_, text in self.queries.items() if id_ in kept})
 
 
-def read_beir(folder: Path, *, split: str | None = None) -> RetrievalSet:
+def read_beir(folder: Path, *, split: str | None = None, slice_by: str | None = None) -> RetrievalSet:
     """The golden set in a BEIR folder.
 
     ``split`` names the file of ``qrels/``; without it ``qrels.tsv`` is read, else ``qrels/test.tsv``, else the only
-    file there. Questions that nobody judged are left out. Raises LoadError.
+    file there. ``slice_by`` names a key of the questions' ``metadata`` that tells slices apart. Questions that nobody
+    judged are left out. Raises LoadError.
     """
     if not folder.is_dir():
         raise LoadError(str(folder), "no such folder: give one with corpus.jsonl, queries.jsonl and qrels")
     qrels_file = _qrels_file(folder, split)
     documents = read_documents(folder)
-    queries = dict(_queries(folder / "queries.jsonl"))
+    slices: dict[str, str] = {}
+    queries = dict(_queries(folder / "queries.jsonl", slice_by, slices))
     qrels = _qrels(qrels_file, queries)
     known = {document.id for document in documents}
     return RetrievalSet(
@@ -85,6 +97,7 @@ def read_beir(folder: Path, *, split: str | None = None) -> RetrievalSet:
         qrels=qrels,
         qrels_file=qrels_file.relative_to(folder).as_posix(),
         absent=sum(grade > 0 and id_ not in known for judged in qrels.values() for id_, grade in judged.items()),
+        slices=slices,
     )
 
 
@@ -119,9 +132,14 @@ def _documents(path: Path) -> Iterator[CorpusDocument]:
         )
 
 
-def _queries(path: Path) -> Iterator[tuple[str, str]]:
+def _queries(path: Path, slice_by: str | None, slices: dict[str, str]) -> Iterator[tuple[str, str]]:
     for where, line, id_ in beir_objects(path):
         text = _text(path, where, line, "text")
+        if slice_by is not None:
+            about = line.get("metadata")
+            if not isinstance(about, dict) or slice_by not in about:
+                raise LoadError(str(path), f"metadata has no {slice_by!r:.40} to slice by", where)
+            slices[id_] = str(about[slice_by])
         if not text.strip():
             raise LoadError(str(path), f"the question {id_!r:.80} is empty", where)
         yield id_, text

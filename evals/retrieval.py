@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -16,7 +16,9 @@ from rag_pgvector import Chunk, Collection, CollectionConfig, Database, SearchOp
 from rag_pgvector.config import Mode
 from rag_pgvector.errors import ConfigError
 from rag_pgvector.evals.formats import CorpusDocument, RetrievalSet
-from rag_pgvector.evals.metrics import bootstrap, metric
+from rag_pgvector.evals.given import Search, as_search
+from rag_pgvector.evals.metrics import Metric, bootstrap, metric
+from rag_pgvector.evals.summary import by_numbers, summarise
 
 __all__ = [
     "CollectionSearch",
@@ -25,6 +27,7 @@ __all__ = [
     "Search",
     "default_metrics",
     "evaluate",
+    "evaluate_run",
     "temporary_collection",
 ]
 
@@ -33,12 +36,6 @@ KeyedBy = Literal["id", "document_id", "source"]
 #: From so many rows on a temporary collection gets a vector index, as ``ingest`` builds it.
 INDEX_ROWS = 10_000
 _ADD_ROWS = 1_000
-
-
-class Search(Protocol):
-    """What is evaluated: ids of documents for a question, best first. Any retriever becomes one with a lambda."""
-
-    def __call__(self, question: str, k: int, /) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +49,7 @@ class Evaluation:
         rankings: The ids found for each question, best first.
         latency_ms: p50 and p95 of a search, the question's embedding included.
         seconds: How long all searches took.
+        slices: For each slice of the questions, how many it has and the mean of each metric over them.
     """
 
     metrics: Mapping[str, float]
@@ -60,6 +58,7 @@ class Evaluation:
     rankings: Mapping[str, Sequence[str]] = field(repr=False)
     latency_ms: Mapping[str, float]
     seconds: float
+    slices: Mapping[str, Mapping[str, float | int | None]] = field(default_factory=dict, repr=False)
 
 
 def default_metrics(k: int) -> list[str]:
@@ -69,33 +68,73 @@ def default_metrics(k: int) -> list[str]:
     return names if few == k else [*names, f"R@{k}"]
 
 
-def evaluate(search: Search, golden: RetrievalSet, *, metrics: Sequence[str], k: int) -> Evaluation:
-    """Ask every judged question for ``k`` documents. Raises ConfigError for a metric that looks deeper than ``k``."""
+def evaluate(
+    search: Search | Any,
+    golden: RetrievalSet,
+    *,
+    metrics: Sequence[str],
+    k: int,
+    by: str | Callable[[Any], str | None] = "id",
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Evaluation:
+    """Ask every judged question for ``k`` documents. Raises ConfigError for a metric that looks deeper than ``k``.
+
+    ``search``: a function of a question and ``k``, a collection, or whatever ``given.as_search`` takes; ``by`` says
+    what the judgements call a document.
+    """
+    measures = _measures(metrics, k)
+    if isinstance(search, Collection):
+        search = CollectionSearch(search, mode="hybrid", by=by)  # type: ignore[arg-type]  # it checks itself
+    ask = as_search(search, by=by)
+    rankings: dict[str, list[str]] = {}
+    times = []
+    for number, (id_, question) in enumerate(golden.queries.items(), 1):
+        start = time.perf_counter()
+        found = ask(question, k)
+        times.append(time.perf_counter() - start)
+        rankings[id_] = list(dict.fromkeys(found))
+        if progress is not None:
+            progress(number, len(golden.queries), "questions")
+    p50, p95 = np.percentile(np.asarray(times) * 1e3, [50, 95])
+    return _evaluation(rankings, golden, measures, {"p50": float(p50), "p95": float(p95)}, sum(times))
+
+
+def evaluate_run(rankings: Mapping[str, Sequence[str]], golden: RetrievalSet, *, metrics: Sequence[str]) -> Evaluation:
+    """Measure rankings that somebody made before (``trec.read_run``). Questions that it lacks count as 0."""
+    known = {id_: list(dict.fromkeys(rankings.get(id_, ()))) for id_ in golden.queries}
+    return _evaluation(known, golden, _measures(metrics, None), {}, 0.0)
+
+
+def _measures(metrics: Sequence[str], k: int | None) -> dict[str, Metric]:
     measures = {}
     for name in metrics:
         measures[name], depth = metric(name)
-        if depth > k:
+        if k is not None and depth > k:
             raise ConfigError(f"metric {name!r} looks {depth} deep, and k is {k}: search deeper")
-    rankings: dict[str, list[str]] = {}
-    times = []
-    for id_, question in golden.queries.items():
-        start = time.perf_counter()
-        found = search(question, k)
-        times.append(time.perf_counter() - start)
-        rankings[id_] = list(dict.fromkeys(found))
+    return measures
+
+
+def _evaluation(
+    rankings: Mapping[str, list[str]],
+    golden: RetrievalSet,
+    measures: Mapping[str, Metric],
+    latency: Mapping[str, float],
+    seconds: float,
+) -> Evaluation:
     per_query = {
         id_: {name: measure(rankings[id_], golden.qrels[id_]) for name, measure in measures.items()}
         for id_ in golden.queries
     }
     columns = {name: [values[name] for values in per_query.values()] for name in measures}
-    p50, p95 = np.percentile(np.asarray(times) * 1e3, [50, 95])
+    slices = golden.slices or by_numbers(golden.queries)
     return Evaluation(
         metrics={name: float(np.mean(values)) for name, values in columns.items()},
         intervals={name: bootstrap(values) for name, values in columns.items()},
         per_query=per_query,
         rankings=rankings,
-        latency_ms={"p50": float(p50), "p95": float(p95)},
-        seconds=sum(times),
+        latency_ms=latency,
+        seconds=seconds,
+        slices=summarise(per_query, list(measures), slices).slices,
     )
 
 
@@ -107,6 +146,8 @@ class CollectionSearch:
     """
 
     def __init__(self, collection: Collection, *, mode: Mode, by: KeyedBy = "id") -> None:
+        if by not in get_args(KeyedBy):
+            raise ConfigError(f"by={by!r:.40}: use {', '.join(get_args(KeyedBy))}")
         self._collection = collection
         self._options = SearchOptions(mode=mode)
         self._by = by
