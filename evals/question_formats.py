@@ -11,6 +11,8 @@ from rag_pgvector.evals.formats import CorpusDocument, beir_objects, json_lines,
 from rag_pgvector.evals.located_json import Place, read_json
 from rag_pgvector.evals.questions import AnswerSet, GoldenQuestion, Span, read_golden
 
+_REVIEWED = frozenset({"yes", "y", "true", "1", "ya"})
+
 __all__ = ["read_beir_answers", "read_csv", "read_labelled_rag", "read_questions", "read_ragas", "read_squad"]
 
 
@@ -92,7 +94,7 @@ def _squad_question(asked: Place, source: str, context: str, offset: int) -> Gol
         not impossible,
         first,
         tuple(others),
-        None if impossible else source,
+        source,
         None,
         "adversarial" if impossible else "document",
         span=None if impossible else span,
@@ -189,7 +191,7 @@ def read_csv(path: Path) -> AnswerSet:
     """A table with the columns question, answer and perhaps id, source, page_or_row, kind, accept. Raises LoadError.
 
     An empty answer means that the data cannot answer the question. Several answers in ``accept`` stand on lines of
-    their own.
+    their own. Where there is a column ``reviewed``, only rows where it says yes count.
     """
     text = "\n".join(line for _, line in _numbered(path))
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -208,6 +210,8 @@ def read_csv(path: Path) -> AnswerSet:
             if len(cells) != len(header):
                 raise LoadError(str(path), f"{len(cells)} cells for {len(header)} columns", f"line {line}")
             row = dict(zip(header, (cell.strip() for cell in cells), strict=True))
+            if "reviewed" in row and row["reviewed"].casefold() not in _REVIEWED:
+                continue
             id_ = row.get("id") or f"line-{line}"
             if not row["question"]:
                 raise LoadError(str(path), "the question is empty", f"line {line}")

@@ -6,6 +6,7 @@ Its own format is JSON lines (evals/golden/README.md); ``question_formats`` read
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ __all__ = [
     "Row",
     "Span",
     "by_kind",
+    "draw",
     "question_from",
     "question_to",
     "read_golden",
@@ -195,6 +197,14 @@ def _texts(value: Any, key: str) -> tuple[str, ...]:
     if not isinstance(value, (list, tuple)) or not all(isinstance(each, str) and each.strip() for each in value):
         raise ValueError(f"{key} is {value!r:.60}: use a list of texts")
     return tuple(value)
+
+
+def draw(questions: Sequence[GoldenQuestion], limit: int, *, seed: int = 0) -> tuple[GoldenQuestion, ...]:
+    """``limit`` of the questions, drawn at random (the same ones each time), in their order; or all of them."""
+    if limit >= len(questions):
+        return tuple(questions)
+    kept = set(random.Random(seed).sample(range(len(questions)), limit))
+    return tuple(each for i, each in enumerate(questions) if i in kept)
 
 
 def by_kind(questions: Sequence[GoldenQuestion]) -> dict[str, int]:

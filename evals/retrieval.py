@@ -192,7 +192,9 @@ def temporary_collection(
         placeholder = [1.0] if mode == "keyword" else None
         for start in range(0, len(full), _ADD_ROWS):
             part = full[start : start + _ADD_ROWS]
-            collection.add([Chunk(id=each.id, content=each.content, embedding=placeholder) for each in part])
+            collection.add(
+                [Chunk(id=each.id, content=each.content, source=each.id, embedding=placeholder) for each in part]
+            )
             if progress is not None:
                 progress(start + len(part), len(full), "documents")
         if mode != "keyword":

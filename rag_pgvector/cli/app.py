@@ -9,7 +9,20 @@ from typing import Annotated
 
 import typer
 
-from rag_pgvector.cli import content, database, evaluate, importing, index, ingest, keys, output, server, tenants, tune
+from rag_pgvector.cli import (
+    content,
+    database,
+    evaluate,
+    golden,
+    importing,
+    index,
+    ingest,
+    keys,
+    output,
+    server,
+    tenants,
+    tune,
+)
 from rag_pgvector.errors import ConfigError, FilterError, RagPgvectorError, TenantError
 
 __all__ = ["app", "run"]
@@ -60,6 +73,7 @@ importing.register(app)
 keys.register(app)
 tune.register(app)
 evaluate.register(app)
+golden.register(app)
 
 
 def run(arguments: Sequence[str]) -> int:
