@@ -205,7 +205,7 @@ def _confidence(run: Mapping[str, Any]) -> str:
     if found.get("reliability"):
         plots += (
             f"<figure>{charts.reliability([tuple(each) for each in found['reliability']])}<figcaption>Reliability: a "
-            "calibrated confidence lies on the diagonal; the larger a circle, the more questions.</figcaption></figure>\n"
+            "calibrated confidence lies on the diagonal; a larger circle has more questions.</figcaption></figure>\n"
         )
     if found.get("risk_coverage"):
         curve = charts.lines(

@@ -22,7 +22,16 @@ NOBODY = "postgresql://somebody:s3cret@127.0.0.1:1/nothing"
 VERBS = ["demo", "ingest", "search", "ask", "doctor"]
 VERBS += ["server start", "server status", "server stop", "server url", "db upgrade", "db status", "db sql"]
 VERBS += ["db grant", "db convert", "keys create", "keys list", "keys revoke"]
-VERBS += ["eval retrieval"]
+VERBS += ["eval retrieval", "eval answers"]
+VERBS += [
+    "golden add",
+    "golden list",
+    "golden show",
+    "golden verify",
+    "golden tag",
+    "golden split",
+    "golden candidates",
+]
 VERBS += ["import langchain"]
 VERBS += ["index status", "index build", "index rebuild", "index drop"]
 VERBS += ["tenants list", "tenants export", "tenants import", "tenants delete", "tenants move"]
