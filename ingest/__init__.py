@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rag_pgvector.ingest.chunking import ChunkOptions, chunk_document, estimate_tokens, token_count
+from rag_pgvector.ingest.history import failures, runs
 from rag_pgvector.ingest.loaders import (
     Block,
     LoadedDocument,
@@ -14,14 +15,17 @@ from rag_pgvector.ingest.loaders import (
     loader_for,
     register_loader,
 )
-from rag_pgvector.ingest.pipeline import Mode, aingest, ingest
+from rag_pgvector.ingest.pipeline import Mode, aingest, ingest, retry_failed
 from rag_pgvector.ingest.report import Failure, IngestReport, Progress
+from rag_pgvector.runs import FailureRecord, IngestRun
 
 __all__ = [
     "Block",
     "ChunkOptions",
     "Failure",
+    "FailureRecord",
     "IngestReport",
+    "IngestRun",
     "LoadedDocument",
     "Loader",
     "Mode",
@@ -32,9 +36,12 @@ __all__ = [
     "aingest",
     "chunk_document",
     "estimate_tokens",
+    "failures",
     "ingest",
     "load",
     "loader_for",
     "register_loader",
+    "retry_failed",
+    "runs",
     "token_count",
 ]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
@@ -20,16 +20,17 @@ from rag_pgvector.errors import ChunkError, ConfigError, DatabaseError, LoadErro
 from rag_pgvector.index import INDEX_PAYS_ROWS
 from rag_pgvector.ingest.chunking import ChunkOptions, token_count
 from rag_pgvector.ingest.foreign import foreign_documents, is_foreign
-from rag_pgvector.ingest.loaders import LoadedDocument, TableOptions
+from rag_pgvector.ingest.history import Ledger, failures, sources_of, to_retry
+from rag_pgvector.ingest.loaders import TableOptions
 from rag_pgvector.ingest.reading import Failed, Item, Kept, Read, Reader, Reading
 from rag_pgvector.ingest.report import Failure, IngestReport, Progress
 from rag_pgvector.ingest.sources import covered_by, find_files
-from rag_pgvector.types import Chunk, Document, WriteCounts
+from rag_pgvector.types import Chunk, Document, IndexReport, WriteCounts
 
 if TYPE_CHECKING:
     from rag_pgvector.collection import Collection
 
-__all__ = ["Mode", "aingest", "ingest"]
+__all__ = ["Mode", "aingest", "ingest", "retry_failed"]
 
 Mode = Literal["append", "sync", "full"]
 #: A path, a document of a framework, or several of either.
@@ -75,7 +76,6 @@ def ingest(
     """
     if mode not in ("append", "sync", "full"):
         raise ConfigError(f"mode={mode!r}: use append, sync or full")
-    started = time.monotonic()
     everything: list[Any]
     everything = [paths] if isinstance(paths, (str, os.PathLike)) or is_foreign(paths) else list(paths)
     given = [item for item in everything if not is_foreign(item)]
@@ -84,29 +84,41 @@ def ingest(
         file if isinstance(file, LoadError) else replace(file, table=table) for file in find_files(given)
     ]
     files += foreign_documents(item for item in everything if is_foreign(item))
-    run = _Run(collection, options or ChunkOptions(), mode=mode, dry_run=dry_run, strict=strict, progress=progress)
-    run.read(files)
-    if mode != "append":
-        here = {file.document.source if isinstance(file, LoadedDocument) else file.source for file in files}
-        covered = covered_by(given) if mode == "sync" else lambda source: True
-        run.remove(source for source in run.stored if source not in here and covered(source))
-    index = None
-    if not dry_run:
-        run.tell("index")
-        index = collection.build_index(min_rows=INDEX_PAYS_ROWS)
-    return IngestReport(
-        documents=run.documents,
-        chunks=run.done,
-        added=run.counts.added,
-        updated=run.counts.updated,
-        unchanged=run.counts.unchanged,
-        deleted=run.counts.deleted,
-        embedded=run.embedded,
-        failed=tuple(run.failed),
-        seconds=time.monotonic() - started,
+    covered = None if mode == "append" else covered_by(given) if mode == "sync" else lambda source: True
+    run = _Run(
+        collection,
+        files,
+        options or ChunkOptions(),
+        mode=mode,
+        again=mode == "full",
+        table=table,
         dry_run=dry_run,
-        index=index,
+        strict=strict,
+        progress=progress,
     )
+    return run.whole(files, covered)
+
+
+def retry_failed(collection: Collection, *, strict: bool = False, progress: Progress | None = None) -> IngestReport:
+    """Read again, from where they were, the files that ``failures(collection)`` tells of, as they were to be read then.
+
+    What can be read now is forgotten as a failure. Raises as ``ingest`` does.
+    """
+    report = IngestReport()
+    for options, files in list(to_retry(collection)):
+        run = _Run(
+            collection,
+            files,
+            options,
+            mode="retry",
+            again=True,
+            table=TableOptions(),
+            dry_run=False,
+            strict=strict,
+            progress=progress,
+        )
+        report += run.whole(files, None)
+    return report
 
 
 async def aingest(collection: Collection, paths: Given, **options: Any) -> IngestReport:
@@ -116,12 +128,12 @@ async def aingest(collection: Collection, paths: Given, **options: Any) -> Inges
 
 @dataclass(slots=True)
 class _Written:
-    """What became of some documents: counts, and per failed one its number of chunks and why."""
+    """What became of some documents: counts, and per failed one its number of chunks, its file and why."""
 
     counts: WriteCounts = field(default_factory=WriteCounts)
     documents: int = 0
     chunks: int = 0
-    failed: list[tuple[int, LoadError]] = field(default_factory=list)
+    failed: list[tuple[int, str, LoadError]] = field(default_factory=list)
 
 
 class _Run:
@@ -130,13 +142,17 @@ class _Run:
     def __init__(
         self,
         collection: Collection,
+        files: Sequence[Item],
         options: ChunkOptions,
         *,
-        mode: Mode,
+        mode: str,
+        again: bool,
+        table: TableOptions,
         dry_run: bool,
         strict: bool,
         progress: Progress | None,
     ) -> None:
+        self._started = time.monotonic()
         embedder = collection.embedder
         self._collection = collection
         self._dry_run, self._strict, self._progress = dry_run, strict, progress
@@ -150,8 +166,9 @@ class _Run:
             count=count,
             count_name=count_name,
             stored=self.stored,
-            again=mode == "full",
+            again=again,
         )
+        self._ledger = Ledger(collection, files, mode=mode, options=options, table=table, dry_run=dry_run)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="rag_pgvector ingest: writing")
         self._writing: Future[_Written] | None = None
         self._waiting: list[Read] = []
@@ -160,13 +177,46 @@ class _Run:
         self.failed: list[Failure] = []
         self.documents = self.done = self.total = self.embedded = self._told = 0
 
+    def whole(self, files: Sequence[Item], covered: Callable[[str], bool] | None) -> IngestReport:
+        """Read ``files``, remove what is ``covered`` and gone, build the index, write down what was done."""
+        index = None
+        try:
+            self.read(files)
+            if covered is not None:
+                self._remove_gone(sources_of(files), covered)
+            if not self._dry_run:
+                self.tell("index")
+                index = self._collection.build_index(min_rows=INDEX_PAYS_ROWS)
+        except BaseException as error:
+            self._ledger.close(self._report(None).to_counts(), error)
+            raise
+        report = self._report(index)
+        self._ledger.close(report.to_counts(), None)
+        return report
+
+    def _report(self, index: IndexReport | None) -> IngestReport:
+        return IngestReport(
+            documents=self.documents,
+            chunks=self.done,
+            added=self.counts.added,
+            updated=self.counts.updated,
+            unchanged=self.counts.unchanged,
+            deleted=self.counts.deleted,
+            embedded=self.embedded,
+            failed=tuple(self.failed),
+            seconds=time.monotonic() - self._started,
+            dry_run=self._dry_run,
+            index=index,
+        )
+
     def tell(self, description: str, *, embedded: int = 0) -> None:
         """``embedded`` chunks of the window are as good as done: writing them takes no time to speak of."""
         self._told = min(max(self._told, self.done + embedded), self.total)
         if self._progress:
             self._progress(self._told, self.total, description)
 
-    def _fail(self, error: LoadError) -> None:
+    def _fail(self, file: str, error: LoadError) -> None:
+        self._ledger.failed(file, error)
         if self._strict:
             raise error
         self.failed.append(Failure(error.source, error.where, error.reason))
@@ -177,9 +227,9 @@ class _Run:
         try:
             for event in reading:
                 if isinstance(event, Failed):
-                    self._fail(event.error)
+                    self._fail(event.file, event.error)
                 elif isinstance(event, Kept):
-                    self._keep(event.documents)
+                    self._keep(event)
                 elif isinstance(event, Read):
                     self._take(event)
                 else:
@@ -191,19 +241,21 @@ class _Run:
             reading.stop()
             self._writer.shutdown(cancel_futures=True)
 
-    def _keep(self, stored: Sequence[Document]) -> None:
-        for document in stored:
+    def _keep(self, kept: Kept) -> None:
+        for document in kept.documents:
+            self._ledger.document(kept.file, document)
             chunks = int(document.metadata.get("chunks", 0))
             self.documents += 1
             self.done += chunks
             self.total += chunks
             self.counts += WriteCounts(unchanged=chunks)
             for row in document.metadata.get("rejected", ()):
-                self._fail(LoadError(document.source, row["reason"], row["where"]))
+                self._fail(kept.file, LoadError(document.source, row["reason"], row["where"]))
 
     def _take(self, read: Read) -> None:
+        self._ledger.document(read.file, read.document)
         for error in read.rejected:
-            self._fail(error)
+            self._fail(read.file, error)
         self.tell(read.document.source)
         self._waiting.append(read)
         self._waiting_chunks += len(read.chunks)
@@ -240,9 +292,9 @@ class _Run:
         self.counts += written.counts
         self.documents += written.documents
         self.done += written.chunks
-        for chunks, error in written.failed:
+        for chunks, file, error in written.failed:
             self.total -= chunks
-            self._fail(error)
+            self._fail(file, error)
         self.tell("writing")
 
     def _with_stored(self, document: Document, chunks: list[Chunk]) -> list[Chunk]:
@@ -281,7 +333,8 @@ class _Run:
                 # What this document's data caused is its own failure; what the server or the connection did, the run's.
                 if isinstance(error, DatabaseError) and (error.sqlstate or "")[:2] not in ("22", "54"):
                     raise
-                written.failed.append((len(chunks), LoadError(document.source, str(error))))
+                file = str(document.metadata.get("file", document.source))
+                written.failed.append((len(chunks), file, LoadError(document.source, str(error))))
                 continue
             written.documents += 1
             written.chunks += len(chunks)
@@ -302,11 +355,14 @@ class _Run:
         self.documents += 1
         self.done += len(chunks)
 
-    def remove(self, sources: Iterable[str]) -> None:
-        """Delete the documents of files that are gone."""
-        for source in list(sources):
+    def _remove_gone(self, here: Container[str], covered: Callable[[str], bool]) -> None:
+        """Delete the documents of files that are gone, and what is known of their failures."""
+        for source in [source for source in self.stored if source not in here and covered(source)]:
             self.tell(f"removing {source}")
             self._delete(self.stored[source])
+        if not self._dry_run:
+            known = {each.file for each in failures(self._collection)}
+            self._ledger.gone(file for file in known if file not in here and covered(file))
 
     def _delete(self, documents: Sequence[Document]) -> None:
         for document in documents:

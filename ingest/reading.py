@@ -29,6 +29,7 @@ _AHEAD = 4_096
 class Kept:
     """A file whose bytes, loader and chunking are as they were."""
 
+    file: str
     documents: Sequence[Document]
 
 
@@ -36,6 +37,7 @@ class Kept:
 class Read:
     """A document with its chunks, and the rows of it that could not be read."""
 
+    file: str
     document: Document
     chunks: list[Chunk]
     rejected: Sequence[LoadError]
@@ -45,6 +47,7 @@ class Read:
 class Failed:
     """A file, or a part of one that is no document, that cannot be read."""
 
+    file: str
     error: LoadError
 
 
@@ -77,7 +80,7 @@ class Reader:
     def read(self, file: Item) -> Iterator[Event]:
         """What a file holds. An error of its own ends it; it is then not ``Finished``."""
         if isinstance(file, LoadError):
-            yield Failed(file)
+            yield Failed(file.source, file)
             return
         if isinstance(file, LoadedDocument):
             yield self._given(file)
@@ -87,19 +90,19 @@ class Reader:
             file = replace(file, content_hash=self._settings_hash(file, loader))
             stored = self.stored.get(file.source, [])
             if stored and not self.again and all(document.content_hash == file.content_hash for document in stored):
-                yield Kept(stored)
+                yield Kept(file.source, stored)
                 return
             found = set()
             whole = True
             for loaded in _load(loader, file):
                 if isinstance(loaded, LoadError):
                     whole = False
-                    yield Failed(loaded)
+                    yield Failed(file.source, loaded)
                 else:
                     found.add(loaded.document.id)
                     yield self._chunked(loaded, file.source)
         except LoadError as error:
-            yield Failed(error)
+            yield Failed(file.source, error)
             return
         if whole:
             yield Finished(file.source, frozenset(found))
@@ -110,7 +113,7 @@ class Reader:
         document = replace(loaded.document, content_hash=content)
         stored = [d for d in self.stored.get(document.source, ()) if d.id == document.id]
         if stored and not self.again and stored[0].content_hash == content:
-            return Kept(stored)
+            return Kept(document.source, stored)
         return self._chunked(replace(loaded, document=document), document.source)
 
     def _settings_hash(self, file: SourceFile, loader: Loader) -> bytes:
@@ -128,7 +131,7 @@ class Reader:
             metadata["file"] = file_source
         if loaded.rejected:  # told again by later runs, which do not read the file
             metadata["rejected"] = [{"where": error.where, "reason": error.reason} for error in loaded.rejected]
-        return Read(replace(loaded.document, metadata=metadata), chunks, loaded.rejected)
+        return Read(file_source, replace(loaded.document, metadata=metadata), chunks, loaded.rejected)
 
 
 def _load(loader: Loader, file: SourceFile) -> Iterator[LoadedDocument | LoadError]:

@@ -47,6 +47,22 @@ class IngestReport:
     dry_run: bool = False
     index: IndexReport | None = None
 
+    def __add__(self, other: IngestReport) -> IngestReport:
+        """Both together; the index is the later one's."""
+        mine, theirs = self.to_counts(), other.to_counts()
+        sums = {name: mine[name] + theirs[name] for name in mine}
+        return IngestReport(
+            **sums,  # type: ignore[arg-type]  # seconds is a float, all others are whole
+            failed=self.failed + other.failed,
+            dry_run=self.dry_run or other.dry_run,
+            index=other.index or self.index,
+        )
+
+    def to_counts(self) -> dict[str, float]:
+        """The numbers alone."""
+        names = ("documents", "chunks", "added", "updated", "unchanged", "deleted", "embedded", "seconds")
+        return {name: getattr(self, name) for name in names}
+
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON-compatible values, without the index; of a dry run also how many texts it would embed."""
         found = asdict(self)

@@ -13,7 +13,7 @@ from pathlib import Path
 from rag_pgvector.errors import LoadError
 from rag_pgvector.ingest.loaders import SourceFile
 
-__all__ = ["covered_by", "file_hash", "find_files"]
+__all__ = ["covered_by", "document_id_of", "file_hash", "find_files"]
 
 #: Room for "#" and the chunk's name within the 512 bytes of a chunk's id.
 _MAX_ID_BYTES = 440
@@ -46,7 +46,7 @@ def find_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[SourceFile |
         if reason := _refused(path, root):
             yield LoadError(source, reason)
         else:
-            yield SourceFile(path=path, source=source, document_id=_document_id(source))
+            yield SourceFile(path=path, source=source, document_id=document_id_of(source))
 
 
 def covered_by(paths: Iterable[str | os.PathLike[str]]) -> Callable[[str], bool]:
@@ -125,7 +125,7 @@ def _refused(path: Path, root: Path) -> str:
     return ""
 
 
-def _document_id(source: str) -> str:
+def document_id_of(source: str) -> str:
     """The source itself, so that ids can be read; a long one is cut and told apart by its hash."""
     encoded = source.encode()
     if len(encoded) <= _MAX_ID_BYTES:

@@ -15,7 +15,7 @@ from importlib import resources
 
 from psycopg import sql
 
-from rag_pgvector.fence import APP, OWNER, WORKER, fence_sql
+from rag_pgvector.fence import APP, CONTROL, OWNER, WORKER, fence_sql
 from rag_pgvector.finding import Finding
 from rag_pgvector.plan import Execute, Plan
 from rag_pgvector.sql import read_sql
@@ -111,7 +111,7 @@ def audit() -> Plan[Audit]:
     tables = []
     for name, enabled, forced in rows:
         found = yield from _policies(_quoted(name))
-        expected = documents if name == "documents" else chunks
+        expected = documents if name in CONTROL else chunks
         tables.append(FencedTable(name=name, enabled=enabled, forced=forced, policies=found, expected=expected))
     names = [table.name for table in tables]
     role, roles = yield from _roles(names)
@@ -216,10 +216,10 @@ def _fence(*relation: str) -> dict[str, str]:
     return _named(statements)
 
 
-def _documents() -> dict[str, str]:
-    """The same for ``rag.documents``, from the migration's own text."""
+def _documents(name: str = "documents") -> dict[str, str]:
+    """The same for ``rag.documents`` and those that are fenced like it, from the migration's own text."""
     found = re.findall(r"^(?:ALTER TABLE|CREATE POLICY)\b[^;]*", read_sql("tenants.sql"), re.MULTILINE)
-    return _named(statement for statement in found if "rag.documents" in statement)
+    return _named(each.replace("rag.documents", f"rag.{name}") for each in found if "rag.documents" in each)
 
 
 def _named(statements: Iterable[str]) -> dict[str, str]:
@@ -320,7 +320,7 @@ def _role_findings(found: Audit) -> Iterator[Finding]:
 
 
 def _fence_findings(table: FencedTable) -> Iterator[Finding]:
-    statements = _documents() if table.name == "documents" else _fence(SCHEMA, table.name)
+    statements = _documents(table.name) if table.name in CONTROL else _fence(SCHEMA, table.name)
     flags = {"enable": ("enabled", table.enabled), "force": ("forced", table.forced)}
     missing = {name: word for name, (word, on) in flags.items() if not on}
     if missing:

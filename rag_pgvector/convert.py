@@ -9,9 +9,9 @@ from psycopg import sql
 
 from rag_pgvector import index, keyword_schema, roles, schema
 from rag_pgvector.errors import CollectionNotFoundError, TenantError
-from rag_pgvector.fence import fence_sql
+from rag_pgvector.fence import CONTROL, fence_sql
 from rag_pgvector.plan import Execute, Plan
-from rag_pgvector.table import KEYWORD_KINDS, Table, check_tenant
+from rag_pgvector.table import KEYWORD_KINDS, SCHEMA, Table, check_tenant
 from rag_pgvector.tenants import require_unfenced
 from rag_pgvector.types import IndexReport
 
@@ -45,16 +45,16 @@ def convert(collection: str, tenant: str) -> Plan[tuple[Table, bool]]:
         raise CollectionNotFoundError(f"collection {collection!r} does not exist: see 'rag-pgvector db status'")
     if single.multi:
         raise TenantError(f"collection {collection!r} keeps tenants apart already: nothing to convert")
-    yield from require_unfenced(["documents"])  # their old owner is '', which no setting lets one change
+    yield from require_unfenced(CONTROL)  # their old owner is '', which no setting lets one change
     table = replace(single, config=replace(single.config, tenancy="multi"))
     yield Execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(table.identifier), prepare=False)
     rows = yield Execute(sql.SQL("SELECT to_regclass(%s) IS NOT NULL"), (table.index_identifier.as_string(None),))
     indexed = bool(rows[0][0])
     yield Execute(sql.SQL("DROP INDEX IF EXISTS {}").format(table.index_identifier), prepare=False)
     yield Execute((yield from _alter_table(table, tenant)), prepare=False)
-    yield Execute(
-        sql.SQL("UPDATE rag.documents SET tenant_id = %s WHERE collection_id = %s"), (tenant, table.collection_id)
-    )
+    for name in CONTROL:
+        given = sql.SQL("UPDATE {} SET tenant_id = %s WHERE collection_id = %s").format(sql.Identifier(SCHEMA, name))
+        yield Execute(given, (tenant, table.collection_id))
     for kind in KEYWORD_KINDS:
         own = sql.SQL("ALTER TABLE {} ALTER COLUMN tenant_id TYPE text USING {}")
         yield Execute(own.format(table.relation(kind), sql.Literal(tenant)), prepare=False)

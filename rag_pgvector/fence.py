@@ -18,12 +18,16 @@ from psycopg import sql
 
 from rag_pgvector.errors import IsolationError
 from rag_pgvector.plan import Batch, CopyIn, Execute, Plan, SetLocal, Together
-from rag_pgvector.table import KEYWORD_KINDS, Table
+from rag_pgvector.table import KEYWORD_KINDS, SCHEMA, Table
 
-__all__ = ["APP", "OWNER", "WORKER", "bind", "fence_sql", "fenced", "require_fenced_role"]
+__all__ = ["APP", "CONTROL", "OWNER", "WORKER", "bind", "fence_sql", "fenced", "require_fenced_role"]
 
 #: The roles, none of which is a superuser, may bypass row-level security, or (but for members) log in.
 OWNER, APP, WORKER = "rag_owner", "rag_app", "rag_worker"
+
+#: Tables in schema ``rag`` with rows of all collections, fenced as sql/tenants.sql says: those of a single-tenant
+#: collection belong to the tenant "".
+CONTROL = ("documents", "ingest_failures", "ingest_runs")
 
 T = TypeVar("T")
 
@@ -105,11 +109,14 @@ def require_fenced_role(table: Table) -> Plan[None]:
             "SELECT current_user::text, r.rolsuper, r.rolbypassrls, pg_has_role(c.relowner, 'MEMBER'), "
             "(SELECT bool_and(t.relrowsecurity AND t.relforcerowsecurity AND "
             "(SELECT count(*) = 2 FROM pg_policy p WHERE p.polrelid = t.oid AND NOT p.polpermissive)) "
-            "FROM pg_class t WHERE t.oid IN (c.oid, 'rag.documents'::regclass) OR t.oid = ANY(%s::regclass[])) "
+            "FROM pg_class t WHERE t.oid = c.oid OR t.oid = ANY(%s::regclass[])) "
             "FROM pg_roles r, pg_class c WHERE r.rolname = current_user AND c.oid = to_regclass(%s)"
         ),
         (
-            [table.relation(kind).as_string(None) for kind in KEYWORD_KINDS] if table.has_keywords else [],
+            [
+                *(sql.Identifier(SCHEMA, name).as_string(None) for name in CONTROL),
+                *(table.relation(kind).as_string(None) for kind in KEYWORD_KINDS if table.has_keywords),
+            ],
             table.identifier.as_string(None),
         ),
     )
@@ -118,7 +125,7 @@ def require_fenced_role(table: Table) -> Plan[None]:
     role, superuser, bypass, owner, fence = rows[0]
     if not fence:
         raise IsolationError(
-            f"table {table.name!r}, its keyword index or rag.documents has lost its row-level security: "
+            f"table {table.name!r}, its keyword index, or one of {', '.join(CONTROL)} has lost its row-level security: "
             "run 'rag-pgvector doctor' for the remedy"
         )
     reason = "is a superuser" if superuser else "has BYPASSRLS" if bypass else "owns the table" if owner else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any, ClassVar
+from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
@@ -26,7 +27,15 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from rag_pgvector.table import SCHEMA
 
-__all__ = ["ApiKeyRow", "Base", "CollectionRow", "DocumentRow", "SearchCostsRow"]
+__all__ = [
+    "ApiKeyRow",
+    "Base",
+    "CollectionRow",
+    "DocumentRow",
+    "IngestFailureRow",
+    "IngestRunRow",
+    "SearchCostsRow",
+]
 
 
 class Base(DeclarativeBase):
@@ -99,6 +108,45 @@ class DocumentRow(Base):
     content_hash: Mapped[bytes]
     chunks: Mapped[int] = mapped_column(BigInteger)
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class IngestRunRow(Base):
+    """One call of ``ingest``: what it was to do, and what it did (``runs.IngestRun``)."""
+
+    __tablename__ = "ingest_runs"
+    collection_id: Mapped[int] = mapped_column(ForeignKey(CollectionRow.id, ondelete="CASCADE"), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    scope: Mapped[str] = mapped_column(primary_key=True, server_default="")
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
+    state: Mapped[str] = mapped_column(server_default="running")
+    mode: Mapped[str]
+    model: Mapped[str | None]
+    options: Mapped[dict[str, Any]]
+    source_hash: Mapped[bytes | None]
+    loaders: Mapped[dict[str, Any]] = mapped_column(server_default=sql_text("'{}'::jsonb"))
+    counts: Mapped[dict[str, Any]] = mapped_column(server_default=sql_text("'{}'::jsonb"))
+    error: Mapped[str | None]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+
+
+class IngestFailureRow(Base):
+    """A file, or a row of one, that the last run that read it could not take in."""
+
+    __tablename__ = "ingest_failures"
+    collection_id: Mapped[int] = mapped_column(ForeignKey(CollectionRow.id, ondelete="CASCADE"), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    scope: Mapped[str] = mapped_column(primary_key=True, server_default="")
+    key: Mapped[bytes] = mapped_column(primary_key=True)
+    """The hash of source and place."""
+    file: Mapped[str]
+    path: Mapped[str | None]
+    """Where to read the file again."""
+    source: Mapped[str]
+    place: Mapped[str]
+    reason: Mapped[str]
+    options: Mapped[dict[str, Any]]
+    failed_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class ApiKeyRow(Base):

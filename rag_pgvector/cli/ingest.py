@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
+from uuid import UUID
 
 import typer
 
@@ -18,7 +21,7 @@ from rag_pgvector.cli.options import (
     identify,
     open_database,
 )
-from rag_pgvector.cli.output import complain, progress, say, say_json
+from rag_pgvector.cli.output import complain, printable, progress, say, say_json
 from rag_pgvector.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,10 +38,11 @@ def register(app: typer.Typer) -> None:
 
 
 def ingest(
-    paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH", help="Files, folders (with their subfolders) and globs.")
-    ],
     name: CollectionName,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="PATH", help="Files, folders (with their subfolders) and globs.", show_default=False),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first file or row that cannot be read.")
     ] = False,
@@ -62,6 +66,22 @@ def ingest(
         list[str] | None,
         typer.Option("--metadata-column", metavar="COLUMN", help="A column that becomes metadata (again for more)."),
     ] = None,
+    header: Annotated[
+        bool | None,
+        typer.Option("--header/--no-header", help="Whether a CSV's first row names the columns.", show_default=False),
+    ] = None,
+    delimiter: Annotated[str | None, typer.Option(metavar="CHARACTER", help="Of CSV files; else detected.")] = None,
+    encoding: Annotated[str | None, typer.Option(metavar="NAME", help="Of CSV files; else detected.")] = None,
+    decimal: Annotated[str | None, typer.Option(metavar="CHARACTER", help="Of CSV files: . or ,")] = None,
+    show_failed: Annotated[
+        bool, typer.Option("--show-failed", help="List what could not be ingested, with its reason; ingest nothing.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Read again the files that could not be ingested, as they were then.")
+    ] = False,
+    show_runs: Annotated[
+        bool, typer.Option("--show-runs", help="List the last 20 ingestions; ingest nothing.")
+    ] = False,
     tenancy: Annotated[
         str | None,
         typer.Option(
@@ -81,13 +101,27 @@ def ingest(
     A second run does only what changed.
     A file that cannot be read is left out and named on stderr, one line per file. The exit code is 0 as long as
     anything could be ingested, and 1 if nothing could, or with --strict at the first file or row that cannot be read.
+    What was left out is kept with its reason for --show-failed and --retry-failed.
     """
     from rag_pgvector.ingest import ChunkOptions, TableOptions
     from rag_pgvector.ingest import ingest as run
+    from rag_pgvector.ingest import retry_failed as run_again
     from rag_pgvector.ingest.sources import find_files
 
+    paths = paths or []
+    asked = show_failed + show_runs + retry_failed
+    if asked > 1 or (asked and paths):
+        raise ConfigError("--show-failed, --show-runs and --retry-failed stand alone, without paths")
+    if not asked and not paths:
+        raise ConfigError("name at least one PATH: a file, a folder or a glob")
     table = TableOptions(
-        content=content, id_column=id_column, metadata_columns=tuple(metadata_columns) if metadata_columns else None
+        content=content,
+        id_column=id_column,
+        metadata_columns=tuple(metadata_columns) if metadata_columns else None,
+        header=header,
+        delimiter=delimiter,
+        encoding=encoding,
+        decimal=cast("Literal['.', ','] | None", decimal),  # it checks itself
     )
     options = ChunkOptions() if size is None else ChunkOptions(size=size, overlap=min(24, size // 2))
     if mode not in ("append", "sync", "full"):
@@ -95,6 +129,15 @@ def ingest(
     list(find_files(paths))  # a path that does not exist is told before a collection is made
     with open_database(url) as db:
         who = identify(db, tenant, scope, api_key, "data.ingest")
+        if show_failed or show_runs:
+            (_show_failed if show_failed else _show_runs)(who.bind(db.collection(name)), as_json)
+            return
+        if retry_failed:
+            collection = who.bind(db.collection(name))
+            with progress() as tell:
+                report = run_again(collection, strict=strict, progress=tell)
+            _tell(report, name, as_json)
+            return
         collection = who.bind(db.collection(name)) if dry_run else _open_or_create(db, name, tenancy, who)
         with progress() as tell:
             report = run(
@@ -107,15 +150,54 @@ def ingest(
                 strict=strict,
                 progress=tell,
             )
+    _tell(report, name, as_json)
+    if not report.documents and not (mode != "append" and report.deleted):
+        complain(f"nothing could be ingested into {name!r}")
+        raise typer.Exit(1)
+
+
+def _tell(report: IngestReport, name: str, as_json: bool) -> None:
     for line in _failures(report.failed):
         complain(line)
     if as_json:
         say_json(report.to_dict())
     elif report.documents:
-        say(("would be: " if dry_run else "") + ingested(report, name))
-    if not report.documents and not (mode != "append" and report.deleted):
-        complain(f"nothing could be ingested into {name!r}")
-        raise typer.Exit(1)
+        say(("would be: " if report.dry_run else "") + ingested(report, name))
+
+
+def _show_failed(collection: Collection, as_json: bool) -> None:
+    from rag_pgvector.ingest import failures
+
+    found = failures(collection)
+    if as_json:
+        keys = ("file", "path", "source", "where", "reason", "failed_at")
+        say_json([{key: _plain(getattr(each, key)) for key in keys} for each in found])
+        return
+    for each in found:
+        say(printable(f"{each.source}{', ' if each.where else ''}{each.where}: {each.reason}"))
+    if not found:
+        say("nothing failed")
+
+
+def _show_runs(collection: Collection, as_json: bool) -> None:
+    from rag_pgvector.ingest import runs
+
+    found = runs(collection)
+    if as_json:
+        say_json([{key: _plain(value) for key, value in asdict(run).items()} for run in found])
+        return
+    for run in found:
+        what = ", ".join(f"{count:g} {name}" for name, count in run.counts.items() if count and name != "seconds")
+        took = f" in {run.counts['seconds']:.1f} s" if "seconds" in run.counts else ""
+        told = run.error or what or "nothing"
+        say(printable(f"{run.started_at:%Y-%m-%d %H:%M:%S} {run.mode} {run.state}{took}: {told}"))
+
+
+def _plain(value: object) -> object:
+    """A value as JSON has it."""
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value) if isinstance(value, (datetime, UUID)) else value
 
 
 def _open_or_create(db: Database, name: str, tenancy: str | None, who: Identity) -> Collection:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import psycopg
 import pytest
 
-from rag_pgvector import Chunk, Collection, CollectionConfig, Database, Document, SearchOptions
+from rag_pgvector import Chunk, Collection, CollectionConfig, Database, Document, SearchOptions, ingest, runs
 from rag_pgvector.errors import IsolationError, PermissionDeniedError, TenantError
+from rag_pgvector.fence import CONTROL
 from tests.isolation.world import DIMENSIONS, NAME, Who, World, embed
 
 ACME, BOLT, PART = ("acme", ""), ("bolt", ""), ("acme", "part")
@@ -23,13 +25,20 @@ def filled(world: World) -> World:
         collection.add(world.canaries.chunk(who, id_) for id_ in ids)
         document = world.canaries.document(who, "table")
         collection.put_document(document, [world.canaries.chunk(who, "d")])
+        canary = world.canaries.chunk(who, "run").content
+        options = {"chunking": {}, "table": {}, "note": canary}
+        run = collection._run(partial(runs.begin, collection._table, mode="append", model=canary, options=options))
+        failed = runs.FailureRecord(file=canary, path=canary, source=canary, where="", reason=canary, options=options)
+        end = partial(runs.end, collection._table, run, error=canary, source_hash=b"", loaders={}, counts={})
+        collection._run(partial(end, files=[canary], failures=[failed]), atomic=True)
     return world
 
 
 def unfenced(world: World) -> None:
     """Open the database's lock, so that only the statements' own conditions are left."""
     world.admin("ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
-    world.admin("ALTER TABLE rag.documents DISABLE ROW LEVEL SECURITY")
+    for table in CONTROL:
+        world.admin("ALTER TABLE {control} DISABLE ROW LEVEL SECURITY", control=table)
 
 
 # -------------------------------------------------------------------------------------------------------- the policies
@@ -52,14 +61,32 @@ def test_the_policy_alone_keeps_scopes_apart(filled: World) -> None:
     assert filled.app("DELETE FROM {table} WHERE scope = '' RETURNING 1", who=PART) == []
 
 
+@pytest.mark.parametrize("table", CONTROL)
 @pytest.mark.parametrize("who", [ACME, BOLT, PART])
-def test_the_policy_alone_keeps_documents_apart(filled: World, who: Who) -> None:
-    seen = filled.app("SELECT * FROM rag.documents", who=who)
+def test_the_policy_alone_keeps_documents_and_runs_apart(filled: World, who: Who, table: str) -> None:
+    seen = filled.app("SELECT * FROM {control}", who=who, control=table)
 
     assert len(seen) == {ACME: 2, BOLT: 1, PART: 1}[who]
     assert filled.canaries.foreign(who, seen) == []
-    assert filled.app("SELECT * FROM rag.documents") == []
-    assert filled.app("DELETE FROM rag.documents WHERE tenant_id <> %s RETURNING 1", [who[0]], who=who) == []
+    assert filled.app("SELECT * FROM {control}", control=table) == []
+    statement = "DELETE FROM {control} WHERE tenant_id <> %s RETURNING 1"
+    assert filled.app(statement, [who[0]], who=who, control=table) == []
+
+
+@pytest.mark.parametrize("who", [ACME, BOLT, PART])
+def test_the_statements_alone_keep_runs_apart(filled: World, who: Who) -> None:
+    unfenced(filled)
+    collection = filled.bound(who)
+
+    told = [*ingest.runs(collection), *ingest.failures(collection)]
+    assert len(told) == 2
+    assert filled.canaries.foreign(who, [str(told)]) == []
+
+
+def test_runs_and_failures_are_refused_without_a_tenant(filled: World) -> None:
+    for call in (ingest.runs, ingest.failures, ingest.retry_failed):
+        with pytest.raises(TenantError, match="for_tenant"):
+            call(filled.collection)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +98,10 @@ def test_the_policy_alone_keeps_documents_apart(filled: World, who: Who) -> None
         "INSERT INTO rag.documents (collection_id, tenant_id, id, source, text, loader, content_hash, chunks) "
         "SELECT id, 'bolt', 'new', '', '', '', '', 0 FROM rag.collections",
         "UPDATE rag.documents SET tenant_id = 'bolt'",
+        "UPDATE rag.ingest_runs SET tenant_id = 'bolt'",
+        "UPDATE rag.ingest_failures SET tenant_id = 'bolt'",
+        "INSERT INTO rag.ingest_runs (collection_id, tenant_id, mode, options) "
+        "SELECT id, 'bolt', '', '{{}}' FROM rag.collections",
     ],
 )
 def test_nothing_is_written_under_another_name(filled: World, statement: str) -> None:

@@ -20,6 +20,7 @@ from sqlalchemy import make_url
 
 from rag_pgvector import Chunk, CollectionConfig, Database, Document
 from rag_pgvector.collection import Collection
+from rag_pgvector.fence import CONTROL
 from rag_pgvector.plan import Execute, Plan, Row
 from rag_pgvector.table import KEYWORD_KINDS
 
@@ -117,22 +118,28 @@ class World:
     def table(self) -> sql.Identifier:
         return self.collection._table.identifier
 
-    def _format(self, query: str) -> sql.Composed:
+    def _format(self, query: str, control: str) -> sql.Composed:
         relations = {kind: self.collection._table.relation(kind) for kind in KEYWORD_KINDS}
+        relations["control"] = sql.Identifier("rag", control)
         return sql.SQL(query).format(table=self.table, **relations)
 
     def bound(self, who: Who) -> Collection:
         return self.collection.for_tenant(who[0], scope=who[1] or None)
 
-    def admin(self, query: str, params: Sequence[Any] = (), *, role: str | None = None) -> list[Row]:
-        """One statement of the superuser, or of a role that it takes on. It may name ``{table}``, ``{postings}`` ..."""
+    def admin(
+        self, query: str, params: Sequence[Any] = (), *, role: str | None = None, control: str = "documents"
+    ) -> list[Row]:
+        """One statement of the superuser, or of a role that it takes on. It may name ``{table}``, ``{postings}`` and
+        others, and as ``{control}`` one of fence.CONTROL."""
         with psycopg.connect(self.admin_url, autocommit=True) as conn:
             if role is not None:
                 conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
-            cursor = conn.execute(self._format(query), params or None)
+            cursor = conn.execute(self._format(query, control), params or None)
             return cursor.fetchall() if cursor.description else []
 
-    def app(self, query: str, params: Sequence[Any] = (), *, who: Who | None = None) -> list[Row]:
+    def app(
+        self, query: str, params: Sequence[Any] = (), *, who: Who | None = None, control: str = "documents"
+    ) -> list[Row]:
         """One statement of the application's role, with the settings of ``who`` and no WHERE of ours."""
         with psycopg.connect(self.app_url) as conn:
             if who is not None:
@@ -141,7 +148,7 @@ class World:
                     who,
                     prepare=False,
                 )
-            text = self._format(query)
+            text = self._format(query, control)
             cursor = conn.execute(text, params or None, prepare=False)
             return cursor.fetchall() if cursor.description else []
 
@@ -159,7 +166,8 @@ class World:
     def clear(self) -> None:
         """Remove every tenant's rows."""
         self.admin("DELETE FROM {table}")
-        self.admin("DELETE FROM rag.documents")
+        for table in CONTROL:
+            self.admin("DELETE FROM {control}", control=table)
 
 
 @contextmanager

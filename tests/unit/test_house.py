@@ -38,6 +38,7 @@ LAYERS = [
         "read",
         "records",
         "roles",
+        "runs",
         "schema",
         "search",
         "tune",
