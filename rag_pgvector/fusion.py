@@ -12,14 +12,15 @@ labelled sets, and what was refused, stands in docs/design.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from rag_pgvector.types import ScoredChunk
+__all__ = ["CANDIDATES", "Fused", "Scored", "convex", "reciprocal_ranks", "share", "sharpness"]
 
-__all__ = ["CANDIDATES", "convex", "reciprocal_ranks", "share", "sharpness"]
+H = TypeVar("H", bound="Scored")
 
 #: Least candidates of each arm.
 CANDIDATES = 100
@@ -48,7 +49,24 @@ def sharpness(scores: Sequence[float], *, complete: bool) -> float:
     return float(min(1.0, (best - tenth) / scale) * (best - values.mean()) / spread)
 
 
-def share(dense: Sequence[ScoredChunk], keyword: Sequence[ScoredChunk]) -> float:
+class Scored(Protocol):
+    """What an arm found: its score (higher-better), and the distance of its vector where that was compared."""
+
+    @property
+    def score(self) -> float: ...
+    @property
+    def distance(self) -> float | None: ...
+
+
+class Fused(NamedTuple, Generic[H]):
+    """One of the arms' hits, its score of both from 0 to 1, and what it had by words (None: not found by them)."""
+
+    hit: H
+    score: float
+    keyword_score: float | None
+
+
+def share(dense: Sequence[Scored], keyword: Sequence[Scored]) -> float:
     """The share of the vectors, 0 to 1, by how sharp each arm is for this question."""
     if not keyword:
         return 1.0
@@ -60,14 +78,15 @@ def share(dense: Sequence[ScoredChunk], keyword: Sequence[ScoredChunk]) -> float
 
 
 def convex(
-    dense: Sequence[ScoredChunk],
-    keyword: Sequence[ScoredChunk],
+    dense: Sequence[H],
+    keyword: Sequence[H],
     *,
+    key: Callable[[H], Hashable],
     alpha: float,
     keyword_complete: bool,
     similarity: Callable[[float], float],
-) -> list[ScoredChunk]:
-    """Both arms' chunks by ``alpha * vectors + (1 - alpha) * words``, best first; the score is 0 to 1.
+) -> list[Fused[H]]:
+    """Both arms' hits by ``alpha * vectors + (1 - alpha) * words``, best first. Equal ``key``: the same chunk.
 
     A keyword hit that brings its distance is given its own vector score by ``similarity``, also where that is worse
     than all that the vector arm fetched. A chunk that the keyword arm did not return counts 0 there if that arm
@@ -76,46 +95,43 @@ def convex(
     near = _Scale(dense[-1].score, dense[0].score) if dense else _Scale(0.0, 0.0)
     most = max((hit.score for hit in keyword), default=0.0) or 1.0
     unknown = 0.0 if keyword_complete or not keyword else 0.5 * keyword[-1].score / most
-    vectors = {_key(hit): near.of(hit.score) for hit in dense}
-    found = {_key(hit): hit for hit in dense}
+    found = {key(hit): hit for hit in dense}
+    vectors = {name: near.of(hit.score) for name, hit in found.items()}
     words: dict[Hashable, float] = {}
     for hit in keyword:
-        key = _key(hit)
-        words[key] = hit.score / most
-        if key in found:
-            found[key] = replace(found[key], keyword_score=hit.score)
-        else:
-            found[key] = replace(hit, keyword_score=hit.score)
-            vectors[key] = near.of(similarity(hit.distance)) if dense and hit.distance is not None else 0.0
-    fused = {key: alpha * vectors[key] + (1.0 - alpha) * words.get(key, unknown) for key in found}
-    return _ordered(found, fused)
+        name = key(hit)
+        words[name] = hit.score
+        if found.setdefault(name, hit) is hit:
+            vectors[name] = near.of(similarity(hit.distance)) if dense and hit.distance is not None else 0.0
+    fused = {
+        name: alpha * vectors[name] + (1.0 - alpha) * (words[name] / most if name in words else unknown)
+        for name in found
+    }
+    return _ordered(found, fused, words)
 
 
-def reciprocal_ranks(dense: Sequence[ScoredChunk], keyword: Sequence[ScoredChunk]) -> list[ScoredChunk]:
-    """Both arms' chunks by the sum of 1 / (60 + rank), brought to 0..1 (1: first in both).
+def reciprocal_ranks(dense: Sequence[H], keyword: Sequence[H], *, key: Callable[[H], Hashable]) -> list[Fused[H]]:
+    """Both arms' hits by the sum of 1 / (60 + rank), brought to 0..1 (1: first in both).
 
     Cormack, Clarke and Büttcher 2009, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning
     Methods".
     """
-    found: dict[Hashable, ScoredChunk] = {_key(hit): hit for hit in dense}
+    found: dict[Hashable, H] = {}
     fused: dict[Hashable, float] = {}
     for hits in (dense, keyword):
         for rank, hit in enumerate(hits, 1):
-            fused[_key(hit)] = fused.get(_key(hit), 0.0) + 0.5 * (RRF_K + 1) / (RRF_K + rank)
-    for hit in keyword:
-        found[_key(hit)] = replace(found.get(_key(hit), hit), keyword_score=hit.score)
-    return _ordered(found, fused)
+            name = key(hit)
+            found.setdefault(name, hit)
+            fused[name] = fused.get(name, 0.0) + 0.5 * (RRF_K + 1) / (RRF_K + rank)
+    return _ordered(found, fused, {key(hit): hit.score for hit in keyword})
 
 
-def _key(hit: ScoredChunk) -> Hashable:
-    """Seen from above its scopes, a tenant may hold several chunks of one id."""
-    return hit.chunk.id, hit.chunk.content
-
-
-def _ordered(found: dict[Hashable, ScoredChunk], fused: dict[Hashable, float]) -> list[ScoredChunk]:
+def _ordered(
+    found: Mapping[Hashable, H], fused: Mapping[Hashable, float], words: Mapping[Hashable, float]
+) -> list[Fused[H]]:
     # sorted() is stable: equal ones stay in the order of the vectors, then of the words
-    order = sorted(found, key=lambda key: -fused[key])
-    return [replace(found[key], score=min(1.0, max(0.0, fused[key]))) for key in order]
+    order = sorted(found, key=lambda name: -fused[name])
+    return [Fused(found[name], min(1.0, max(0.0, fused[name])), words.get(name)) for name in order]
 
 
 @dataclass(frozen=True, slots=True)

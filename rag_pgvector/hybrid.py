@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from rag_pgvector import fusion, keyword
 from rag_pgvector.config import Mode, SearchOptions
 from rag_pgvector.plan import Plan, together
-from rag_pgvector.read import Where
-from rag_pgvector.search import SIMILARITIES
+from rag_pgvector.read import Where, chunk_of
+from rag_pgvector.search import SIMILARITIES, Found
 from rag_pgvector.table import Table
-from rag_pgvector.types import SearchPlan, SearchResult
+from rag_pgvector.types import ScoredChunk, SearchPlan, SearchResult
 from rag_pgvector.vectors import VectorParam
 
 __all__ = ["Asked", "DensePlan", "resolve_mode", "search_all"]
 
 #: Plans the search by vectors for so many chunks.
-DensePlan = Callable[[VectorParam, int], Plan[SearchResult]]
+DensePlan = Callable[[VectorParam, int], Plan[Found]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,7 @@ def search_all(
     ``condition`` is the caller's filter, for the keyword arm.
     """
     deep = max(k, options.candidates or fusion.CANDIDATES)
-    plans: list[Plan[SearchResult]] = []
+    plans: list[Plan[Found]] = []
     words: dict[int, int] = {}
     vectors: dict[int, int] = {}
     # Words first: what a walk of the vector index sets holds for all that is sent after it.
@@ -87,17 +88,20 @@ def search_all(
         if each.mode == "hybrid":
             result = _fused(table, results[vectors[i]], results[words[i]], k, deep, options)
         else:
-            result = results[vectors[i] if each.mode == "dense" else words[i]]
+            hits, plan = results[vectors[i] if each.mode == "dense" else words[i]]
+            result = SearchResult([hit.scored(table) for hit in hits], plan)
         found.append(_annotated(result, each))
     return found
 
 
-def _fused(
-    table: Table, dense: SearchResult, words: SearchResult, k: int, deep: int, options: SearchOptions
-) -> SearchResult:
+_KEY = operator.attrgetter("key")
+
+
+def _fused(table: Table, by_vectors: Found, by_words: Found, k: int, deep: int, options: SearchOptions) -> SearchResult:
+    (dense, dense_plan), (words, words_plan) = by_vectors, by_words
     alpha = options.alpha if options.alpha is not None else table.alpha
     if options.fusion == "rrf":
-        hits = fusion.reciprocal_ranks(dense, words)
+        hits = fusion.reciprocal_ranks(dense, words, key=_KEY)
         alpha, reason = None, "reciprocal rank fusion"
     else:
         reason = "share of the vectors given" if options.alpha is not None else "the collection's share of the vectors"
@@ -106,22 +110,27 @@ def _fused(
         hits = fusion.convex(
             dense,
             words,
+            key=_KEY,
             alpha=alpha,
             keyword_complete=len(words) < deep,
             similarity=SIMILARITIES[table.config.distance],
         )
     warnings: tuple[str, ...] = ()
-    if unindexed := words.plan.unindexed:
+    if unindexed := words_plan.unindexed:
         warnings = (f"keyword search cannot see {unindexed} chunks yet: run 'rag-pgvector index build'",)
     plan = SearchPlan(
         "hybrid",
         f"{len(dense)} by vectors, {len(words)} by words; {reason}",
-        parts=(dense.plan, words.plan),
+        parts=(dense_plan, words_plan),
         alpha=None if alpha is None else round(alpha, 4),
         unindexed=unindexed,
         warnings=warnings,
     )
-    return SearchResult(hits[:k], plan)
+    chunks = [
+        ScoredChunk(chunk_of(table, each.hit.row), each.score, each.hit.distance, each.keyword_score)
+        for each in hits[:k]
+    ]
+    return SearchResult(chunks, plan)
 
 
 def _annotated(result: SearchResult, asked: Asked) -> SearchResult:

@@ -19,9 +19,10 @@ from psycopg import sql
 from rag_pgvector.analysis import ANALYSER_VERSION, Question, analyser, phrase_pattern
 from rag_pgvector.config import SearchOptions
 from rag_pgvector.plan import Execute, Plan, Row
-from rag_pgvector.read import CHUNK_WIDTH, Where, chunk_of
+from rag_pgvector.read import CHUNK_WIDTH, Candidate, Where
+from rag_pgvector.search import Found
 from rag_pgvector.table import KEYWORD_KINDS, Table
-from rag_pgvector.types import ScoredChunk, SearchPlan, SearchResult
+from rag_pgvector.types import SearchPlan
 from rag_pgvector.vectors import VectorParam
 
 __all__ = ["UNINDEXED_COUNTED", "first_look", "hits_of", "plan_of", "question_of", "search", "statement"]
@@ -45,7 +46,7 @@ def search(
     condition: Where | None,
     options: SearchOptions,
     vector: VectorParam | None = None,
-) -> Plan[SearchResult]:
+) -> Plan[Found]:
     """The ``k`` chunks of the highest BM25 score among those that the condition selects, ties by ``seq``.
 
     Fewer come back only if fewer hold a term of the question (and all of its phrases). With ``vector`` each hit
@@ -53,11 +54,11 @@ def search(
     """
     limit = first_look(question, k, condition)
     rows = yield statement(table, question, k=k, condition=condition, options=options, limit=limit, vector=vector)
-    hits, examined, unindexed = hits_of(table, rows)
+    hits, examined, unindexed = hits_of(rows)
     if len(hits) < k and examined == limit:  # the filter left too few of the best
         rows = yield statement(table, question, k=k, condition=condition, options=options, limit=None, vector=vector)
-        hits, examined, unindexed = hits_of(table, rows)
-    return SearchResult(hits, plan_of(table, question, unindexed))
+        hits, examined, unindexed = hits_of(rows)
+    return hits, plan_of(table, question, unindexed)
 
 
 def plan_of(table: Table, question: Question, unindexed: int) -> SearchPlan:
@@ -120,9 +121,9 @@ def statement(
     return Execute(_query(table, bool(table.scope), where, len(phrases), near=vector is not None), params)
 
 
-def hits_of(table: Table, rows: Sequence[Row]) -> tuple[list[ScoredChunk], int, int]:
+def hits_of(rows: Sequence[Row]) -> tuple[list[Candidate], int, int]:
     """The chunks found, how many documents were looked at, and how many rows of the owner are not in the index."""
-    hits = [ScoredChunk(chunk_of(table, row), row[_SCORE], row[_DISTANCE]) for row in rows if row[0] is not None]
+    hits = [Candidate(row, row[_SCORE], row[_DISTANCE]) for row in rows if row[0] is not None]
     return hits, rows[0][_SCORE + 2], rows[0][_SCORE + 3]
 
 

@@ -6,6 +6,7 @@ which layout it stands on.
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -133,7 +134,10 @@ class Layout:
     def chunk_columns(self) -> sql.Composable:
         """The select list that ``chunk_of`` reads: id, content, metadata, the columns of ORIGIN, node."""
         if self.native:
-            return _COMMA.join(map(self.column, ("id", "content", "metadata", *ORIGIN, "node")))
+            # JSON as text: a hybrid search reads many more rows than it makes chunks of.
+            columns = [self.column(name) for name in ("id", "content", *ORIGIN)]
+            columns.insert(2, sql.SQL("{}::text AS metadata").format(self.column("metadata")))
+            return _COMMA.join([*columns, sql.SQL("{}::text AS node").format(self.column("node"))])
         # A record keeps the types of its columns: dates come back as dates, which no JSON could do.
         parts: list[sql.Composable] = [self.json]
         for name, type_ in self.columns:
@@ -149,7 +153,9 @@ class Layout:
 
     def metadata_of(self, value: Any) -> Mapping[str, Any]:
         """The metadata in the third of ``chunk_columns``."""
-        if self.native or not self.columns:
+        if self.native:
+            return json.loads(value)  # type: ignore[no-any-return]
+        if not self.columns:
             return value if isinstance(value, dict) else {}
         found = dict(value[0]) if isinstance(value[0], dict) else {}
         found.update(zip([name for name, _ in self.columns], value[1:], strict=True))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import json
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from psycopg import sql
 
@@ -11,9 +12,9 @@ from rag_pgvector.arguments import as_ids, as_key
 from rag_pgvector.filters import Filter, compile_filter, parse_filter
 from rag_pgvector.plan import Execute, Plan, Row
 from rag_pgvector.table import Table
-from rag_pgvector.types import Chunk
+from rag_pgvector.types import Chunk, ScoredChunk
 
-__all__ = ["CHUNK_WIDTH", "Where", "chunk_of", "count", "get", "list_chunks", "owned", "where"]
+__all__ = ["CHUNK_WIDTH", "Candidate", "Where", "chunk_of", "count", "get", "list_chunks", "owned", "where"]
 
 Where = tuple[sql.Composed, list[Any]]
 
@@ -21,18 +22,34 @@ Where = tuple[sql.Composed, list[Any]]
 CHUNK_WIDTH = 9
 
 
+class Candidate(NamedTuple):
+    """A row that a search found, whose first columns are ``table.layout.chunk_columns``; most become no chunk."""
+
+    row: Row
+    score: float
+    distance: float | None = None
+
+    @property
+    def key(self) -> Hashable:
+        """Seen from above its scopes, a tenant may hold several chunks of one id."""
+        return self.row[:2]
+
+    def scored(self, table: Table) -> ScoredChunk:
+        return ScoredChunk(chunk_of(table, self.row), self.score, self.distance)
+
+
 def chunk_of(table: Table, row: Row, embedding: Sequence[float] | None = None) -> Chunk:
     """The chunk in the first columns of a row, which are ``table.layout.chunk_columns``."""
     return Chunk(
         id=row[0],
         content=row[1],
-        metadata=row[2] if table.layout.native else table.layout.metadata_of(row[2]),
+        metadata=table.layout.metadata_of(row[2]),
         document_id=row[3],
         source=row[4],
         page_or_row=row[5],
         char_start=row[6],
         char_end=row[7],
-        node=row[8],
+        node=None if row[8] is None else json.loads(row[8]),
         embedding=embedding,
     )
 

@@ -11,14 +11,18 @@ from psycopg import sql
 
 from rag_pgvector.config import SearchOptions
 from rag_pgvector.index_kinds import index_kind
-from rag_pgvector.plan import Batch, Execute, Plan, Row, SetLocal, set_local
+from rag_pgvector.plan import Batch, Execute, Plan, SetLocal, set_local
 from rag_pgvector.planner import EF_SEARCH, Estimates, Walk, choose
-from rag_pgvector.read import CHUNK_WIDTH, Where, chunk_of
+from rag_pgvector.read import CHUNK_WIDTH, Candidate, Where
 from rag_pgvector.table import Table
-from rag_pgvector.types import ScoredChunk, SearchPlan, SearchResult
+from rag_pgvector.types import SearchPlan, SearchResult
 from rag_pgvector.vectors import VectorParam
 
-__all__ = ["SIMILARITIES", "dense", "explained", "statement"]
+__all__ = ["SIMILARITIES", "Found", "dense", "explained", "result", "statement"]
+
+
+#: What a search found, best first, before it is a result.
+Found = tuple[list[Candidate], SearchPlan]
 
 
 def dense(
@@ -31,7 +35,7 @@ def dense(
     options: SearchOptions,
     estimates: Estimates,
     session_defaults: bool,
-) -> Plan[SearchResult]:
+) -> Plan[Found]:
     """The ``k`` nearest chunks. An index walk that comes back with fewer is followed by an exact pass.
 
     ``condition`` binds the tenant, too; ``filtered`` says whether it does more than that. ``session_defaults``: the
@@ -58,10 +62,16 @@ def dense(
         # Of a tenant's rows without a filter there is one way to read them, which need not be planned every time.
         rows = yield Batch([_ONE_PLAN, step]) if table.multi and not filtered else step
     score = SIMILARITIES[table.config.distance]
-    return SearchResult([_hit(table, row, score) for row in rows], plan)
+    return [Candidate(row, score(row[CHUNK_WIDTH]), row[CHUNK_WIDTH]) for row in rows], plan
 
 
-def explained(search: Plan[SearchResult]) -> Plan[list[str]]:
+def result(table: Table, search: Plan[Found]) -> Plan[SearchResult]:
+    """A search by one arm, as what callers get."""
+    found, plan = yield from search
+    return SearchResult([each.scored(table) for each in found], plan)
+
+
+def explained(search: Plan[Any]) -> Plan[list[str]]:
     """How Postgres runs the statement that a dense search sends first, and what the planner knew: lines to read.
 
     Nothing is searched. The question's vector is left out of the lines.
@@ -85,11 +95,6 @@ def _explaining(statement: bytes) -> bytes:
 
 _DISTANCE = b" AS distance FROM "
 _VECTOR = re.compile(r"'\[[^']*\]'::(vector|halfvec)")
-
-
-def _hit(table: Table, row: Row, score: Any) -> ScoredChunk:
-    distance = row[CHUNK_WIDTH]
-    return ScoredChunk(chunk_of(table, row), score(distance), distance)
 
 
 #: Higher-better scores from pgvector's distances (``<#>`` is the negative inner product).

@@ -18,7 +18,7 @@ from rag_pgvector.filters import parse_filter
 from rag_pgvector.hybrid import Asked, resolve_mode, search_all
 from rag_pgvector.patience import aembed_in_time, embed_in_time
 from rag_pgvector.plan import Plan
-from rag_pgvector.search import dense, explained
+from rag_pgvector.search import Found, dense, explained, result
 from rag_pgvector.types import SearchResult
 from rag_pgvector.vectors import VectorParam, as_vector
 
@@ -120,7 +120,7 @@ class Searchable(DocumentStore):
             k=k,
             condition=condition if filtered else None,
             options=options,
-            dense=lambda vector, many: self._search_plan(vector, many, condition, filtered, options)(),
+            dense=lambda vector, many: self._found_plan(vector, many, condition, filtered, options),
         )
 
     def _search_plan(
@@ -131,7 +131,17 @@ class Searchable(DocumentStore):
         filtered: bool,
         options: SearchOptions | None,
     ) -> Callable[[], Plan[SearchResult]]:
-        return lambda: dense(
+        return lambda: result(self._table, self._found_plan(encoded, k, condition, filtered, options))
+
+    def _found_plan(
+        self,
+        encoded: VectorParam,
+        k: int,
+        condition: read.Where | None,
+        filtered: bool,
+        options: SearchOptions | None,
+    ) -> Plan[Found]:
+        return dense(
             self._table,
             encoded,
             k=k,

@@ -191,7 +191,7 @@ class Bench:
             estimates=bound._estimates,
             session_defaults=True,
         )
-        return [str(hit.chunk.id) for hit in self.admin.run(plan)]
+        return [str(hit.row[0]) for hit in self.admin.run(plan)[0]]
 
     def _raw(self, table: str, query: NDArray[np.float32], ef_search: int, tenant: str | None) -> list[str]:
         condition = sql.SQL("" if tenant is None else "WHERE tenant_id = %s ")

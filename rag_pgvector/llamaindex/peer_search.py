@@ -71,13 +71,18 @@ class PeerArms(CollectionArms):
         found = {each.hit.chunk.id: each for each in (*words, *dense)}
         arms = [each.hit for each in dense], [each.hit for each in words]
         alpha = request.alpha if request.options is None or request.alpha is not None else request.options.alpha
-        hits = fusion.convex(
+        fused = fusion.convex(
             *arms,
+            key=lambda hit: hit.chunk.id,
             alpha=fusion.share(*arms) if alpha is None else alpha,
             keyword_complete=len(words) < deep,
             similarity=SIMILARITIES[self.collection.config.distance],
         )
-        return of_both(dense, words, [replace(found[hit.chunk.id], hit=hit) for hit in hits], request)
+        both = [
+            replace(found[hit.chunk.id], hit=replace(hit, score=score, keyword_score=by_words))
+            for hit, score, by_words in fused
+        ]
+        return of_both(dense, words, both, request)
 
     def mmr(self, request: Request) -> Asking[list[Found]]:
         found = yield from super().mmr(request)

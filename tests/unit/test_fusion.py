@@ -24,8 +24,19 @@ def words(distances: dict[str, float] | None = None, /, **scores: float) -> list
 def fused(
     dense: list[ScoredChunk], keyword: list[ScoredChunk], alpha: float, complete: bool = True
 ) -> dict[str, float]:
-    found = convex(dense, keyword, alpha=alpha, keyword_complete=complete, similarity=lambda distance: 1.0 - distance)
-    return {str(hit.chunk.id): round(hit.score, 6) for hit in found}
+    found = convex(
+        dense,
+        keyword,
+        key=by_id,
+        alpha=alpha,
+        keyword_complete=complete,
+        similarity=lambda distance: 1.0 - distance,
+    )
+    return {str(each.hit.chunk.id): round(each.score, 6) for each in found}
+
+
+def by_id(hit: ScoredChunk) -> str | None:
+    return hit.chunk.id
 
 
 def test_scores_are_brought_to_one_scale_and_added() -> None:
@@ -37,11 +48,16 @@ def test_scores_are_brought_to_one_scale_and_added() -> None:
 
 def test_each_chunk_keeps_what_its_arms_said() -> None:
     first, second = convex(
-        near(a=0.9, b=0.7), words(b=20.0), alpha=0.0, keyword_complete=True, similarity=lambda distance: 1.0 - distance
+        near(a=0.9, b=0.7),
+        words(b=20.0),
+        key=by_id,
+        alpha=0.0,
+        keyword_complete=True,
+        similarity=lambda distance: 1.0 - distance,
     )
-    assert (first.chunk.id, first.keyword_score) == ("b", 20.0)
-    assert (second.chunk.id, second.keyword_score) == ("a", None)
-    assert [first.distance, second.distance] == pytest.approx([0.3, 0.1])
+    assert (first.hit.chunk.id, first.keyword_score) == ("b", 20.0)
+    assert (second.hit.chunk.id, second.keyword_score) == ("a", None)
+    assert [first.hit.distance, second.hit.distance] == pytest.approx([0.3, 0.1])
 
 
 def test_a_chunk_found_by_words_alone_is_compared_by_its_own_distance() -> None:
@@ -113,8 +129,8 @@ def test_sharpness_does_not_know_the_unit_of_the_scores(scores: list[float], uni
 
 
 def test_reciprocal_ranks() -> None:
-    found = reciprocal_ranks(near(a=0.9, b=0.7), words(b=20.0, c=1.0))
-    assert [hit.chunk.id for hit in found] == ["b", "a", "c"]
+    found = reciprocal_ranks(near(a=0.9, b=0.7), words(b=20.0, c=1.0), key=by_id)
+    assert [each.hit.chunk.id for each in found] == ["b", "a", "c"]
     assert found[0].score == pytest.approx(0.5 + 0.5 * 61 / 62)
     assert found[1].score == 0.5
-    assert reciprocal_ranks(near(a=0.9), words(a=3.0))[0].score == 1.0
+    assert reciprocal_ranks(near(a=0.9), words(a=3.0), key=by_id)[0].score == 1.0

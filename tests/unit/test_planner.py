@@ -24,7 +24,7 @@ from rag_pgvector.planner import (
     stored_costs,
     table_state,
 )
-from rag_pgvector.search import dense
+from rag_pgvector.search import dense, result
 from rag_pgvector.table import Table
 from rag_pgvector.types import SearchResult
 from rag_pgvector.vectors import as_vector
@@ -67,7 +67,7 @@ def limit(step: Step) -> int:
 
 
 def hit(id: str, distance: float) -> Row:
-    return (id, f"text of {id}", {"n": 1}, None, "a.md", 2, 0, 9, None, distance)
+    return (id, f"text of {id}", '{"n": 1}', None, "a.md", 2, 0, 9, None, distance)
 
 
 class Known(Estimates):
@@ -245,7 +245,7 @@ def search(
 ) -> Plan[SearchResult]:
     of = of or table()
     filter = None if passing is None else {"year": 2024}
-    return dense(
+    found = dense(
         of,
         as_vector([1.0] * (of.config.dimensions or 0), of.config),
         k=k,
@@ -255,6 +255,7 @@ def search(
         estimates=Known(state, passing),
         session_defaults=defaults,
     )
+    return result(of, found)
 
 
 def hits(*ids: str) -> list[Row]:
