@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from rag_pgvector.answer import sentences
 from rag_pgvector.errors import ConfigError
-from rag_pgvector.ingest.dividing import MAX_CHARS_PER_TOKEN, Atom, TokenCount, atoms, measured
+from rag_pgvector.ingest.dividing import MAX_CHARS_PER_TOKEN, Atom, TokenCount, atoms, measured, sentence_atoms
 from rag_pgvector.ingest.loaders import Block, LoadedDocument, Piece
+from rag_pgvector.ingest.methods import Embed, Method, by_page, marked, turns, windows
 from rag_pgvector.types import Chunk, Document
 
 __all__ = [
@@ -51,15 +52,22 @@ class ChunkOptions:
             0, the default, embeds the chunk alone: the shipped confidence was fitted so.
         rows: Rows of a table per chunk. More than one makes chunks without the rows' metadata, for reading, not for
             questions about single cells.
+        by: How a text is divided. "structure": paragraphs, and sentences where one is too long, within a section.
+            "sentence": whole sentences up to the size, within a section. "tokens": windows of whole words up to the
+            size, within a page. "page": a page (without pages, the document) where it fits, else as by structure.
+            "semantic": sentences, with a cut where the meaning turns; each sentence is embedded once for it.
         splitter: Divides a text in our place: a function from a text to its chunks, or an object with ``split_text``,
-            such as LangChain's text splitters and LlamaIndex's. Every chunk must be a slice of the text but for white
-            space at its ends; pages and sections are divided one by one, and table rows are not.
+            such as LangChain's text splitters and LlamaIndex's (of its other node parsers:
+            ``rag_pgvector.llamaindex.as_splitter``). Every chunk must be a slice of the text but for white space at its
+            ends; pages and sections are divided one by one, and table rows are not. A chunk that is longer than the
+            model reads is divided further.
     """
 
     size: int = 200
     overlap: int = 24
     context_tokens: int = 0
     rows: int = 1
+    by: Method = "structure"
     splitter: Splitter | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -71,6 +79,10 @@ class ChunkOptions:
             raise ConfigError(f"context_tokens={self.context_tokens!r}: use 0 or more")
         if type(self.rows) is not int or self.rows < 1:
             raise ConfigError(f"rows={self.rows!r}: use 1 or more")
+        if self.by not in get_args(Method):
+            raise ConfigError(f"by={self.by!r}: use {', '.join(get_args(Method))}")
+        if self.splitter is not None and self.by != "structure":
+            raise ConfigError(f"by={self.by!r} and a splitter: give one of them")
         if self.splitter is not None and not callable(getattr(self.splitter, "split_text", self.splitter)):
             raise ConfigError(f"splitter={self.splitter!r:.80}: give a function or an object with split_text")
 
@@ -102,19 +114,35 @@ def token_count(embedder: Any) -> tuple[TokenCount, str]:
     return lambda text: len(offsets(text)), str(embedder.name)
 
 
-def chunk_document(loaded: LoadedDocument, *, options: ChunkOptions, count: TokenCount) -> Iterator[Chunk]:
+def chunk_document(
+    loaded: LoadedDocument,
+    *,
+    options: ChunkOptions,
+    count: TokenCount,
+    limit: int | None = None,
+    embed: Embed | None = None,
+) -> Iterator[Chunk]:
     """The chunks of a loaded document in order, without embeddings.
 
-    A row's id is ``document#row``, or ``document#name`` where the loader names it. Others are named by their content,
-    ``document#3f0c9a...``, with ``-2`` for a second chunk of the same content, so that a changed paragraph leaves the
-    ids of all other chunks as they are.
+    ``limit`` is what the model reads, in tokens: a splitter's longer chunks are divided. ``embed`` gives the vectors
+    that ``by="semantic"`` needs. A row's id is ``document#row``, or ``document#name`` where the loader names it. Others
+    are named by their content, ``document#3f0c9a...``, with ``-2`` for a second chunk of the same content, so that a
+    changed paragraph leaves the ids of all other chunks as they are.
     """
     document = loaded.document
     occurrences: dict[str, int] = {}
-    pieces = loaded.pieces if options.rows == 1 else _grouped(loaded.pieces, options.rows)
+    pieces: Iterable[Piece] = loaded.pieces if options.rows == 1 else _grouped(loaded.pieces, options.rows)
+    if options.by in ("page", "tokens"):
+        pieces = by_page(list(pieces))
+    starts: frozenset[int] = frozenset()
+    if options.by == "semantic":
+        if embed is None:
+            raise ConfigError("by='semantic' needs an embedder: ingest() gives the collection's")
+        pieces = list(pieces)
+        starts = turns(document.text, pieces, size=options.size, count=count, embed=embed)
     for piece in pieces:
         titles = _titles(document, piece) if options.context_tokens else []
-        for start, end in split(document.text, piece, options=options, count=count):
+        for start, end in split(document.text, piece, options=options, count=count, limit=limit, starts=starts):
             content = document.text[start:end]
             if piece.blocks:
                 name = hashlib.sha256(content.encode()).hexdigest()[:16]
@@ -168,10 +196,32 @@ def _context(titles: Sequence[str], content: str, most: int, count: TokenCount) 
 Span: TypeAlias = tuple[int, int]
 
 
-def split(text: str, piece: Piece, *, options: ChunkOptions, count: TokenCount) -> Iterator[Span]:
+def split(
+    text: str,
+    piece: Piece,
+    *,
+    options: ChunkOptions,
+    count: TokenCount,
+    limit: int | None = None,
+    starts: frozenset[int] = frozenset(),
+) -> Iterator[Span]:
     """The spans of a piece's chunks, in order. A row that is too long for one is divided between its lines."""
     if piece.blocks and options.splitter is not None:
-        yield from _foreign(text, piece, options.splitter)
+        for start, end in _foreign(text, piece, options.splitter):
+            if limit is None or measured(text, start, end, limit, count).tokens <= limit:
+                yield start, end
+            else:
+                parts = list(atoms(text, (Block(start, end),), limit, count))
+                yield from _join(text, parts, replace(options, size=max(limit, 16), overlap=0), count)
+        return
+    if piece.blocks and options.by == "tokens":
+        yield from windows(
+            text, piece.char_start, piece.char_end, size=options.size, overlap=options.overlap, count=count
+        )
+        return
+    if piece.blocks and options.by in ("sentence", "semantic"):
+        found = marked(list(sentence_atoms(text, piece.blocks, options.size, count)), starts)
+        yield from _join(text, found, options, count)
         return
     blocks = piece.blocks
     if not blocks:
@@ -190,7 +240,7 @@ def _foreign(text: str, piece: Piece, splitter: Splitter) -> Iterator[Span]:
     body = text[piece.char_start : piece.char_end]
     begin = 0
     for part in getattr(splitter, "split_text", splitter)(body):
-        wanted = part.strip()
+        wanted = str(getattr(part, "page_content", part)).strip()
         if not wanted:
             continue
         at = body.find(wanted, begin)
@@ -217,7 +267,7 @@ def _join(text: str, parts: Sequence[Atom], options: ChunkOptions, count: TokenC
         if total > options.size:
             start, total = first.start, first.tokens
         upto = at + 1
-        while upto < len(parts) and total + parts[upto].tokens <= options.size:
+        while upto < len(parts) and not parts[upto].fresh and total + parts[upto].tokens <= options.size:
             total += parts[upto].tokens
             upto += 1
         # "For example:" goes with its example.

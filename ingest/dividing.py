@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeAlias
 
 from rag_pgvector.answer import sentences
 from rag_pgvector.ingest.loaders import Block
 
-__all__ = ["MAX_CHARS_PER_TOKEN", "Atom", "TokenCount", "atoms", "measured"]
+__all__ = ["MAX_CHARS_PER_TOKEN", "Atom", "TokenCount", "atoms", "measured", "sentence_atoms", "word_atoms"]
 
 TokenCount: TypeAlias = Callable[[str], int]
 
@@ -27,12 +27,14 @@ _RUN = 48
 
 @dataclass(frozen=True, slots=True)
 class Atom:
-    """A span that is not divided further. ``inner`` marks one that continues the paragraph of the atom before."""
+    """A span that is not divided further. ``inner`` marks one that continues the paragraph of the atom before,
+    ``fresh`` one that begins a chunk whatever would fit."""
 
     start: int
     end: int
     tokens: int
     inner: bool = False
+    fresh: bool = False
 
 
 def atoms(text: str, blocks: Sequence[Block], size: int, count: TokenCount) -> Iterator[Atom]:
@@ -45,6 +47,22 @@ def atoms(text: str, blocks: Sequence[Block], size: int, count: TokenCount) -> I
             # A heading stays with the beginning of a block that would just fit without it.
             force = number > 0 and len(unit) > 1
             yield from _divide(text, block.char_start, block.char_end, _LEVELS[block.kind], size, count, force=force)
+
+
+def sentence_atoms(text: str, blocks: Sequence[Block], size: int, count: TokenCount) -> Iterator[Atom]:
+    """Every sentence (of code and tables, every line) by itself, as one paragraph; parts of one that is too long."""
+    first = True
+    for block in blocks:
+        levels = _LEVELS[block.kind]
+        for atom in _divide(text, block.char_start, block.char_end, levels, size, count, force=True):
+            yield replace(atom, inner=not first)
+            first = False
+
+
+def word_atoms(text: str, start: int, end: int, size: int, count: TokenCount) -> Iterator[Atom]:
+    """Every word by itself, without the white space around it; parts of one that is too long."""
+    for found in re.compile(r"\S+").finditer(text, start, end):
+        yield from _divide(text, found.start(), found.end(), _FINE[1:], size, count)
 
 
 def _units(blocks: Sequence[Block]) -> Iterator[list[Block]]:

@@ -161,12 +161,16 @@ class _Run:
             self.stored.setdefault(str(document.metadata.get("file", document.source)), []).append(document)
         self._known = {document.id for documents in self.stored.values() for document in documents}
         count, count_name = token_count(embedder)
+        max_tokens = getattr(embedder, "max_tokens", None)
+        fitted = _fitted(options, max_tokens)
         self._reader = Reader(
-            options=_fitted(options, getattr(embedder, "max_tokens", None)),
+            options=fitted,
             count=count,
             count_name=count_name,
             stored=self.stored,
             again=again,
+            limit=None if max_tokens is None else max_tokens - _SPECIAL_TOKENS - fitted.context_tokens,
+            embed=collection.embed_documents,
         )
         self._ledger = Ledger(collection, files, mode=mode, options=options, table=table, dry_run=dry_run)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="rag_pgvector ingest: writing")

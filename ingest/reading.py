@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from rag_pgvector.errors import LoadError, RagPgvectorError
 from rag_pgvector.ingest.chunking import CHUNKER_VERSION, ChunkOptions, TokenCount, chunk_document
 from rag_pgvector.ingest.loaders import LoadedDocument, Loader, SourceFile, loader_for
+from rag_pgvector.ingest.methods import Embed
 from rag_pgvector.ingest.sources import file_hash
 from rag_pgvector.types import Chunk, Document
 
@@ -68,7 +69,7 @@ Item: TypeAlias = SourceFile | LoadError | LoadedDocument
 class Reader:
     """How files are read: the chunking, and what is stored of each file by its source.
 
-    ``again`` reads every file, whatever its hash.
+    ``again`` reads every file, whatever its hash; ``limit`` and ``embed`` are as in ``chunk_document``.
     """
 
     options: ChunkOptions
@@ -76,6 +77,8 @@ class Reader:
     count_name: str
     stored: Mapping[str, Sequence[Document]]
     again: bool = False
+    limit: int | None = None
+    embed: Embed | None = None
 
     def read(self, file: Item) -> Iterator[Event]:
         """What a file holds. An error of its own ends it; it is then not ``Finished``."""
@@ -125,7 +128,9 @@ class Reader:
         return hashlib.sha256(content + json.dumps(settings, default=list).encode()).digest()
 
     def _chunked(self, loaded: LoadedDocument, file_source: str) -> Read:
-        chunks = list(chunk_document(loaded, options=self.options, count=self.count))
+        chunks = list(
+            chunk_document(loaded, options=self.options, count=self.count, limit=self.limit, embed=self.embed)
+        )
         metadata = dict(loaded.document.metadata) | {"chunks": len(chunks)}
         if loaded.document.source != file_source:  # a sheet of a workbook, a member of an archive
             metadata["file"] = file_source

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rag_pgvector.collection import Collection
     from rag_pgvector.database import Database
     from rag_pgvector.ingest import Failure, IngestReport, Mode
+    from rag_pgvector.ingest.methods import Method
 
 __all__ = ["ingested", "register"]
 
@@ -56,6 +57,11 @@ def ingest(
     ] = "append",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and do nothing.")] = False,
     size: Annotated[int | None, typer.Option(metavar="TOKENS", help="Most tokens of a chunk.  [default: 200]")] = None,
+    by: Annotated[
+        str,
+        typer.Option(metavar="METHOD", help="How texts are divided: structure, sentence, tokens, page or semantic."),
+    ] = "structure",
+    rows: Annotated[int, typer.Option(metavar="COUNT", help="Rows of a table per chunk.")] = 1,
     content: Annotated[
         str | None, typer.Option(metavar="TEMPLATE", help="Text of a table's row, such as '{name}: {price}'.")
     ] = None,
@@ -123,7 +129,8 @@ def ingest(
         encoding=encoding,
         decimal=cast("Literal['.', ','] | None", decimal),  # it checks itself
     )
-    options = ChunkOptions() if size is None else ChunkOptions(size=size, overlap=min(24, size // 2))
+    tokens = 200 if size is None else size
+    options = ChunkOptions(size=tokens, overlap=min(24, tokens // 2), by=cast("Method", by), rows=rows)
     if mode not in ("append", "sync", "full"):
         raise ConfigError(f"--mode {mode}: use append, sync or full")
     list(find_files(paths))  # a path that does not exist is told before a collection is made

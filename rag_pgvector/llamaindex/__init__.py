@@ -13,6 +13,7 @@ except ImportError as error:
 from rag_pgvector.llamaindex.answers import GroundedQueryEngine
 from rag_pgvector.llamaindex.embedding import RagEmbedding
 from rag_pgvector.llamaindex.readers import FileReader
+from rag_pgvector.llamaindex.splitting import as_splitter
 from rag_pgvector.llamaindex.store import PGVectorStore
 
-__all__ = ["FileReader", "GroundedQueryEngine", "PGVectorStore", "RagEmbedding"]
+__all__ = ["FileReader", "GroundedQueryEngine", "PGVectorStore", "RagEmbedding", "as_splitter"]
