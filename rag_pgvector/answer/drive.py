@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["aask", "ask"]
 
-#: The confidence was fitted on the similarities of vectors (docs/design.md): no answer is given by words alone.
-_BY_VECTORS = SearchOptions(mode="dense", fallback=False)
+#: By words and vectors. The confidence needs both: no answer is given by words alone, where the embedder fails.
+_HYBRID = SearchOptions(mode="hybrid", fallback=False)
 
 
 def ask(
@@ -63,7 +63,7 @@ def _next(answering: Answering, reply: Any) -> Step | GroundedAnswer:
 def _call(step: Step) -> tuple[str, list[Any], dict[str, Any]]:
     """The method of a collection that answers a step, and what it is given."""
     if isinstance(step, Find):
-        return "search", [step.question], {"k": step.k, "filter": step.filter, "options": _BY_VECTORS}
+        return "search", [step.question], {"k": step.k, "filter": step.filter, "options": _HYBRID}
     if isinstance(step, Rows):
         return "list", [], {"document_id": step.document_ids, "filter": step.filter, "limit": step.limit}
     if isinstance(step, Tables):

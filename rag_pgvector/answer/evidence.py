@@ -30,7 +30,7 @@ _PRONOUN = re.compile(
 class Source:
     """A text that spans refer to: a document's stored text, or (``doc_id`` None) the content of one chunk.
 
-    ``start`` and ``end`` are the chunk's own place in it.
+    ``start`` and ``end`` are the chunk's own place in it; ``titles`` is what the chunk stands under, outermost first.
     """
 
     text: str
@@ -38,29 +38,54 @@ class Source:
     start: int
     end: int
     stale: bool = False
+    titles: tuple[str, ...] = ()
 
 
 def source_of(chunk: Chunk, texts: Mapping[str, str]) -> Source:
     """The stored text of the chunk's document if the chunk stands in it where it says, else the chunk itself."""
     text = texts.get(chunk.document_id) if chunk.document_id is not None else None
     start, end = chunk.char_start, chunk.char_end
+    titles = _titles(chunk)
     if text and start is not None and end is not None and text[start:end] == chunk.content:
-        return Source(text, chunk.document_id, start, end)
-    return Source(chunk.content, None, 0, len(chunk.content), stale=bool(text))
+        return Source(text, chunk.document_id, start, end, titles=titles)
+    return Source(chunk.content, None, 0, len(chunk.content), stale=bool(text), titles=titles)
+
+
+def _titles(chunk: Chunk) -> tuple[str, ...]:
+    """The document's title and the headings above the chunk, where the loader stored them (``ingest`` does)."""
+    stored = [chunk.metadata.get("title"), *_strings(chunk.metadata.get("headings"))]
+    return tuple(dict.fromkeys(title.strip() for title in stored if isinstance(title, str) and title.strip()))
+
+
+def _strings(value: object) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if isinstance(value, (list, tuple)) else []
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What can be an answer: a sentence, or a block of code with the sentence that introduces it."""
+    """What can be an answer: a sentence, a list item, a row of a table, or a block of code with its introduction.
+
+    Attributes:
+        heading: The heading that it stands under in the text at hand, ``""`` for none.
+        path: That, and the titles above it, outermost first.
+        lead: For an item or a row, the sentence that introduces the list, and the head of the table.
+    """
 
     start: int
     end: int
     spans: tuple[Span, ...]
     heading: str
+    path: tuple[str, ...] = ()
+    lead: str = ""
 
     @property
     def has_code(self) -> bool:
         return any(span.kind == "code" for span in self.spans)
+
+    @property
+    def context(self) -> str:
+        """What a reader of the page sees above it."""
+        return "\n".join([*self.path, *([self.lead] if self.lead else [])])
 
 
 def units(source: Source) -> list[Unit]:
@@ -72,20 +97,37 @@ def units(source: Source) -> list[Unit]:
         low = paragraph + 2 if paragraph >= 0 else source.start
     spans = [Span(span.start + low, span.end + low, span.kind, span.block) for span in split(source.text[low:high])]
     found: list[Unit] = []
-    heading = ""
+    heading = lead = head = ""
+    before: Span | None = None
     at = 0
     while at < len(spans):
         span = spans[at]
         if span.kind == "heading":
-            heading = source.text[span.start : span.end]
+            heading, lead = source.text[span.start : span.end], ""
         elif span.kind != "markup":
+            if span.kind == "row" and (before is None or before.kind != "row" or before.block != span.block):
+                head = source.text[span.start : span.end]
             taken = [span]
             if span.kind != "code" and _introduces(source.text, spans, at):
                 taken.append(spans[at + 1])
                 at += 1
-            found.append(Unit(span.start, taken[-1].end, tuple(taken), heading))
+            start, end = span.start, taken[-1].end
+            above = lead if span.kind in ("item", "row") else ""
+            if span.kind == "row" and source.text[start:end] != head:
+                above = f"{above}\n{head}".strip()
+            path = (*source.titles, *([title] if (title := _bare(heading)) and title not in source.titles else []))
+            found.append(Unit(start, end, tuple(taken), heading, path, above))
+            if span.kind == "sentence":
+                lead = source.text[start:end] if source.text[end - 1] == ":" else ""
+        before = span
         at += 1
     return [unit for unit in found if unit.end > source.start and unit.start < source.end]
+
+
+def _bare(heading: str) -> str:
+    """A heading without its markup."""
+    lines = [line for line in heading.splitlines() if re.search(r"[^\W_]", line)]
+    return " ".join(lines).strip().strip("#").strip()
 
 
 def _introduces(text: str, spans: list[Span], at: int) -> bool:

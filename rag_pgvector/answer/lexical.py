@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-__all__ = ["Query", "fold", "idf", "read_query", "stem", "terms", "tokens"]
+__all__ = ["Query", "coverage", "fold", "idf", "pair_coverage", "read_query", "stem", "term_set", "terms", "tokens"]
 
 #: Words that say how something is asked, not what: they weigh nothing.
 STOPWORDS = frozenset(
@@ -170,6 +170,12 @@ def terms(text: str) -> list[str]:
     return [term for token in tokens(text) for term in _terms_of(token)]
 
 
+@lru_cache(maxsize=4_096)
+def term_set(text: str) -> frozenset[str]:
+    """The distinct terms of a text. Those of the last few thousand texts are remembered: questions meet them again."""
+    return frozenset(terms(text))
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """What a question asks for.
@@ -248,7 +254,7 @@ def read_query(question: str) -> Query:
     )
 
 
-def idf(query: Query, texts: Iterable[set[str]], count: int) -> dict[str, float]:
+def idf(query: Query, texts: Iterable[Set[str]], count: int) -> dict[str, float]:
     """Weight of each of the question's terms: its form times how rare it is among the candidates.
 
     Args:
@@ -264,7 +270,7 @@ def idf(query: Query, texts: Iterable[set[str]], count: int) -> dict[str, float]
     }
 
 
-def coverage(weights: Mapping[str, float], present: set[str]) -> float:
+def coverage(weights: Mapping[str, float], present: Set[str]) -> float:
     """The share of the weight that stands in a text, 0 to 1."""
     total = sum(weights.values())
     return sum(weight for term, weight in weights.items() if term in present) / total if total else 0.0

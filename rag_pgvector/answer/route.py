@@ -57,7 +57,7 @@ def _answer(question: str, k: int, filter: Mapping[str, Any] | None, threshold: 
     if from_table is None:
         return from_prose
     # A table is what the question is about, and lacks what it asks for: prose answers only if it has all of that.
-    complete = from_prose.failure_mode is None and from_prose.signals.get("passage_typed", 0.0) >= 1.0
+    complete = from_prose.failure_mode is None and from_prose.signals.get("typed", 0.0) >= 1.0
     return from_prose if complete else from_table
 
 

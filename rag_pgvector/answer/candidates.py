@@ -1,0 +1,195 @@
+"""Candidates for an extractive answer: what was found, cut into units, each with its evidence.
+
+A passage is one chunk as found; a candidate is one unit of it (a sentence, a list item, a row, a block of code). Lexical
+evidence is the share of the question's words that a text holds, the rare ones counting more; a unit is credited with
+the words that stand above it (headings, the sentence that introduces its list) at half weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag_pgvector.answer.evidence import Source, Unit, source_of, units
+from rag_pgvector.answer.lexical import Query, coverage, fold, idf, pair_coverage, term_set, terms
+from rag_pgvector.answer.values import holds
+from rag_pgvector.types import Chunk, ScoredChunk
+
+__all__ = ["EMBEDDED", "Candidate", "Passage", "alike", "candidates_of", "order", "score"]
+
+#: Units that are embedded at most, those with the most lexical evidence first.
+EMBEDDED = 40
+#: Weight of lexical coverage beside the retrieval score, when passages are ordered.
+COVERED = 0.6
+
+
+@dataclass(slots=True)
+class Passage:
+    """A chunk as it was found.
+
+    Attributes:
+        known: Its terms, and those of its source, title and headings.
+        found: Its retrieval score, 1 for the best.
+        covered: The share of the question's weight that ``known`` covers.
+        rank: What passages are ordered by.
+        firsts: In how many of the two rankings, by vectors and by words, it comes first.
+    """
+
+    chunk: Chunk
+    score: float
+    found: float
+    known: frozenset[str]
+    firsts: int = 0
+    rank: float = 0.0
+    covered: float = 0.0
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A unit of a passage. ``parts`` is what its score is made of, each 0 to 1."""
+
+    passage: Passage
+    source: Source
+    unit: Unit
+    siblings: Sequence[Unit]
+    terms: list[str]
+    context: frozenset[str]
+    admitted: bool
+    parts: dict[str, float] = field(default_factory=dict)
+    score: float = 0.0
+
+    @property
+    def origin(self) -> str:
+        """The text that it stands in."""
+        return f"document {self.source.doc_id}" if self.source.doc_id is not None else f"chunk {self.passage.chunk.id}"
+
+    @property
+    def text(self) -> str:
+        return self.source.text[self.unit.start : self.unit.end]
+
+    @property
+    def embedded(self) -> str:
+        """What is compared with the question: the unit under its headings."""
+        above = self.unit.context or _name(self.passage.chunk.source)
+        return f"{above[:300]}\n{self.text[:1_000]}" if above else self.text[:1_000]
+
+
+def _name(source: str | None) -> str:
+    """A source that is a title and not a path."""
+    return source if source and "/" not in source and len(source) < 100 else ""
+
+
+def order(query: Query, hits: Sequence[ScoredChunk]) -> tuple[list[Passage], dict[str, float]]:
+    """The chunks by retrieval and lexical coverage, best first, and the weights of the question's terms among them."""
+    best = max((hit.score for hit in hits), default=0.0)
+    low = min((hit.score for hit in hits), default=0.0)
+    passages = [
+        Passage(
+            chunk=hit.chunk,
+            score=hit.score,
+            found=(hit.score - low) / (best - low) if best > low else 1.0,
+            known=term_set(hit.chunk.content) | _above(hit.chunk),
+        )
+        for hit in hits
+    ]
+    for value in ([-(hit.distance or 0.0) for hit in hits], [hit.keyword_score or 0.0 for hit in hits]):
+        if value and max(value) > min(value):
+            passages[int(np.argmax(value))].firsts += 1
+    weights = idf(query, (passage.known for passage in passages), len(passages))
+    for passage in passages:
+        passage.covered = coverage(weights, passage.known)
+        passage.rank = passage.found + COVERED * passage.covered
+    passages.sort(key=lambda passage: (-passage.rank, passage.chunk.id or ""))
+    return passages, weights
+
+
+def _above(chunk: Chunk) -> frozenset[str]:
+    stored = chunk.metadata.get("headings")
+    titles = [str(each) for each in stored] if isinstance(stored, (list, tuple)) else []
+    return term_set("\n".join([chunk.source or "", str(chunk.metadata.get("title") or ""), *titles]))
+
+
+def candidates_of(
+    query: Query, weights: Mapping[str, float], passages: Sequence[Passage], texts: Mapping[str, str]
+) -> list[Candidate]:
+    """The units of the passages with their lexical evidence, at most ``EMBEDDED``, the most promising first."""
+    found: list[Candidate] = []
+    seen: set[tuple[str, int, int]] = set()
+    for passage in passages:
+        source = source_of(passage.chunk, texts)
+        admitted = _admits(query, passage)
+        siblings = units(source)
+        above = _above(passage.chunk)
+        for unit in siblings:
+            sequence = terms(source.text[unit.start : unit.end])
+            context = above | term_set(unit.context)
+            each = Candidate(passage, source, unit, siblings, sequence, context, admitted)
+            key = (each.origin, unit.start, unit.end)
+            if key in seen:
+                continue
+            seen.add(key)
+            own = frozenset(sequence)
+            each.parts = {
+                "said": coverage(weights, own),
+                "covered": (coverage(weights, own) + coverage(weights, own | context)) / 2,
+                "pairs": pair_coverage(query, sequence),
+                "passage": passage.covered,
+                "found": passage.found,
+                "typed": holds(query.wants, each.text, has_code=unit.has_code),
+            }
+            found.append(each)
+    found.sort(
+        key=lambda each: (
+            -(each.parts["covered"] + each.passage.rank),
+            each.passage.chunk.id or "",
+            each.unit.start,
+        )
+    )
+    return found[:EMBEDDED]
+
+
+#: What a unit's score is made of.
+WEIGHTS: Mapping[str, float] = {
+    "cosine": 1.0,
+    "covered": 0.6,
+    "pairs": 0.2,
+    "typed": 0.1,
+    "found": 0.3,
+    "passage": 0.18,
+}
+
+
+def score(candidates: Sequence[Candidate], embedded: NDArray[np.float64]) -> None:
+    """Completes the candidates' scores. ``embedded``: the question's vector, then theirs."""
+    norms = np.linalg.norm(embedded, axis=1, keepdims=True)
+    directions = embedded / np.where(norms > 0, norms, 1.0)
+    cosines = np.nan_to_num(directions[1:] @ directions[0])
+    for candidate, cosine in zip(candidates, cosines, strict=True):
+        candidate.parts["cosine"] = float(cosine)
+        candidate.score = sum(weight * candidate.parts[name] for name, weight in WEIGHTS.items())
+
+
+def _admits(query: Query, passage: Passage) -> bool:
+    """False where a year, a larger number, a quotation or an identifier of the question is absent from a passage."""
+    # Small numbers are often spelled out.
+    numbers = {number for number in query.numbers if not number.isdigit() or int(number[:9]) > 12}
+    if not numbers and not query.literals:
+        return True
+    chunk = passage.chunk
+    origin = " ".join([chunk.source or "", *(str(value) for value in chunk.metadata.values())])
+    if numbers - passage.known - term_set(origin):
+        return False
+    if not query.literals:
+        return True
+    text = " ".join(fold(f"{chunk.content} {origin}").split())
+    return all(" ".join(literal.split()) in text for literal in query.literals)
+
+
+def alike(one: Candidate, other: Candidate) -> bool:
+    """True where two units say nearly the same in nearly the same words."""
+    ours, theirs = set(one.terms), set(other.terms)
+    return len(ours & theirs) >= 0.8 * len(ours | theirs) > 0

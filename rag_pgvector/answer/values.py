@@ -1,0 +1,118 @@
+"""Values in a text that a question can ask for: years, dates, numbers with their unit, names. Where they stand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rag_pgvector.answer.lexical import Query, fold, terms
+from rag_pgvector.answer.vocabulary import MONTHS
+
+__all__ = ["KINDS", "Value", "holds", "minimal", "values"]
+
+#: What a question can ask for that is a value.
+KINDS = frozenset({"year", "date", "number", "name"})
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value at ``text[start:end]``; ``key`` is equal for two spellings of one value."""
+
+    start: int
+    end: int
+    key: str
+
+
+_MONTH = "|".join(sorted((re.escape(name) for name in MONTHS), key=len, reverse=True))
+_YEAR = re.compile(r"(?<![\w.,])(?:1[0-9]|20)\d\d(?:s|–\d\d|-\d\d)?(?![\w%]|[.,]\d)")
+_DATE = re.compile(
+    rf"(?<!\w)(?:(?:\d{{1,2}}(?:st|nd|rd|th)?(?: of)? )(?:{_MONTH})\.?(?:,? (?:1\d|20)\d\d)?"
+    rf"|(?:{_MONTH})\.? \d{{1,2}}(?:st|nd|rd|th)?(?:,? (?:1\d|20)\d\d)?(?!\d)"
+    rf"|(?:{_MONTH})\.?,? (?:1\d|20)\d\d"
+    r"|(?:1\d|20)\d\d[-/]\d{1,2}[-/]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:1\d|20)\d\d"
+    r"|(?:\d{1,2}(?:st|nd|rd|th) century))(?!\w)",
+    re.IGNORECASE,
+)
+_UNIT = (
+    r"%|per ?cent|percent|peratus|persen|degrees?|seconds?|minutes?|hours?|days?|weeks?|months?|years?|rows?|tokens?|"
+    r"bytes?|[kmgtKMGT]i?[bB]|ms|million|billion|trillion|thousand|hundred|juta|ribu|miliar|[kcm]m\b|kg|metres?|meters?|"
+    r"miles?|feet|dimensions?|people|orang|tahun|saat|minit|menit"
+)
+_NUMBER = re.compile(
+    rf"(?<![\w.,])(?:[$€£¥]|RM ?|Rp ?)?[+\-−]?\d+(?:[.,]\d+)*(?:\s?(?:{_UNIT})(?:\s(?:million|billion|years?|people))?)?(?!\w)"
+)
+_WORDED = re.compile(
+    r"\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozen|hundred|thousand|million|billion|half|"
+    r"third|quarter|satu|dua|tiga|empat|lima|enam|tujuh|lapan|delapan|sembilan|sepuluh|ratus|ribu|juta)\b",
+    re.IGNORECASE,
+)
+_NAME = re.compile(
+    r"(?<![\w.])[A-Z][^\W\d_]*(?:[.'’\-][^\W\d_]+)*\.?"
+    r"(?: (?:(?:of|the|de|la|van|von|der|di|da|bin|binti|al|el|and)(?= [A-Z]) )?[A-Z][^\W\d_]*(?:[.'’\-][^\W\d_]+)*\.?)*"
+)
+_CENTURY = re.compile(r"\bcentury\b|\babad\b", re.IGNORECASE)
+
+
+def holds(wants: str, text: str, *, has_code: bool = False) -> float:
+    """How well a text can hold what is asked for, 0 to 1: it helps to choose one, and says nothing of being right."""
+    if wants in ("year", "date"):
+        if _YEAR.search(text) or _DATE.search(text):
+            return 1.0
+        return 0.5 * bool(_CENTURY.search(text) or _NUMBER.search(text))
+    if wants == "number":
+        return float(bool(_NUMBER.search(text) or _WORDED.search(text)))
+    if wants == "name":
+        return float(any(match.start() > 0 for match in _NAME.finditer(text)))
+    if wants == "code":
+        return 1.0 if has_code else 0.4 * ("`" in text)
+    return 0.0
+
+
+def values(wants: str, text: str) -> list[Value]:
+    """The values of the kind that is asked for, in order. Nothing for a question that asks for no such kind."""
+    return list(_values(wants, text))
+
+
+def _values(wants: str, text: str) -> Iterator[Value]:
+    taken = 0
+    if wants in ("year", "date"):
+        for match in sorted([*_DATE.finditer(text), *_YEAR.finditer(text)], key=lambda m: (m.start(), -m.end())):
+            if match.start() >= taken:
+                taken = match.end()
+                yield Value(match.start(), match.end(), " ".join(terms(match.group())))
+    elif wants == "number":
+        for match in _NUMBER.finditer(text):
+            yield Value(match.start(), match.end(), " ".join(terms(match.group())))
+        if not taken and not _NUMBER.search(text):
+            for match in _WORDED.finditer(text):
+                yield Value(match.start(), match.end(), fold(match.group()))
+    elif wants == "name":
+        for match in _NAME.finditer(text):
+            yield Value(match.start(), match.end(), " ".join(terms(match.group())))
+
+
+def minimal(query: Query, text: str) -> tuple[int, int] | None:
+    """The one value in a text that answers a question for a date, a number or a name, if there is a clear one.
+
+    Values that the question names itself are no answer to it. Of several, the one nearest to the question's own words.
+    """
+    asked = set(query.weights)
+    found = [value for value in values(query.wants, text) if not set(value.key.split()) <= asked]
+    if query.wants == "name":
+        # The capital of a sentence's first word says nothing.
+        found = [value for value in found if value.start > 0 or " " in text[value.start : value.end]]
+    if not found:
+        return None
+    places = [
+        match.start() for match in re.finditer(r"[^\W_]+", text) if asked.intersection(terms(match.group()))
+    ]
+    if not places:
+        return (found[0].start, found[0].end) if len(found) == 1 else None
+
+    def distance(value: Value) -> float:
+        near = sorted(min(abs(place - value.start), abs(place - value.end)) for place in places)[:3]
+        return sum(near) / len(near)
+
+    best = min(found, key=distance)
+    return best.start, best.end
