@@ -1,12 +1,14 @@
-"""Fits and measures the prior of extractive confidence on SQuAD 2 (BEIR layout, as in qa_squad2), split by article.
+"""Fits and measures the prior of extractive confidence on several public sets of questions.
 
-    python -m rag_pgvector.evals.fit_prior --data DIR [--questions N] [--json]
+    python -m rag_pgvector.evals.fit_prior --data DIR [--cache FOLDER] [--most N] [--sets NAME ...]
 
-Four kinds of questions are asked of the paragraphs, through ``rag_pgvector.answer.answer`` itself: answerable ones;
-out of corpus (their whole article is taken away); near misses (only their own paragraph is); and SQuAD's adversarial
-ones, which are reported apart and take no part in the fit. An answer is right if it is cut from the right paragraph and
-holds the reference answer. Every figure is out of fold: each article's questions are judged by weights fitted on the
-others. The mix: every answerable question, 28 % of them also as out of corpus, 40 % as near misses.
+Every question is asked through ``rag_pgvector.answer.answer`` itself, over a collection in memory: as it is; as a near
+miss (the passages that answer it are taken away); and, for some, out of corpus (its whole source document is). SQuAD's
+adversarial questions are reported apart and take no part in the fit. The mix of research notes: every answerable
+question, 28 % of them also as out of corpus, 40 % as near misses.
+
+Two figures are given for each set. ``within``: weights fitted on the set's other source documents. ``transfer``:
+weights fitted on the other sets only, which is what the shipped weights do on a stranger's collection.
 """
 
 from __future__ import annotations
@@ -14,281 +16,179 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag_pgvector.answer import GroundedAnswer, answer
-from rag_pgvector.answer.steps import EmbedTexts, Find, Tables, Texts
-from rag_pgvector.types import Chunk, ScoredChunk, SearchPlan, SearchResult
+from rag_pgvector.answer.signals import SIGNALS
+from rag_pgvector.evals.confidence import measure
+from rag_pgvector.evals.fitting import fit, logistic
+from rag_pgvector.evals.in_memory import Embed, MemoryCollection, VectorCache
+from rag_pgvector.evals.question_sets import SETS, QuestionSet, is_right, read_questions
 
-__all__ = ["SIGNALS", "Sample", "collect", "fit", "main", "measure"]
+__all__ = ["Sample", "collect", "main", "report", "within"]
 
 Floats: TypeAlias = NDArray[np.float64]
-Embed: TypeAlias = Callable[[Sequence[str]], NDArray[Any]]
 
-#: The signals in the order of the weights, with the sign that each weight must have.
-SIGNALS: dict[str, int] = {
-    "margin": 1,
-    "first_passage": 1,
-    "passage_typed": 1,
-    "sentence_terms": 1,
-    "sentence_pairs": 1,
-    "sentence_cosine": 1,
-}
+#: How often a question is asked in each way.
 SHARES = {"answerable": 1.0, "out_of_corpus": 0.28, "near_miss": 0.40, "adversarial": 1.0}
-RIDGE = 1e-5
+#: What all samples of a set weigh together in the fit, at most: else the largest set would decide alone.
+MOST_WEIGHT = 900.0
+#: A prior's prior: each sample's share of a pull of the weights to 0.
+RIDGE = 2e-4
 FOLDS = 8
-BINS = 15
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One question as asked: its article, its kind, what the answer was made of and whether it was right."""
+    """One question as asked: its set, source document and kind, the signals of the answer and whether that was right.
 
-    article: str
+    ``vetoed``: there was no candidate, whatever the confidence (a named failure other than a low one).
+    """
+
+    set: str
+    group: str
     kind: str
     signals: tuple[float, ...]
     vetoed: bool
     right: bool
 
 
-class _Corpus:
-    """The paragraphs, searched exactly in memory; some can be taken away."""
-
-    def __init__(self, folder: Path, embed: Embed) -> None:
-        rows = [json.loads(line) for line in (folder / "corpus.jsonl").read_text("utf-8").splitlines()]
-        self.articles = [str(row["title"]) for row in rows]
-        self.chunks = [
-            Chunk(
-                id=row["_id"],
-                document_id=row["_id"],
-                source=row["title"],
-                content=row["text"],
-                char_start=0,
-                char_end=len(row["text"]),
-            )
-            for row in rows
-        ]
-        self.place = {str(row["_id"]): at for at, row in enumerate(rows)}
-        self._known: dict[str, NDArray[Any]] = {}
-        self._embed = embed
-        self.vectors = self.embed([chunk.content for chunk in self.chunks])
-
-    def embed(self, texts: Sequence[str]) -> NDArray[Any]:
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
-        if new:
-            vectors = np.asarray(self._embed(new))
-            self._known.update(zip(new, vectors / np.linalg.norm(vectors, axis=1, keepdims=True), strict=True))
-        return np.stack([self._known[text] for text in texts])
-
-    def ask(self, question: str, without: set[int]) -> GroundedAnswer:
-        """The answer with some paragraphs taken away; answers whatever the confidence is."""
-        steps = answer(question, threshold=0.0)
-        reply: Any = None
-        while True:
-            try:
-                step = steps.send(reply)
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]
-            if isinstance(step, Find):
-                scores = self.vectors @ self.embed([question])[0]
-                best = (int(at) for at in np.argsort(-scores, kind="stable") if int(at) not in without)
-                hits = [ScoredChunk(self.chunks[at], float(scores[at])) for at in islice(best, step.k)]
-                reply = SearchResult(hits, SearchPlan("exact", "in memory"))
-            elif isinstance(step, Texts):
-                reply = {id_: self.chunks[self.place[id_]].content for id_ in step.document_ids}
-            elif isinstance(step, EmbedTexts):
-                reply = self.embed(step.texts)
-            else:
-                assert isinstance(step, Tables)
-                reply = []
-
-
-def collect(folder: Path, embed: Embed, *, questions: int | None = None, seed: int = 0) -> Iterator[Sample]:
-    """Asks the questions of ``folder`` in all four ways."""
-    corpus = _Corpus(folder, embed)
-    rows = [json.loads(line) for line in (folder / "queries.jsonl").read_text("utf-8").splitlines()]
+def collect(data: QuestionSet, embed: Embed, *, most: int | None = None, seed: int = 0) -> Iterator[Sample]:
+    """Asks a set's questions in all ways. ``most``: only so many questions, drawn by ``seed``."""
+    collection = MemoryCollection(data.chunks, embed, language=data.language, texts=data.texts)
+    place = {chunk.id: at for at, chunk in enumerate(data.chunks)}
     draw = np.random.default_rng(seed)
-    if questions is not None and questions < len(rows):
-        rows = [rows[at] for at in sorted(draw.choice(len(rows), questions, replace=False))]
-    corpus.embed([row["text"] for row in rows])
-    for row in rows:
-        about = row["metadata"]
-        home = corpus.place[about["paragraph"]]
-        article = corpus.articles[home]
-        kinds = ["answerable", "out_of_corpus", "near_miss"] if about["answerable"] else ["adversarial"]
+    questions = list(data.questions)
+    if most is not None and most < len(questions):
+        questions = [questions[at] for at in sorted(draw.choice(len(questions), most, replace=False))]
+    embed([question.text for question in questions])
+    for question in questions:
+        kinds = ["answerable", "out_of_corpus", "near_miss"] if question.kind == "answerable" else ["adversarial"]
         for kind in kinds:
             if draw.random() >= SHARES[kind]:
                 continue
             without: set[int] = set()
-            if kind == "near_miss":
-                without = {home}
-            elif kind == "out_of_corpus":
-                without = {at for at, title in enumerate(corpus.articles) if title == article}
-            given = corpus.ask(row["text"], without)
+            if kind in ("near_miss", "out_of_corpus"):
+                without = {place[id_] for id_ in question.passages}
+            if kind == "out_of_corpus":
+                without |= {at for at, group in enumerate(data.groups) if group == question.group}
+            given = collection.ask(question.text, without=without)
             yield Sample(
-                article=article,
+                set=data.name,
+                group=question.group,
                 kind=kind,
                 signals=tuple(given.signals.get(name, 0.0) for name in SIGNALS),
                 vetoed=given.failure_mode is not None,
-                right=kind == "answerable" and _right(given, about["paragraph"], about["answers"]),
+                right=kind == "answerable" and is_right(question, given),
             )
 
 
-def _right(given: GroundedAnswer, paragraph: str, references: Sequence[str]) -> bool:
-    if given.answer is None or given.citations[0].doc_id != paragraph:
-        return False
-    text = " ".join(given.answer.casefold().split())
-    return any(" ".join(reference.casefold().split()) in text for reference in references)
+def _design(samples: Sequence[Sample]) -> Floats:
+    return np.array([sample.signals for sample in samples], dtype=np.float64)
 
 
-def fit(signals: Floats, right: NDArray[np.bool_]) -> tuple[float, Floats]:
-    """Intercept and weights of a logistic regression whose weights keep the signs of ``SIGNALS``.
-
-    Newton steps on the ridge-regularised log likelihood; a weight that takes the wrong sign is held at 0 (backward
-    elimination, one at a time).
-    """
-    signs = np.array([*SIGNALS.values()], dtype=np.float64)
-    design = np.hstack([np.ones((len(signals), 1)), signals * signs])
-    target = right.astype(np.float64)
-    ridge = np.full(design.shape[1], RIDGE * len(signals))
-    ridge[0] = 0.0
-    free = np.ones(design.shape[1], dtype=np.bool_)
-    while True:
-        weights = _newton(design[:, free], target, ridge[free])
-        wrong = np.flatnonzero(free)[1:][weights[1:] < 0]
-        if not len(wrong):
-            break
-        free[wrong[np.argmin(weights[1:][weights[1:] < 0])]] = False
-    held = np.zeros(design.shape[1])
-    held[free] = weights
-    return float(held[0]), held[1:] * signs
+def _right(samples: Sequence[Sample]) -> NDArray[np.bool_]:
+    return np.array([sample.right for sample in samples], dtype=np.bool_)
 
 
-def _newton(design: Floats, target: Floats, ridge: Floats) -> Floats:
-    weights = np.zeros(design.shape[1])
-    for _ in range(50):
-        probability = _logistic(design @ weights)
-        gradient = design.T @ (target - probability) - ridge * weights
-        curvature = (design * (probability * (1 - probability))[:, None]).T @ design + np.diag(ridge)
-        step = np.linalg.solve(curvature, gradient)
-        weights = weights + step
-        if np.abs(step).max() < 1e-9:
-            break
-    return weights
+def _usable(samples: Sequence[Sample]) -> list[Sample]:
+    return [sample for sample in samples if not sample.vetoed and sample.kind != "adversarial"]
 
 
-def _logistic(logits: Floats) -> Floats:
-    return 1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0)))
+def fitted(samples: Sequence[Sample]) -> Floats:
+    """Intercept and weights from the samples that may be fitted on; every set weighs ``MOST_WEIGHT`` at most."""
+    used = _usable(samples)
+    counts = {name: sum(sample.set == name for sample in used) for name in {sample.set for sample in used}}
+    importance = np.array([min(1.0, MOST_WEIGHT / counts[sample.set]) for sample in used])
+    return fit(_design(used), _right(used), ridge=RIDGE * float(importance.sum()), importance=importance)
 
 
-def out_of_fold(samples: Sequence[Sample], *, seed: int = 0) -> Floats:
-    """Confidence of every sample by weights fitted on other articles' questions (adversarial ones never fitted on)."""
-    signals = np.array([sample.signals for sample in samples])
-    right = np.array([sample.right for sample in samples])
-    usable = np.array([not sample.vetoed and sample.kind != "adversarial" for sample in samples])
-    articles = sorted({sample.article for sample in samples})
-    order = np.random.default_rng(seed).permutation(len(articles))
-    fold_of = {articles[at]: place % FOLDS for place, at in enumerate(order)}
-    folds = np.array([fold_of[sample.article] for sample in samples])
-    confidence = np.zeros(len(samples))
-    for fold in sorted(set(fold_of.values())):
-        train = usable & (folds != fold)
-        intercept, weights = fit(signals[train], right[train])
-        confidence[folds == fold] = _logistic(intercept + signals[folds == fold] @ weights)
-    confidence[[sample.vetoed for sample in samples]] = 0.0
-    return confidence
-
-
-def measure(confidence: Floats, right: NDArray[np.bool_]) -> dict[str, float | None]:
-    """AUROC, AURC, E-AURC, Brier score, ECE (equal-mass bins), coverage at 80 and 90 % accuracy."""
-    order = np.argsort(-confidence, kind="stable")
-    sorted_right = right[order]
-    count = np.arange(1, len(right) + 1)
-    risk = 1.0 - np.cumsum(sorted_right) / count
-    error = 1.0 - right.mean()
-    best = error + (1.0 - error) * float(np.log(1.0 - error)) if error < 1.0 else 1.0
-    positive, negative = int(right.sum()), int((~right).sum())
-    auroc = None
-    if positive and negative:
-        auroc = float((_ranks(confidence)[right].sum() - positive * (positive + 1) / 2) / (positive * negative))
-    bins = np.array_split(order, BINS)
-    ece = sum(abs(confidence[part].mean() - right[part].mean()) * len(part) for part in bins if len(part)) / len(right)
-    found: dict[str, float | None] = {
-        "n": len(right),
-        "base_rate": float(right.mean()),
-        "auroc": auroc,
-        "aurc": float(risk.mean()),
-        "e_aurc": float(risk.mean() - best),
-        "brier": float(np.mean((confidence - right) ** 2)),
-        "ece": float(ece),
-    }
-    for accuracy in (0.8, 0.9):
-        enough = np.flatnonzero(1.0 - risk >= accuracy)
-        found[f"coverage_at_{accuracy:.0%}"] = float((enough[-1] + 1) / len(right)) if len(enough) else 0.0
+def confidence_of(samples: Sequence[Sample], weights: Floats) -> Floats:
+    """The confidence of each sample; 0 for a vetoed one."""
+    found = logistic(weights[0] + _design(samples) @ weights[1:])
+    found[[sample.vetoed for sample in samples]] = 0.0
     return found
 
 
-def _ranks(values: Floats) -> Floats:
-    """Ranks from 1, ties at their mean."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return np.asarray(last - (counts - 1) / 2.0)[inverse]
+def within(samples: Sequence[Sample], *, seed: int = 0) -> Floats:
+    """The confidence of every sample by weights fitted on the questions about other source documents."""
+    groups = sorted({sample.group for sample in samples})
+    order = np.random.default_rng(seed).permutation(len(groups))
+    fold_of = {groups[at]: place % FOLDS for place, at in enumerate(order)}
+    folds = np.array([fold_of[sample.group] for sample in samples])
+    confidence = np.zeros(len(samples))
+    for fold in sorted(set(fold_of.values())):
+        weights = fitted([sample for sample, other in zip(samples, folds, strict=True) if other != fold])
+        held = [sample for sample, other in zip(samples, folds, strict=True) if other == fold]
+        confidence[folds == fold] = confidence_of(held, weights)
+    return confidence
 
 
-def report(samples: Sequence[Sample]) -> dict[str, Any]:
-    """Everything that is printed: figures out of fold, behaviour at thresholds, weights fitted on all articles."""
-    confidence = out_of_fold(samples)
-    right = np.array([sample.right for sample in samples])
-    kinds = np.array([sample.kind for sample in samples])
-    mix = kinds != "adversarial"
-    at_threshold: dict[str, Any] = {}
-    for threshold in (0.5, 0.6, 0.7, 0.8):
-        answered = confidence >= threshold
-        row: dict[str, Any] = {
-            "answered": float(answered[mix].mean()),
-            "right_of_answered": float(right[mix & answered].mean()) if (mix & answered).any() else None,
-        }
-        mine = kinds == "answerable"
-        row["answerable_answered"] = float(answered[mine].mean())
-        row["answerable_right_of_answered"] = float(right[mine & answered].mean()) if (mine & answered).any() else None
-        for kind in ("out_of_corpus", "near_miss", "adversarial"):
-            if (kinds == kind).any():
-                row[f"abstained_{kind}"] = float(1.0 - answered[kinds == kind].mean())
-        at_threshold[f"{threshold}"] = row
-    signals = np.array([sample.signals for sample in samples])
-    vetoed = np.array([sample.vetoed for sample in samples])
-    intercept, weights = fit(signals[mix & ~vetoed], right[mix & ~vetoed])
+def _figures(samples: Sequence[Sample], confidence: Floats, *, intervals: bool, threshold: float) -> dict[str, Any]:
+    right, kinds = _right(samples), np.array([sample.kind for sample in samples])
+    mix, answered = kinds != "adversarial", confidence >= threshold
+    groups = [sample.group for sample, kept in zip(samples, mix, strict=True) if kept]
+    mine = kinds == "answerable"
+    found: dict[str, Any] = {
+        "mix": measure(confidence[mix], right[mix], groups=groups, intervals=intervals, resamples=200),
+        "threshold": threshold,
+        "answered_of_answerable": float(answered[mine].mean()),
+        "right_of_answered": float(right[mine & answered].mean()) if (mine & answered).any() else None,
+        "right_of_all_answered": float(right[mix & answered].mean()) if (mix & answered).any() else None,
+        "right_at_any_confidence": float(right[mine].mean()),
+    }
+    for kind in ("out_of_corpus", "near_miss", "adversarial"):
+        if (kinds == kind).any():
+            found[f"abstained_{kind}"] = float(1.0 - answered[kinds == kind].mean())
+    return found
+
+
+def report(
+    samples: Mapping[str, Sequence[Sample]], *, threshold: float = 0.6, intervals: bool = False
+) -> dict[str, Any]:
+    """Figures of every set, within and by transfer, and the weights fitted on all."""
+    found: dict[str, Any] = {}
+    for name, own in samples.items():
+        others = [sample for other, many in samples.items() if other != name for sample in many]
+        figures = {"within": _figures(own, within(own), intervals=intervals, threshold=threshold)}
+        if others:
+            moved = confidence_of(own, fitted(others))
+            figures["transfer"] = _figures(own, moved, intervals=intervals, threshold=threshold)
+        found[name] = figures
+    weights = fitted([sample for many in samples.values() for sample in many])
     return {
-        "mix": measure(confidence[mix], right[mix]),
-        "at_threshold": at_threshold,
-        "answerable_right": float(right[kinds == "answerable"].mean()),
-        "vetoed": {kind: float(vetoed[kinds == kind].mean()) for kind in sorted(set(kinds.tolist()))},
-        "articles": len({sample.article for sample in samples}),
-        "intercept": round(intercept, 4),
-        "weights": {name: round(float(weight), 4) for name, weight in zip(SIGNALS, weights, strict=True)},
+        "sets": found,
+        "intercept": round(float(weights[0]), 4),
+        "weights": {name: round(float(weight), 4) for name, weight in zip(SIGNALS, weights[1:], strict=True)},
     }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Prints the report; returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with corpus.jsonl and queries.jsonl")
-    parser.add_argument("--questions", type=int, help="ask only so many, drawn at random")
-    parser.add_argument("--json", action="store_true", help="print JSON on one line")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the public sets")
+    parser.add_argument("--cache", type=Path, help="folder that keeps vectors for the next run")
+    parser.add_argument("--most", type=int, help="ask only so many questions of a set, drawn at random (seed 0)")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--intervals", action="store_true", help="also bootstrap intervals, by source document")
     options = parser.parse_args(arguments)
     from rag_pgvector.embedding import default_embedder
+    from rag_pgvector.ingest import token_count
     from rag_pgvector.settings import load_settings
 
     embedder = default_embedder(load_settings())
-    samples = list(collect(options.data, embedder.embed_documents, questions=options.questions))
-    print(json.dumps(report(samples), indent=None if options.json else 2))
+    embed = VectorCache(embedder.embed_documents, options.cache)
+    count, _ = token_count(embedder)
+    samples = {}
+    for name in options.sets:
+        samples[name] = list(collect(read_questions(options.data, name, count=count), embed, most=options.most))
+        embed.save()
+    print(json.dumps(report(samples, intervals=options.intervals)))
     return 0
 
 

@@ -1,8 +1,8 @@
 """A collection in memory that can be asked with passages taken away: what negatives for a confidence are made with.
 
-It answers the steps of ``rag_pgvector.answer`` as a collection in Postgres does: exact vector search, BM25 with the same
-analyser and formula, fused by the same functions. Passages that are taken away are not found; the statistics of words
-still count them.
+It answers the steps of ``rag_pgvector.answer`` as a collection in Postgres does: exact vector search, BM25 with the
+same analyser and formula, fused by the same functions. Passages that are taken away are not found; the statistics of
+words still count them.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class VectorCache:
 
 
 class MemoryCollection:
-    """Chunks that are searched exactly. ``texts``: the stored texts of their documents, where they are slices of one."""
+    """Chunks that are searched exactly. ``texts``: the stored texts of their documents, where they have any."""
 
     def __init__(
         self,
@@ -104,7 +104,9 @@ class MemoryCollection:
         )
         return SearchResult(hits[:k], SearchPlan("hybrid", "in memory", alpha=alpha))
 
-    def ask(self, question: str, *, without: Collection[int] = (), k: int = 3, threshold: float = 0.0) -> GroundedAnswer:
+    def ask(
+        self, question: str, *, without: Collection[int] = (), k: int = 3, threshold: float = 0.0
+    ) -> GroundedAnswer:
         """The answer with the chunks at some places taken away; by default whatever its confidence."""
         steps = answer(question, k=k, threshold=threshold)
         reply: Any = None

@@ -7,7 +7,7 @@
 | squad2 | paragraphs of 16 articles | holds a reference answer |
 | idkmrc | Indonesian paragraphs, a sample | holds a reference answer |
 | xquad_es | Spanish paragraphs | holds a reference answer |
-| claude_docs | sections of product documentation | shares 40 % of its words, or of the reference's, with the reference |
+| claude_docs | sections of product documentation | has 40 % of its words or of the reference's in common with that |
 | speech, wikitexts | chunks of one long text | overlaps a reference passage |
 | pubmedqa | abstracts; the question is the paper's title | (nothing more) |
 """
@@ -183,7 +183,9 @@ def _long_text(name: str, corpus: str) -> Callable[[Path, TokenCount], QuestionS
                 if row["corpus_id"] != corpus:
                     continue
                 spans = [(each["start_index"], each["end_index"]) for each in json.loads(row["references"])]
-                passages = frozenset(chunk.id or "" for chunk in chunks if any(_overlap(chunk, *span) for span in spans))
+                passages = frozenset(
+                    chunk.id or "" for chunk in chunks if any(_overlap(chunk, *span) for span in spans)
+                )
                 questions.append(
                     Question(
                         f"{name}-{number}",

@@ -1,15 +1,14 @@
 """Candidates for an extractive answer: what was found, cut into units, each with its evidence.
 
-A passage is one chunk as found; a candidate is one unit of it (a sentence, a list item, a row, a block of code). Lexical
-evidence is the share of the question's words that a text holds, the rare ones counting more; a unit is credited with
-the words that stand above it (headings, the sentence that introduces its list) at half weight.
+A passage is one chunk as found; a candidate is one unit of it (a sentence, a list item, a row, a block of code).
+Lexical evidence is the share of the question's words that a text holds, the rare ones counting more; a unit is
+credited with the words that stand above it (headings, the sentence that introduces its list) at half weight.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +54,7 @@ class Candidate:
     passage: Passage
     source: Source
     unit: Unit
-    siblings: Sequence[Unit]
+    siblings: list[Unit]
     terms: list[str]
     context: frozenset[str]
     admitted: bool

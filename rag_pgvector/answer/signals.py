@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from rag_pgvector.answer.candidates import Candidate, Passage, alike
+from rag_pgvector.answer.candidates import Candidate, alike
 from rag_pgvector.answer.lexical import Query, coverage, term_set
 from rag_pgvector.answer.values import KINDS, values
 

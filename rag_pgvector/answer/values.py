@@ -40,7 +40,8 @@ _UNIT = (
     r"miles?|feet|dimensions?|people|orang|tahun|saat|minit|menit"
 )
 _NUMBER = re.compile(
-    rf"(?<![\w.,])(?:[$€£¥]|RM ?|Rp ?)?[+\-−]?\d+(?:[.,]\d+)*(?:\s?(?:{_UNIT})(?:\s(?:million|billion|years?|people))?)?(?!\w)"
+    r"(?<![\w.,])(?:[$€£¥]|RM ?|Rp ?)?[+\-−]?\d+(?:[.,]\d+)*"
+    rf"(?:\s?(?:{_UNIT})(?:\s(?:million|billion|years?|people))?)?(?!\w)"
 )
 _WORDED = re.compile(
     r"\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozen|hundred|thousand|million|billion|half|"
@@ -49,7 +50,8 @@ _WORDED = re.compile(
 )
 _NAME = re.compile(
     r"(?<![\w.])[A-Z][^\W\d_]*(?:[.'’\-][^\W\d_]+)*\.?"
-    r"(?: (?:(?:of|the|de|la|van|von|der|di|da|bin|binti|al|el|and)(?= [A-Z]) )?[A-Z][^\W\d_]*(?:[.'’\-][^\W\d_]+)*\.?)*"
+    r"(?: (?:(?:of|the|de|la|van|von|der|di|da|bin|binti|al|el|and)(?= [A-Z]) )?"
+    r"[A-Z][^\W\d_]*(?:[.'’\-][^\W\d_]+)*\.?)*"
 )
 _CENTURY = re.compile(r"\bcentury\b|\babad\b", re.IGNORECASE)
 
@@ -104,9 +106,7 @@ def minimal(query: Query, text: str) -> tuple[int, int] | None:
         found = [value for value in found if value.start > 0 or " " in text[value.start : value.end]]
     if not found:
         return None
-    places = [
-        match.start() for match in re.finditer(r"[^\W_]+", text) if asked.intersection(terms(match.group()))
-    ]
+    places = [match.start() for match in re.finditer(r"[^\W_]+", text) if asked.intersection(terms(match.group()))]
     if not places:
         return (found[0].start, found[0].end) if len(found) == 1 else None
 

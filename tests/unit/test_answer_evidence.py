@@ -10,6 +10,7 @@ from rag_pgvector.answer import answer
 from rag_pgvector.answer.confidence import EXTRACTIVE_WEIGHTS, extractive_confidence
 from rag_pgvector.answer.evidence import extend, source_of, units
 from rag_pgvector.answer.lexical import coverage, idf, read_query, stem, terms, tokens
+from rag_pgvector.answer.signals import SIGNALS
 from rag_pgvector.errors import ConfigError
 from rag_pgvector.types import Chunk
 
@@ -53,7 +54,9 @@ def test_confidence_grows_with_evidence() -> None:
     nothing = extractive_confidence({})
     assert 0.0 <= nothing < 0.1
     for name in EXTRACTIVE_WEIGHTS:
-        assert extractive_confidence({name: 1.0}) > nothing
+        assert extractive_confidence({name: 1.0}) >= nothing
+    assert list(EXTRACTIVE_WEIGHTS) == list(SIGNALS)
+    assert all(weight >= 0 for weight in EXTRACTIVE_WEIGHTS.values())
     assert 0.9 < extractive_confidence(dict.fromkeys(EXTRACTIVE_WEIGHTS, 1.0)) <= 1.0
 
 
