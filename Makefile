@@ -42,6 +42,9 @@ types: $(STAMP) ## mypy --strict
 notebooks: $(STAMP) ## execute the notebooks from top to bottom
 	$(BIN)/jupyter execute notebooks/*.ipynb
 
+eval: $(STAMP) ## the project's own golden sets: numbers, reports, compared with the baselines
+	$(BIN)/python -m rag_pgvector.evals.own --report build/eval
+
 bench: $(filter bench-%,$(VERBS)) ## all benchmarks
 
 bench-keyword: $(STAMP) ## BM25: latency, disk, writes, quality beside bm25s

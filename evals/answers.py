@@ -22,7 +22,7 @@ from rag_pgvector.evals import answer_metrics as measures
 from rag_pgvector.evals import confidence
 from rag_pgvector.evals.answer_metrics import contains
 from rag_pgvector.evals.given import Answerer, Given, GivenCitation, as_answerer, citation_of, given_of
-from rag_pgvector.evals.questions import AnswerSet, GoldenQuestion, read_golden, same_source
+from rag_pgvector.evals.questions import AnswerSet, GoldenQuestion, Row, read_golden, same_source
 from rag_pgvector.evals.summary import Summary, summarise
 
 __all__ = [
@@ -74,7 +74,7 @@ class Asked:
         cited: Some citation is of an expected source, and of the row if one is expected; ``None`` without an answer.
         withheld: What it would have answered, had it been sure enough; ``withheld_right`` whether that is right.
         values: Each metric of this question, ``None`` where there is nothing to measure.
-        citations: As "source:page_or_row".
+        citations: As "source:page_or_row", or "source".
         snippets: The quoted texts.
     """
 
@@ -141,7 +141,7 @@ def judge(question: GoldenQuestion, found: Any) -> Asked:
         answer=answer,
         confidence=None if given.confidence is None else round(given.confidence, 3),
         failure_mode=given.failure_mode,
-        citations=tuple(f"{each.source}:{each.page_or_row}" for each in given.citations),
+        citations=tuple(place(each.source, each.page_or_row) for each in given.citations),
         right=right,
         cited=None if answer is None else any(_is_place(each, question) for each in given.citations),
         withheld=given.withheld,
@@ -149,6 +149,11 @@ def judge(question: GoldenQuestion, found: Any) -> Asked:
         values=_values(question, given, right),
         snippets=tuple(each.snippet for each in given.citations),
     )
+
+
+def place(source: str | None, page_or_row: Row) -> str:
+    """ "cpi.csv:13", or "notes.md" where there is no row or page."""
+    return f"{source}" if page_or_row is None else f"{source}:{page_or_row}"
 
 
 def _values(question: GoldenQuestion, given: Given, right: bool) -> dict[str, float | None]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rag_pgvector.evals.answers import AnswerEvaluation
     from rag_pgvector.evals.retrieval import Evaluation
 
-__all__ = ["answers_run", "compact", "fingerprint", "read_run", "retrieval_run", "write_run"]
+__all__ = ["answers_run", "baseline_of", "compact", "fingerprint", "read_run", "retrieval_run", "write_run"]
 
 FORMAT = 1
 #: Of so many of the worst questions the passages are kept, for the report.
@@ -118,7 +118,7 @@ def answers_run(name: str, golden: Sequence[GoldenQuestion], found: AnswerEvalua
             question["withheld"] = each.withheld[:_EXCERPT]
         wanted = by_id[each.id]
         if wanted.source is not None:
-            question["place"] = f"{wanted.source}:{wanted.page_or_row}"
+            question["place"] = wanted.source + ("" if wanted.page_or_row is None else f":{wanted.page_or_row}")
         questions.append(question)
     document = {
         "format": FORMAT,
@@ -142,6 +142,12 @@ def answers_run(name: str, golden: Sequence[GoldenQuestion], found: AnswerEvalua
 def compact(run: Mapping[str, Any]) -> dict[str, Any]:
     """A run without its questions: what is printed, and what the database keeps."""
     return {key: value for key, value in run.items() if key != "questions"}
+
+
+def baseline_of(run: Mapping[str, Any]) -> dict[str, Any]:
+    """A run as far as a later one is compared with it: small enough to be committed."""
+    kept = {key: run[key] for key in ("format", "kind", "dataset", "golden_sha256", "metrics")}
+    return kept | {"questions": [{key: each[key] for key in ("id", "values")} for each in run["questions"]]}
 
 
 def write_run(path: Path, run: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +27,7 @@ TYPES: dict[str, type | tuple[type, ...]] = {
     "kind": str,
     "note": str,
 }
-ABSENT = {"absent_year", "absent_entity", "absent_topic"}
+ABSENT = {"absent_year", "absent_entity", "absent_topic", "injection"}
 
 
 def lines(name: str) -> list[dict[str, Any]]:
@@ -72,7 +73,20 @@ def assert_stands(line: dict[str, Any], root: Path) -> None:
 
 def test_the_sets_are_all_there() -> None:
     sizes = {name: (len(rows), sum(row["answerable"] for row in rows)) for name, rows in SETS.items()}
-    assert sizes == {"dosm_pgvector.jsonl": (36, 30), "demo.jsonl": (15, 10)}
+    assert sizes == {
+        "demo.jsonl": (15, 10),
+        "demo_wide.jsonl": (151, 108),
+        "dosm_pgvector.jsonl": (36, 30),
+        "injection.jsonl": (10, 5),
+    }
+
+
+def test_the_wide_set_asks_in_two_languages_about_everything() -> None:
+    kinds = Counter(line["kind"] for line in SETS["demo_wide.jsonl"])
+    assert min(kinds[kind] for kind in ("table", "document", "absent_year", "absent_entity", "absent_topic")) >= 10
+    assert sum("asked in Malay" in line["note"] for line in SETS["demo_wide.jsonl"]) >= 20
+    asked = {line["source"] for line in SETS["demo_wide.jsonl"]}
+    assert asked == {path.name for path in DEMO.iterdir() if path.name != "README.md"} | {None}
 
 
 def test_ids_and_questions_are_unique() -> None:
@@ -101,14 +115,27 @@ def test_only_an_answerable_line_has_an_answer_and_a_source(line: dict[str, Any]
     assert line["answer"].strip()
     assert line["source"]
     assert not Path(line["source"]).is_absolute()
-    assert line["kind"] == ("table" if line["source"].endswith(".csv") else "document")
+    assert line["kind"] in ("injection", "table" if line["source"].endswith(".csv") else "document")
     assert (line["page_or_row"] is not None) == (line["kind"] == "table")
     assert line["page_or_row"] is None or line["page_or_row"] >= 0
 
 
-@pytest.mark.parametrize("line", answerable("demo.jsonl"))
+@pytest.mark.parametrize("line", answerable("demo.jsonl") + answerable("demo_wide.jsonl"))
 def test_a_demo_answer_stands_in_the_demo_data(line: dict[str, Any]) -> None:
     assert_stands(line, DEMO)
+
+
+def test_a_quoted_passage_stands_in_the_demo_data() -> None:
+    texts = {path.name: " ".join(path.read_text(encoding="utf-8").split()) for path in DEMO.glob("*.md")}
+    for line in SETS["demo_wide.jsonl"]:
+        if line["kind"] == "document":
+            quote = line["note"].removeprefix("grep: ").removesuffix("; asked in Malay").strip('"')
+            assert " ".join(quote.split()) in texts[line["source"]], line["id"]
+
+
+@pytest.mark.parametrize("line", answerable("injection.jsonl"))
+def test_an_injected_document_holds_the_true_answer(line: dict[str, Any]) -> None:
+    assert_stands(line, GOLDEN / "injection")
 
 
 @pytest.mark.parametrize("line", answerable("dosm_pgvector.jsonl"))
