@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rag_pgvector import read, schema, write
+from rag_pgvector import clustering, frames, read, schema, write
 from rag_pgvector.arguments import as_chunks, as_ids, check_page
 from rag_pgvector.config import check_alpha
 from rag_pgvector.errors import ConfigError, TenantError
@@ -18,7 +18,13 @@ from rag_pgvector.plan import Plan
 from rag_pgvector.types import Chunk, WriteCounts
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
     from rag_pgvector.answer.types import GroundedAnswer
+    from rag_pgvector.clustering import Cluster
     from rag_pgvector.database import Database
 
 __all__ = ["Collection"]
@@ -163,9 +169,13 @@ class Collection(Indexed):
         offset: int = 0,
         filter: Mapping[str, Any] | None = None,
         document_id: str | Sequence[str] | None = None,
+        embeddings: bool = False,
     ) -> builtins.list[Chunk]:
-        """A page of chunks by id; those of one document (or of several) in the order of its text."""
-        return self._run(self._list_plan(limit, offset, filter, document_id), retry=True)
+        """A page of chunks by id; those of one document (or of several) in the order of its text.
+
+        ``embeddings`` reads their vectors, too.
+        """
+        return self._run(self._list_plan(limit, offset, filter, document_id, embeddings), retry=True)
 
     async def alist(
         self,
@@ -174,17 +184,65 @@ class Collection(Indexed):
         offset: int = 0,
         filter: Mapping[str, Any] | None = None,
         document_id: str | Sequence[str] | None = None,
+        embeddings: bool = False,
     ) -> builtins.list[Chunk]:
-        return await self._arun(self._list_plan(limit, offset, filter, document_id), retry=True)
+        return await self._arun(self._list_plan(limit, offset, filter, document_id, embeddings), retry=True)
 
     def _list_plan(
-        self, limit: int, offset: int, filter: Mapping[str, Any] | None, document_id: str | Sequence[str] | None
+        self,
+        limit: int,
+        offset: int,
+        filter: Mapping[str, Any] | None,
+        document_id: str | Sequence[str] | None,
+        embeddings: bool,
     ) -> Callable[[], Plan[builtins.list[Chunk]]]:
         check_page(limit, offset)
         condition = read.where(self._table, filter=filter, document_id=document_id)
         return lambda: read.list_chunks(
-            self._table, condition, limit=limit, offset=offset, by_position=document_id is not None
+            self._table,
+            condition,
+            limit=limit,
+            offset=offset,
+            by_position=document_id is not None,
+            embeddings=embeddings,
         )
+
+    # ---------------------------------------------------------------------------------------------------- notebooks
+
+    def to_pandas(self, **options: Any) -> pd.DataFrame:
+        """A DataFrame with a row per chunk: ``frames.collection_frame``."""
+        return frames.collection_frame(self, **options)
+
+    async def ato_pandas(self, **options: Any) -> pd.DataFrame:
+        return await asyncio.to_thread(self.to_pandas, **options)
+
+    def add_pandas(self, frame: pd.DataFrame, **options: Any) -> builtins.list[str]:
+        """``add`` a chunk for each row of a DataFrame: ``frames.chunks_of``."""
+        return self.add(frames.chunks_of(frame, **options))
+
+    async def aadd_pandas(self, frame: pd.DataFrame, **options: Any) -> builtins.list[str]:
+        return await self.aadd(frames.chunks_of(frame, **options))
+
+    def embeddings(self, **options: Any) -> NDArray[np.float32]:
+        """All vectors as one array, in the order of ``to_pandas()``: ``frames.embeddings``."""
+        return frames.embeddings(self, **options)
+
+    async def aembeddings(self, **options: Any) -> NDArray[np.float32]:
+        return await asyncio.to_thread(self.embeddings, **options)
+
+    def clusters(self, k: int, **options: Any) -> builtins.list[Cluster]:
+        """What the collection is about, in ``k`` clusters: ``clustering.clusters``."""
+        return clustering.clusters(self, k, **options)
+
+    async def aclusters(self, k: int, **options: Any) -> builtins.list[Cluster]:
+        return await asyncio.to_thread(self.clusters, k, **options)
+
+    def plot_map(self, **options: Any) -> Figure:
+        """A map of the collection in two dimensions: ``clustering.plot_map``."""
+        return clustering.plot_map(self, **options)
+
+    async def aplot_map(self, **options: Any) -> Figure:
+        return await asyncio.to_thread(self.plot_map, **options)
 
     # ------------------------------------------------------------------------------------------------- answering
 

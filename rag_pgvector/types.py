@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
 __all__ = [
@@ -150,6 +151,17 @@ class SearchResult(Sequence[ScoredChunk]):
 
     def __repr__(self) -> str:
         return f"SearchResult({list(self._hits)!r}, plan={self.plan!r})"
+
+    def _repr_html_(self) -> str:
+        from rag_pgvector.frames import result_html
+
+        return result_html(self)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A DataFrame with a row per hit, best first: ``frames.result_frame``."""
+        from rag_pgvector.frames import result_frame
+
+        return result_frame(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

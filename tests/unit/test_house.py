@@ -48,10 +48,12 @@ LAYERS = [
     {"database", "embedded"},
     {
         "bound",
+        "clustering",
         "collection",
         "compound",
         "convert",
         "document_store",
+        "frames",
         "intake",
         "indexed",
         "open",
@@ -68,6 +70,7 @@ LAZY = {
     ("database", "collection"),  # Database.collection()
     ("database", "open"),
     ("collection", "answer"),  # Collection.ask()
+    ("types", "frames"),  # SearchResult.to_pandas()
 }
 ADAPTERS = ("langchain", "llamaindex")
 FRAMEWORKS = {"langchain", "langchain_core", "langchain_postgres", "llama_index"}
