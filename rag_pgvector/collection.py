@@ -253,16 +253,22 @@ class Collection(Indexed):
         k: int | None = None,
         filter: Mapping[str, Any] | None = None,
         threshold: float | None = None,
+        llm: Any = None,
+        timeout: float = 60.0,
     ) -> GroundedAnswer:
         """Answer a question from the chunks, with verbatim citations, or say why not.
 
         Args:
-            k: Most citations; ``None`` takes RAG_TOP_K (3).
+            k: Most citations; ``None`` takes RAG_TOP_K (3). With a language model, all that carry the answer are given.
             threshold: Least confidence for an answer, 0 to 1; ``None`` takes CONF_THRESHOLD (0.6).
+            llm: A language model that reads the passages: a LangChain chat model, a LlamaIndex LLM, or a
+                ``rag_pgvector.answer.models.LanguageModel``. Its quotations are verified; its failures are failure
+                modes (``llm_error``, ``timeout``). Without one, the answer is cut from the text.
+            timeout: Seconds that it has.
         """
         from rag_pgvector.answer.drive import ask
 
-        return ask(self, question, k=k, filter=filter, threshold=threshold)
+        return ask(self, question, k=k, filter=filter, threshold=threshold, llm=llm, timeout=timeout)
 
     async def aask(
         self,
@@ -271,10 +277,12 @@ class Collection(Indexed):
         k: int | None = None,
         filter: Mapping[str, Any] | None = None,
         threshold: float | None = None,
+        llm: Any = None,
+        timeout: float = 60.0,
     ) -> GroundedAnswer:
         from rag_pgvector.answer.drive import aask
 
-        return await aask(self, question, k=k, filter=filter, threshold=threshold)
+        return await aask(self, question, k=k, filter=filter, threshold=threshold, llm=llm, timeout=timeout)
 
     # ------------------------------------------------------------------------------------------------------ DDL
 

@@ -6,6 +6,6 @@
 from __future__ import annotations
 
 from rag_pgvector.answer.route import answer
-from rag_pgvector.answer.types import Citation, FailureMode, GroundedAnswer, PredictResponse
+from rag_pgvector.answer.types import Citation, FailureMode, GroundedAnswer, PredictResponse, RejectedCitation
 
-__all__ = ["Citation", "FailureMode", "GroundedAnswer", "PredictResponse", "answer"]
+__all__ = ["Citation", "FailureMode", "GroundedAnswer", "PredictResponse", "RejectedCitation", "answer"]

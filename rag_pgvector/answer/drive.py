@@ -2,54 +2,102 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rag_pgvector.answer import answer
-from rag_pgvector.answer.steps import Answering, EmbedTexts, Find, Rows, Step, Tables
+from rag_pgvector.answer.llm import answer_with_model
+from rag_pgvector.answer.models import LanguageModel, Request, language_model
+from rag_pgvector.answer.steps import Answering, EmbedTexts, Find, Generate, Rows, Step, Tables, Texts
 from rag_pgvector.answer.types import GroundedAnswer
 from rag_pgvector.config import SearchOptions
+from rag_pgvector.errors import ConfigError
 from rag_pgvector.settings import load_settings
 
 if TYPE_CHECKING:
     from rag_pgvector.collection import Collection
 
-__all__ = ["aask", "ask"]
+__all__ = ["TIMEOUT", "aask", "ask"]
+
+#: Seconds that a language model has for one reply.
+TIMEOUT = 60.0
 
 #: By words and vectors. The confidence needs both: no answer is given by words alone, where the embedder fails.
 _HYBRID = SearchOptions(mode="hybrid", fallback=False)
 
 
 def ask(
-    collection: Collection, question: str, *, k: int | None, filter: Mapping[str, Any] | None, threshold: float | None
+    collection: Collection,
+    question: str,
+    *,
+    k: int | None,
+    filter: Mapping[str, Any] | None,
+    threshold: float | None,
+    llm: Any = None,
+    timeout: float = TIMEOUT,
 ) -> GroundedAnswer:
     """``Collection.ask``."""
-    answering = _start(question, k, filter, threshold)
+    model = _model(llm, timeout)
+    answering = _start(question, k, filter, threshold, model)
     step = _next(answering, None)
     while not isinstance(step, GroundedAnswer):
-        name, arguments, options = _call(step)
-        step = _next(answering, getattr(collection, name)(*arguments, **options))
+        if isinstance(step, Generate):
+            assert model is not None
+            step = _next(answering, model.reply(_request(step, timeout)))
+        else:
+            name, arguments, options = _call(step)
+            step = _next(answering, getattr(collection, name)(*arguments, **options))
     return step
 
 
 async def aask(
-    collection: Collection, question: str, *, k: int | None, filter: Mapping[str, Any] | None, threshold: float | None
+    collection: Collection,
+    question: str,
+    *,
+    k: int | None,
+    filter: Mapping[str, Any] | None,
+    threshold: float | None,
+    llm: Any = None,
+    timeout: float = TIMEOUT,
 ) -> GroundedAnswer:
     """``Collection.aask``."""
-    answering = _start(question, k, filter, threshold)
+    model = _model(llm, timeout)
+    answering = _start(question, k, filter, threshold, model)
     step = _next(answering, None)
     while not isinstance(step, GroundedAnswer):
-        name, arguments, options = _call(step)
-        step = _next(answering, await getattr(collection, f"a{name}")(*arguments, **options))
+        if isinstance(step, Generate):
+            assert model is not None
+            step = _next(answering, await model.areply(_request(step, timeout)))
+        else:
+            name, arguments, options = _call(step)
+            step = _next(answering, await getattr(collection, f"a{name}")(*arguments, **options))
     return step
 
 
-def _start(question: str, k: int | None, filter: Mapping[str, Any] | None, threshold: float | None) -> Answering:
+def _model(llm: Any, timeout: float) -> LanguageModel | None:
+    if not (isinstance(timeout, (int, float)) and 0 < timeout < math.inf):
+        raise ConfigError(f"timeout={timeout!r}: use a number of seconds above 0")
+    return None if llm is None else language_model(llm)
+
+
+def _request(step: Generate, timeout: float) -> Request:
+    return Request(step.system, step.user, step.schema, timeout)
+
+
+def _start(
+    question: str,
+    k: int | None,
+    filter: Mapping[str, Any] | None,
+    threshold: float | None,
+    model: LanguageModel | None,
+) -> Answering:
     if k is None or threshold is None:
         settings = load_settings()
         k = settings.rag_top_k if k is None else k
         threshold = settings.conf_threshold if threshold is None else threshold
-    return answer(question, k=k, filter=filter, threshold=threshold)
+    way = answer if model is None else answer_with_model
+    return way(question, k=k, filter=filter, threshold=threshold)
 
 
 def _next(answering: Answering, reply: Any) -> Step | GroundedAnswer:
@@ -60,7 +108,7 @@ def _next(answering: Answering, reply: Any) -> Step | GroundedAnswer:
         return result
 
 
-def _call(step: Step) -> tuple[str, list[Any], dict[str, Any]]:
+def _call(step: Find | Rows | Tables | Texts | EmbedTexts) -> tuple[str, list[Any], dict[str, Any]]:
     """The method of a collection that answers a step, and what it is given."""
     if isinstance(step, Find):
         return "search", [step.question], {"k": step.k, "filter": step.filter, "options": _HYBRID}

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from rag_pgvector.answer.types import GroundedAnswer
 
-__all__ = ["Answering", "EmbedTexts", "Find", "Rows", "Step", "Tables", "Texts"]
+__all__ = ["Answering", "EmbedTexts", "Find", "Generate", "Rows", "Step", "Tables", "Texts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,5 +52,18 @@ class EmbedTexts:
     texts: Sequence[str]
 
 
-Step: TypeAlias = Find | Rows | Tables | Texts | EmbedTexts
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """A request to the language model. Answered with a ``rag_pgvector.answer.models.Reply``.
+
+    Attributes:
+        schema: JSON Schema of the reply; ``None`` asks for plain text.
+    """
+
+    system: str
+    user: str
+    schema: Mapping[str, Any] | None = None
+
+
+Step: TypeAlias = Find | Rows | Tables | Texts | EmbedTexts | Generate
 Answering: TypeAlias = Generator[Step, Any, GroundedAnswer]

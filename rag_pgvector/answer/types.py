@@ -8,11 +8,21 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["AnswerMode", "Citation", "ConfidenceKind", "FailureMode", "GroundedAnswer", "PredictResponse"]
+__all__ = [
+    "AnswerMode",
+    "Citation",
+    "ConfidenceKind",
+    "FailureMode",
+    "GroundedAnswer",
+    "PredictResponse",
+    "RejectedCitation",
+]
 
 #: Why there is no answer. ``no_results``: nothing was found to read. ``low_confidence``: the best answer stays below
 #: the threshold. ``insufficient_evidence``: what the question names (a year, a number, a quotation, a row or column) is
-#: absent from the evidence.
+#: absent from the evidence, or the language model finds no answer in it. ``conflicting_evidence``: sources contradict
+#: each other. ``unverified_citation``: no quotation of the language model stands where it says. ``ungrounded_answer``:
+#: they do, and do not carry its statements. ``llm_error``, ``timeout``: it failed, or took too long.
 FailureMode = Literal[
     "no_results",
     "low_confidence",
@@ -87,6 +97,18 @@ class Citation(_Frozen):
         return self
 
 
+class RejectedCitation(_Frozen):
+    """Quotations of a language model that were refused: why, and how many. What they said is not repeated.
+
+    ``unknown_id``: no passage has the id. ``not_found``: the passage does not hold it. ``other_passage``: another one
+    does. ``cuts_word``, ``cuts_number``, ``cuts_negation``: it leaves out what it cannot do without. ``empty``,
+    ``too_long``.
+    """
+
+    reason: str
+    count: int = Field(ge=1)
+
+
 class GroundedAnswer(_Frozen):
     """An answer with the citations that carry it, or ``failure_mode`` and no answer.
 
@@ -102,7 +124,7 @@ class GroundedAnswer(_Frozen):
         signals: What the confidence was computed from.
         mode: How the answer was made.
         applied_filters: The conditions on rows that the question was read as.
-        rejected_citations: Quotes of a language model that stood nowhere in the evidence: reason and count.
+        rejected_citations: Quotations of a language model that were refused.
         near_misses: When there is no answer: what came closest.
         warnings: What a careful reader should know.
     """
@@ -117,7 +139,7 @@ class GroundedAnswer(_Frozen):
     signals: dict[str, float] = Field(default_factory=dict)
     mode: AnswerMode = "extractive"
     applied_filters: tuple[dict[str, Any], ...] = ()
-    rejected_citations: tuple[dict[str, Any], ...] = ()
+    rejected_citations: tuple[RejectedCitation, ...] = ()
     near_misses: tuple[Citation, ...] = ()
     warnings: tuple[str, ...] = ()
 
