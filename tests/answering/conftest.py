@@ -62,17 +62,17 @@ def library(
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[ScriptedServer]:
+def client() -> Iterator[httpx.Client]:
+    """What both frameworks' models send by, so that it can be closed, which must be last."""
+    with httpx.Client(timeout=600) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def server(client: httpx.Client) -> Iterator[ScriptedServer]:
     with ScriptedServer(BEHAVIOURS) as server:
         yield server
     for thread in threading.enumerate():  # replies that were given up, and end with the server
         if thread.name == "rag-pgvector-llm":
             thread.join(10)
             assert not thread.is_alive()
-
-
-@pytest.fixture(scope="module")
-def client(server: ScriptedServer) -> Iterator[httpx.Client]:
-    """What both frameworks' models send by, so that it can be closed."""
-    with httpx.Client(timeout=600) as client:
-        yield client
