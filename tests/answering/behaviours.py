@@ -7,13 +7,23 @@ holds FACT, else the failure modes that are right (and "answer" where both are).
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from tests.answering.scripted import Behaviour, Exchange
 
-__all__ = ["BEHAVIOURS", "DOCUMENTS", "ENDLESS", "EXPECTED", "FACT", "QUESTION", "SENTENCE"]
+__all__ = [
+    "BEHAVIOURS",
+    "BROKEN",
+    "DOCUMENTS",
+    "ENDLESS",
+    "EXPECTED",
+    "FACT",
+    "QUESTION",
+    "SENTENCE",
+    "behaviour",
+    "honest_reply",
+]
 
 QUESTION = "How much does the ferry to Orrin cost for adults?"
 FACT = "RM 12.50"
@@ -45,7 +55,7 @@ ENDLESS: set[str] = set()
 
 _UNVERIFIED = ("unverified_citation",)
 _UNGROUNDED = ("ungrounded_answer",)
-_BROKEN = ("llm_error",)
+BROKEN = ("llm_error",)
 
 
 def behaviour(*expected: str, endless: bool = False) -> Callable[[Behaviour], Behaviour]:
@@ -220,184 +230,45 @@ _saying(
 # -------------------------------------------------------------------------------------------------------------- shapes
 
 _saying("says_that_there_is_none", lambda e: {"statements": []}, "insufficient_evidence")
-_saying("refuses", lambda e: "I'm sorry, but I can't help with that.", *_BROKEN)
-_saying("statements_null", lambda e: {"statements": None}, *_BROKEN)
-_saying("statements_text", lambda e: {"statements": SENTENCE}, *_BROKEN)
-_saying("statements_numbers", lambda e: {"statements": [1, 2.5, None, [], "x"]}, *_BROKEN)
+_saying("refuses", lambda e: "I'm sorry, but I can't help with that.", *BROKEN)
+_saying("statements_null", lambda e: {"statements": None}, *BROKEN)
+_saying("statements_text", lambda e: {"statements": SENTENCE}, *BROKEN)
+_saying("statements_numbers", lambda e: {"statements": [1, 2.5, None, [], "x"]}, *BROKEN)
 _saying("citations_text", lambda e: {"statements": [{"text": SENTENCE, "citations": SENTENCE}]}, *_UNVERIFIED)
 _saying(
     "citations_numbers", lambda e: {"statements": [{"text": SENTENCE, "citations": [1, None, {"id": 3}]}]}, *_UNVERIFIED
 )
-_saying("a_list", lambda e: json.dumps([SENTENCE]), *_BROKEN)
-_saying("partial_json", lambda e: json.dumps(honest_reply(e))[:-25], *_BROKEN)
-_saying("deep_json", lambda e: '{"statements":' * 5_000, *_BROKEN)
-_saying("braces", lambda e: "{" * 20_000, *_BROKEN)
-_saying("huge_number", lambda e: '{"statements": ' + "9" * 10_000 + "}", *_BROKEN)
+_saying("a_list", lambda e: json.dumps([SENTENCE]), *BROKEN)
+_saying("partial_json", lambda e: json.dumps(honest_reply(e))[:-25], *BROKEN)
+_saying("deep_json", lambda e: '{"statements":' * 5_000, *BROKEN)
+_saying("braces", lambda e: "{" * 20_000, *BROKEN)
+_saying("huge_number", lambda e: '{"statements": ' + "9" * 10_000 + "}", *BROKEN)
 _saying("surrogates", lambda e: '{"statements": [{"text": "\\ud800", "citations": []}]}', *_UNVERIFIED)
-_saying("not_a_number", lambda e: '{"statements": NaN}', *_BROKEN)
+_saying("not_a_number", lambda e: '{"statements": NaN}', *BROKEN)
 _saying("thousands_of_statements", lambda e: {"statements": honest_reply(e)["statements"] * 400})
-_saying("empty_content", lambda e: "", *_BROKEN)
+_saying("empty_content", lambda e: "", *BROKEN)
 
 
-@behaviour(*_BROKEN)
+@behaviour(*BROKEN)
 def tool_call_with_bad_arguments(exchange: Exchange) -> None:
     exchange.call("grounded_answer", '{"statements": [{"te')
 
 
-@behaviour(*_BROKEN)
+@behaviour(*BROKEN)
 def tool_call_of_an_unknown_tool(exchange: Exchange) -> None:
     exchange.call("delete_everything", '{"path": "/"}')
 
 
-@behaviour(*_BROKEN)
+@behaviour(*BROKEN)
 def content_null(exchange: Exchange) -> None:
     exchange.events([{"content": None}, {"finish": "stop"}]) if exchange.stream else exchange.message({"content": None})
 
 
-@behaviour(*_BROKEN)
+@behaviour(*BROKEN)
 def cut_off_by_length(exchange: Exchange) -> None:
     exchange.say(json.dumps(honest_reply(exchange))[:60], finish="length")
 
 
-@behaviour(*_BROKEN)
+@behaviour(*BROKEN)
 def content_filter(exchange: Exchange) -> None:
     exchange.say("", finish="content_filter")
-
-
-# ---------------------------------------------------------------------------------------------------------- transport
-
-
-def _status(status: int) -> None:
-    def function(exchange: Exchange) -> None:
-        exchange.raw('{"error": {"message": "key sk-secret is wrong", "type": "x", "code": null}}', status=status)
-
-    function.__name__ = f"status_{status}"
-    behaviour(*_BROKEN)(function)
-
-
-for _each in (400, 401, 404, 429, 500, 503):
-    _status(_each)
-
-
-@behaviour(*_BROKEN)
-def empty_choices(exchange: Exchange) -> None:
-    exchange.raw('{"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": []}')
-
-
-@behaviour(*_BROKEN)
-def empty_choices_in_a_stream(exchange: Exchange) -> None:
-    exchange.head("text/event-stream")
-    exchange.write(
-        'data: {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": []}\n\n'
-    )
-    exchange.write("data: [DONE]\n\n")
-
-
-@behaviour(*_BROKEN)
-def no_json(exchange: Exchange) -> None:
-    exchange.raw("<html>It works!</html>", kind="text/html")
-
-
-@behaviour(*_BROKEN)
-def json_of_something_else(exchange: Exchange) -> None:
-    exchange.raw('{"hello": "world"}')
-
-
-@behaviour(*_BROKEN)
-def body_cut_short(exchange: Exchange) -> None:
-    exchange.raw('{"id": "x", "choi', length=500)
-
-
-@behaviour(*_BROKEN)
-def hangs_up(exchange: Exchange) -> None:
-    exchange.handler.close_connection = True
-    exchange.handler.connection.close()
-
-
-@behaviour(*_BROKEN)
-def stream_of_garbage(exchange: Exchange) -> None:
-    exchange.events([{"line": "data: {{{\n\n"}, {"line": "\x00\x01\n\n"}])
-
-
-@behaviour(*_BROKEN)
-def error_within_the_stream(exchange: Exchange) -> None:
-    begun = {"content": '{"statements": ['}
-    exchange.events([begun, {"line": 'data: {"error": {"message": "overloaded", "code": 500}}\n\n'}])
-
-
-@behaviour(*_BROKEN)
-def stream_that_stops(exchange: Exchange) -> None:
-    exchange.events([{"content": json.dumps(honest_reply(exchange))[:80]}], done=False)
-
-
-@behaviour(*_BROKEN)
-def invalid_utf8(exchange: Exchange) -> None:
-    exchange.raw(b'{"choices": [{"message": {"content": "\xff\xfe"}}]}')
-
-
-@behaviour(*_BROKEN)
-def huge_output(exchange: Exchange) -> None:
-    exchange.events({"content": "ferry " * 2_000} for _ in range(200))
-
-
-@behaviour(*_BROKEN)
-def redirect_to_itself(exchange: Exchange) -> None:
-    exchange.head("text/plain", 307, 0, Location="/v1/chat/completions")
-
-
-# ------------------------------------------------------------------------------------------------------------- endless
-
-
-def _forever(exchange: Exchange, delta: dict[str, Any], pause: float = 0.005) -> Iterator[dict[str, Any]]:
-    while not exchange.stop.wait(pause):
-        yield delta
-
-
-@behaviour("timeout", endless=True)
-def says_nothing(exchange: Exchange) -> None:
-    exchange.stop.wait()
-
-
-@behaviour("timeout", endless=True)
-def slow(exchange: Exchange) -> None:
-    if not exchange.stop.wait(20):
-        exchange.say(honest_reply(exchange))
-
-
-@behaviour("timeout", endless=True)
-def endless_stream(exchange: Exchange) -> None:
-    exchange.events(_forever(exchange, {"content": "ferry "}))
-
-
-@behaviour("timeout", endless=True)
-def endless_nothing(exchange: Exchange) -> None:
-    exchange.events(_forever(exchange, {"content": ""}))
-
-
-@behaviour("timeout", endless=True)
-def endless_blanks(exchange: Exchange) -> None:
-    exchange.events(_forever(exchange, {"content": " "}))
-
-
-@behaviour("timeout", endless=True)
-def endless_comments(exchange: Exchange) -> None:
-    exchange.events(_forever(exchange, {"line": ": still here\n\n"}))
-
-
-@behaviour("timeout", endless=True)
-def endless_headers(exchange: Exchange) -> None:
-    exchange.handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
-    while not exchange.stop.is_set():
-        exchange.write(f"X-{time.monotonic_ns()}: x\r\n")
-        time.sleep(0.05)
-
-
-@behaviour("timeout", endless=True)
-def endless_quote(exchange: Exchange) -> None:
-    start = '{"statements": [{"text": "The ferry", "citations": [{"id": "x", "quote": "'
-    exchange.events(_chained([{"content": start}], _forever(exchange, {"content": "ferry "})))
-
-
-def _chained(first: list[dict[str, Any]], rest: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    yield from first
-    yield from rest

@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
+import tests.answering.transport  # noqa: F401  # registers its behaviours
 from rag_pgvector import Collection, CollectionConfig, Database
 from rag_pgvector.embedding import Embedder, resolve_embedder
 from rag_pgvector.ingest import ingest

@@ -139,7 +139,9 @@ class ScriptedServer:
                 try:
                     outer.behaviours[body["model"]](Exchange(self, body, outer._stop))
                 except (BrokenPipeError, ConnectionResetError):
-                    self.close_connection = True  # the client has had enough
+                    pass  # the client has had enough
+                finally:
+                    self.close_connection = True
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
