@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg import sql
 
@@ -65,7 +65,8 @@ def plan_of(table: Table, question: Question, unindexed: int) -> SearchPlan:
     """What the result says of a search for this question."""
     reason = f"BM25 of {len(question.terms)} terms" if question.terms else "the question has no term to look up"
     if question.phrases:
-        reason += f", {len(question.phrases)} phrases that must stand in the text"
+        reason += f", {len(question.phrases)} phrases that "
+        reason += "must stand in the text" if question.strict else "count twice where they stand in the text"
     stale = (
         f"the keyword index was made by analyser {table.analyser_version}, this is {ANALYSER_VERSION}: build it anew"
     )
@@ -94,7 +95,12 @@ def statement(
     """
     table.require_native("keyword index")
     where, values = condition if condition is not None else (None, [])
-    phrases = [phrase_pattern(phrase) for phrase in question.phrases]
+    patterns = [phrase_pattern(phrase) for phrase in question.phrases]
+    required = patterns if question.strict else []
+    liked: list[Any] = []
+    if not question.strict:
+        for pattern, its_terms in zip(patterns, question.phrase_terms, strict=True):
+            liked += [pattern, list(its_terms), 1.0 + options.k1]
     tenant = [table.tenant]
     owner = [table.tenant, table.scope] if table.scope else tenant
     terms = list(question.terms)
@@ -112,13 +118,15 @@ def statement(
         *tenant,  # scores
         limit,
         *owner,  # unindexed
+        *liked,
         *([] if vector is None else [vector]),
         *owner,  # chunks
         *values,
-        *phrases,
+        *required,
         k,
     ]
-    return Execute(_query(table, bool(table.scope), where, len(phrases), near=vector is not None), params)
+    shape = _Shape(bool(table.scope), len(required), len(patterns) - len(required), vector is not None)
+    return Execute(_plain(table, shape) if where is None else _composed(table, shape, where), params)
 
 
 def hits_of(rows: Sequence[Row]) -> tuple[list[Candidate], int, int]:
@@ -182,41 +190,53 @@ SELECT hit.*, said.* FROM (
     SELECT (SELECT count(*) FROM best) AS examined, (SELECT count(*) FROM (
         SELECT FROM {table} WHERE keyword_length IS NULL AND {owner} LIMIT {counted}) AS rows) AS unindexed
 ) AS said LEFT JOIN (
-    SELECT c.*, best.score, best.seq FROM best CROSS JOIN LATERAL (
+    SELECT c.*, (best.score{liked})::real AS score, best.seq FROM best CROSS JOIN LATERAL (
         SELECT {columns}, {distance} AS distance FROM {table} WHERE {owner} AND seq = best.seq{condition} OFFSET 0
-    ) AS c ORDER BY best.score DESC, best.seq LIMIT %s
+    ) AS c ORDER BY score DESC, seq LIMIT %s
 ) AS hit ON true ORDER BY hit.score DESC, hit.seq"""
 )
 
 
-def _query(
-    table: Table, scoped: bool, where: sql.Composable | None, phrases: int, *, near: bool
-) -> sql.Composed | bytes:
-    return _plain(table, scoped, phrases, near) if where is None else _composed(table, scoped, where, phrases, near)
+class _Shape(NamedTuple):
+    """What two statements over one table differ in, the condition aside."""
+
+    scoped: bool
+    required: int
+    liked: int
+    near: bool
 
 
 @lru_cache(maxsize=256)
-def _plain(table: Table, scoped: bool, phrases: int, near: bool) -> bytes:
-    return _composed(table, scoped, None, phrases, near).as_bytes(None)
+def _plain(table: Table, shape: _Shape) -> bytes:
+    return _composed(table, shape, None).as_bytes(None)
 
 
 def _owner(scoped: bool) -> sql.SQL:
     return sql.SQL("tenant_id = %s AND scope = %s" if scoped else "tenant_id = %s")
 
 
-def _composed(table: Table, scoped: bool, where: sql.Composable | None, phrases: int, near: bool) -> sql.Composed:
+#: A phrase in a sentence is one more term, which stands in the chunk once: Lucene's optional PhraseQuery, whose idf is
+#: the sum of its terms', in a chunk of average length.
+_LIKED = sql.SQL(
+    " + CASE WHEN normalize(c.content, NFKC) ~* %s "
+    "THEN (SELECT coalesce(sum(idf), 0) FROM weighed WHERE term = ANY(%s::text[])) / %s ELSE 0 END"
+)
+
+
+def _composed(table: Table, shape: _Shape, where: sql.Composable | None) -> sql.Composed:
     parts: list[sql.Composable] = [] if where is None else [where]
-    parts += [sql.SQL("normalize(content, NFKC) ~* %s")] * phrases
+    parts += [sql.SQL("normalize(content, NFKC) ~* %s")] * shape.required
     return _QUERY.format(
         table=table.identifier,
         columns=table.layout.chunk_columns,
         distance=sql.SQL("{} {} %s::{}").format(
             table.layout.embedding_column, table.distance.operator, table.vector_type
         )
-        if near
+        if shape.near
         else sql.SQL("NULL::float8"),
         counted=sql.Literal(UNINDEXED_COUNTED),
-        owner=_owner(scoped),
+        owner=_owner(shape.scoped),
+        liked=sql.SQL("").join([_LIKED] * shape.liked),
         block=sql.SQL("SELECT postings FROM {} AS b WHERE b.tenant_id = %s AND b.segment = s.segment").format(
             table.relation("postings")
         ),

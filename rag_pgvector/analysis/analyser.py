@@ -89,13 +89,18 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a search asks for: terms with how often they were asked, and the phrases that must stand in a chunk.
+    """What a search asks for: terms with how often they were asked, and the phrases among them.
 
-    ``phrases`` are lists of tokens as they were written, case folded, stop words included.
+    Attributes:
+        phrases: Tokens as they were written, case folded, stop words included.
+        phrase_terms: The terms of each phrase.
+        strict: Nothing was asked for but phrases: they must stand in a chunk. In a sentence they count for more.
     """
 
     terms: dict[str, int]
     phrases: tuple[tuple[str, ...], ...] = ()
+    phrase_terms: tuple[tuple[str, ...], ...] = ()
+    strict: bool = False
 
 
 @lru_cache(maxsize=64)
@@ -153,12 +158,13 @@ class Analyser:
         counts: Counter[str] = Counter()
         for token in _tokens(text):
             counts.update(self._asked(token))
-        phrases = []
+        phrases: dict[tuple[str, ...], tuple[str, ...]] = {}
         for match in _PHRASE.finditer(text):
-            words = tuple(token.casefold() for token in _tokens(match[1] or match[2]))
-            if words:
-                phrases.append(words)
-        return Question(dict(counts), tuple(dict.fromkeys(phrases)))
+            if tokens := _tokens(match[1] or match[2]):
+                asked = (term for token in tokens for term in self._asked(token))
+                phrases[tuple(token.casefold() for token in tokens)] = tuple(dict.fromkeys(asked))
+        strict = not _tokens(_PHRASE.sub(" ", text))
+        return Question(dict(counts), tuple(phrases), tuple(phrases.values()), bool(phrases) and strict)
 
     def _asked(self, token: str) -> tuple[str, ...]:
         if is_spaceless(token[0]):

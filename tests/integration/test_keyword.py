@@ -154,6 +154,18 @@ def test_four_writers_neither_wait_nor_deadlock_nor_lose_anything(db: Database, 
         assert 0 < conn.execute(query).fetchall()[0][0] < 20, "merged on the way"
 
 
+def test_a_phrase_in_a_sentence_is_preferred_not_required(make: Make) -> None:
+    docs = make()
+    docs.add([chunk("apart", "the pressure of blood, the blood of pressure"), chunk("other", "pressure cookers")])
+    docs.add([chunk("together", "on blood pressure, and on many other things that were measured on that day")])
+    plain = docs.search("what is said of blood pressure", options=KEYWORD)
+    quoted = docs.search('what is said of "blood pressure"', options=KEYWORD)
+    assert [hit.chunk.id for hit in plain] == ["apart", "together", "other"]
+    assert [hit.chunk.id for hit in quoted] == ["together", "apart", "other"]
+    assert quoted[1].score == plain[0].score
+    assert "count twice" in quoted.plan.reason
+
+
 def test_phrases_must_stand_in_the_text(make: Make) -> None:
     docs = make()
     docs.add([chunk("a", "high blood pressure"), chunk("b", "pressure of blood"), chunk("c", "blood  Pressure.")])
@@ -242,6 +254,12 @@ def test_collections_made_before_the_keyword_index_are_taken_in(database_url: st
             conn.execute(
                 "ALTER TABLE rag.collections DROP COLUMN language, DROP COLUMN analyser_version, DROP COLUMN alpha"
             )
+            later = conn.execute(
+                "SELECT relname FROM pg_class WHERE relnamespace = 'rag'::regnamespace AND relkind = 'r' "
+                "AND relname <> ALL('{alembic_version,api_keys,chunks_old,collections,documents,search_costs}')"
+            ).fetchall()
+            for (name,) in later:
+                conn.execute(sql.SQL("DROP TABLE {} CASCADE").format(sql.Identifier("rag", name)))
             conn.execute("UPDATE rag.alembic_version SET version_num = '0005'")
             conn.execute(
                 "INSERT INTO rag.chunks_old (id, content, embedding) "

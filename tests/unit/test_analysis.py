@@ -105,6 +105,8 @@ def test_expansions_do_not_lengthen_a_text() -> None:
 def test_phrases_are_told_apart() -> None:
     asked = analyser("english").question('what is "blood pressure" in „zwei Worten“')
     assert asked.phrases == (("blood", "pressure"), ("zwei", "worten"))
+    assert not asked.strict
+    assert analyser("english").question('"Blood pressure", "Herz".').strict
     assert "pressur" in asked.terms
 
 
