@@ -41,6 +41,11 @@ class Collection(Indexed):
         return self._table.collection
 
     @property
+    def id(self) -> int:
+        """What ``rag.collections`` calls it."""
+        return self._table.collection_id
+
+    @property
     def database(self) -> Database:
         return self._db
 
@@ -216,12 +221,12 @@ class Collection(Indexed):
     async def ato_pandas(self, **options: Any) -> pd.DataFrame:
         return await asyncio.to_thread(self.to_pandas, **options)
 
-    def add_pandas(self, frame: pd.DataFrame, **options: Any) -> builtins.list[str]:
+    def add_pandas(self, frame: pd.DataFrame, content: str, **options: Any) -> builtins.list[str]:
         """``add`` a chunk for each row of a DataFrame: ``frames.chunks_of``."""
-        return self.add(frames.chunks_of(frame, **options))
+        return self.add(frames.chunks_of(frame, content=content, **options))
 
-    async def aadd_pandas(self, frame: pd.DataFrame, **options: Any) -> builtins.list[str]:
-        return await self.aadd(frames.chunks_of(frame, **options))
+    async def aadd_pandas(self, frame: pd.DataFrame, content: str, **options: Any) -> builtins.list[str]:
+        return await self.aadd(frames.chunks_of(frame, content=content, **options))
 
     def embeddings(self, **options: Any) -> NDArray[np.float32]:
         """All vectors as one array, in the order of ``to_pandas()``: ``frames.embeddings``."""

@@ -32,6 +32,7 @@ __all__ = [
     "Base",
     "CollectionRow",
     "DocumentRow",
+    "EvalRunRow",
     "IngestFailureRow",
     "IngestRunRow",
     "SearchCostsRow",
@@ -128,6 +129,24 @@ class IngestRunRow(Base):
     error: Mapped[str | None]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
+
+
+class EvalRunRow(Base):
+    """What an evaluation measured (``evals.history``); without a collection, one that was dropped afterwards."""
+
+    __tablename__ = "eval_runs"
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    scope: Mapped[str] = mapped_column(primary_key=True, server_default="")
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
+    collection_id: Mapped[int | None] = mapped_column(ForeignKey(CollectionRow.id, ondelete="CASCADE"))
+    kind: Mapped[str]
+    dataset: Mapped[str]
+    golden_sha256: Mapped[str]
+    label: Mapped[str] = mapped_column(server_default="")
+    run: Mapped[dict[str, Any]]
+    verdict: Mapped[str | None]
+    reasons: Mapped[list[str]] = mapped_column(JSONB, server_default=sql_text("'[]'::jsonb"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class IngestFailureRow(Base):

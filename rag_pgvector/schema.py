@@ -103,8 +103,8 @@ def grant_control_tables(role: str) -> Plan[None]:
     for statement in (
         "GRANT USAGE ON SCHEMA rag TO {}",
         "GRANT SELECT ON rag.alembic_version TO {}",
-        "GRANT SELECT, INSERT, UPDATE, DELETE ON rag.collections, rag.documents, rag.ingest_runs, rag.ingest_failures "
-        "TO {}",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON rag.collections, rag.documents, rag.ingest_runs, rag.ingest_failures, "
+        "rag.eval_runs TO {}",
     ):
         yield Execute(sql.SQL(statement).format(sql.Identifier(role)), prepare=False)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,9 +23,11 @@ __all__ = [
     "GoldenStore",
     "Html",
     "Junit",
+    "Label",
     "Limit",
     "MaxDrop",
     "Output",
+    "Save",
     "Strict",
     "conclude",
     "golden_path",
@@ -66,6 +68,10 @@ Junit = Annotated[
     Path | None, typer.Option("--junit", metavar="FILE", help="Write the checks as JUnit XML.", show_default=False)
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="A drop that may be chance fails, too.")]
+Save = Annotated[bool, typer.Option("--save", help="Keep the run in the database, for 'eval history'.")]
+Label = Annotated[
+    str, typer.Option("--label", metavar="TEXT", help="Say what was measured: a commit, a setting.", show_default=False)
+]
 Limit = Annotated[
     int | None,
     typer.Option(
@@ -94,6 +100,8 @@ class After:
     max_drop: Sequence[str] = ()
     junit: Path | None = None
     strict: bool = False
+    save: bool = False
+    label: str = ""
 
     def check(self) -> None:
         """Raise what can be known before anything is measured: ConfigError, LoadError."""
@@ -111,8 +119,11 @@ class After:
                 raise ConfigError(f"{path}: no folder {path.resolve().parent} to write it to")
 
 
-def conclude(run: Mapping[str, Any], after: After, *, as_json: bool) -> None:
-    """Write, check and print a run. Raises typer.Exit(1) on a regression."""
+def conclude(run: Mapping[str, Any], after: After, *, as_json: bool, keep: Callable[..., Any] | None = None) -> None:
+    """Write, check, keep and print a run. Raises typer.Exit(1) on a regression.
+
+    ``keep`` is called with the run's verdict and reasons where the run is to be saved.
+    """
     from rag_pgvector.evals.gate import check_run, junit, read_limits
     from rag_pgvector.evals.runs import compact, read_run, write_run
 
@@ -130,6 +141,9 @@ def conclude(run: Mapping[str, Any], after: After, *, as_json: bool) -> None:
         write_report(after.html, run, gate)
     if after.junit is not None:
         after.junit.write_text(junit(gate, str(run["dataset"]), strict=after.strict), encoding="utf-8")
+    if after.save and keep is not None:
+        reasons = [check.message for check in gate.checks if check.state != "pass"]
+        keep(run, label=after.label, verdict=gate.state if gate.checks else None, reasons=reasons)
     if as_json:
         say_json(compact(run) | ({"gate": _gate(gate)} if gate.checks else {}))
     else:

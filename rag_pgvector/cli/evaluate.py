@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rag_pgvector.cli import eval_history
 from rag_pgvector.cli.eval_options import (
     After,
     Baseline,
@@ -16,9 +18,11 @@ from rag_pgvector.cli.eval_options import (
     GoldenStore,
     Html,
     Junit,
+    Label,
     Limit,
     MaxDrop,
     Output,
+    Save,
     Strict,
     conclude,
     golden_path,
@@ -78,6 +82,7 @@ def register(app: typer.Typer) -> None:
     verbs = typer.Typer(rich_markup_mode=None)
     verbs.command(epilog="Example: rag-pgvector eval retrieval data/scifact --mode hybrid --json")(retrieval)
     verbs.command(epilog="Example: rag-pgvector eval answers evals/golden/demo.jsonl --collection demo")(answers)
+    eval_history.register(verbs)
     verbs.callback()(_evaluate)
     app.add_typer(
         verbs,
@@ -125,6 +130,8 @@ def retrieval(
     max_drop: MaxDrop = None,
     junit: Junit = None,
     strict: Strict = False,
+    save: Save = False,
+    label: Label = "",
     store: GoldenStore = None,
     tenant: TenantName = None,
     scope: ScopeName = None,
@@ -142,6 +149,7 @@ def retrieval(
             raise ConfigError(f"{option} {value!r:.40}: use {', '.join(allowed)}")
     if by != "id" and name is None and not paths:
         raise ConfigError(f"--by {by}: only with --collection or --ingest; else it has the judgements' ids")
+    from rag_pgvector.evals import history
     from rag_pgvector.evals import metrics as measures
     from rag_pgvector.evals.formats import read_beir
     from rag_pgvector.evals.retrieval import CollectionSearch, default_metrics, evaluate
@@ -153,7 +161,7 @@ def retrieval(
             raise ConfigError(f"--metric {each} looks {measures.metric(each)[1]} deep, and -k is {k}: search deeper")
     after = After(
         output=output, html=html, baseline=baseline, fail_under=fail_under or (), max_drop=max_drop or (), junit=junit,
-        strict=strict,
+        strict=strict, save=save, label=label,
     )  # fmt: skip
     after.check()
     asked = read_beir(golden_path(golden, store), split=split, slice_by=slice_by)
@@ -188,16 +196,17 @@ def retrieval(
             },
             "version": version(),
         }
-    for warning, count in search.warnings.items():
-        complain(f"warning: {warning} ({count} of {len(questions.queries)} questions)")
-    run = retrieval_run(questions, found, **about)
-    if not as_json:
-        say(f"{asked.name}: {run['queries']} questions, {run['documents']} documents, {mode}")
-        say_table(run)
-        say_slices(run, names[:2])
-        latency = run["latency_ms"]
-        say(f"p50 {latency['p50']:.1f} ms a question, p95 {latency['p95']:.1f} ms", style="dim")
-    conclude(run, after, as_json=as_json)
+        run = retrieval_run(questions, found, **about)
+        keep = partial(history.save, db, collection=None if name is None else collection)
+        for warning, count in search.warnings.items():
+            complain(f"warning: {warning} ({count} of {len(questions.queries)} questions)")
+        if not as_json:
+            say(f"{asked.name}: {run['queries']} questions, {run['documents']} documents, {mode}")
+            say_table(run)
+            say_slices(run, names[:2])
+            latency = run["latency_ms"]
+            say(f"p50 {latency['p50']:.1f} ms a question, p95 {latency['p95']:.1f} ms", style="dim")
+        conclude(run, after, as_json=as_json, keep=keep)
 
 
 def answers(
@@ -222,6 +231,8 @@ def answers(
     max_drop: MaxDrop = None,
     junit: Junit = None,
     strict: Strict = False,
+    save: Save = False,
+    label: Label = "",
     store: GoldenStore = None,
     tenant: TenantName = None,
     scope: ScopeName = None,
@@ -234,6 +245,7 @@ def answers(
     GOLDEN is our own JSONL, SQuAD, a LlamaIndex or RAGAS dataset, a CSV (question, answer, source, page_or_row), or a
     BEIR folder with answers. Its own documents, or --ingest, go into a temporary collection; or --collection is asked.
     """
+    from rag_pgvector.evals import history
     from rag_pgvector.evals.answers import CollectionAnswers, evaluate_answers, summary
     from rag_pgvector.evals.question_formats import read_questions
     from rag_pgvector.evals.questions import draw
@@ -241,7 +253,7 @@ def answers(
 
     after = After(
         output=output, html=html, baseline=baseline, fail_under=fail_under or (), max_drop=max_drop or (), junit=junit,
-        strict=strict,
+        strict=strict, save=save, label=label,
     )  # fmt: skip
     after.check()
     asked = read_questions(golden_path(golden, store))
@@ -275,19 +287,21 @@ def answers(
             },
             "version": version(),
         }
-    run = answers_run(asked.name, questions, found, **about)
-    if not as_json:
-        counts = run["counts"]
-        say(
-            f"{asked.name}: {counts['questions']} questions; of {counts['answerable']} answerable {counts['right']} "
-            f"right, {counts['wrong']} wrong; of {counts['absent']} others {counts['abstained_right']} not answered"
-        )
-        say_table(run)
-        say_slices(run, ("right", "right_if_answered", "abstention_recall"))
-        if run["confidence"]:
-            shown = ("auroc", "e_aurc", "ece_debiased", "coverage_at_90")
-            say("  ".join(f"{key} {run['confidence'][key]}" for key in shown))
-    conclude(run, after, as_json=as_json)
+        run = answers_run(asked.name, questions, found, **about)
+        keep = partial(history.save, db, collection=None if name is None else collection)
+        if not as_json:
+            counts = run["counts"]
+            say(
+                f"{asked.name}: {counts['questions']} questions; of {counts['answerable']} answerable "
+                f"{counts['right']} right, {counts['wrong']} wrong; of {counts['absent']} others "
+                f"{counts['abstained_right']} not answered"
+            )
+            say_table(run)
+            say_slices(run, ("right", "right_if_answered", "abstention_recall"))
+            if run["confidence"]:
+                shown = ("auroc", "e_aurc", "ece_debiased", "coverage_at_90")
+                say("  ".join(f"{key} {run['confidence'][key]}" for key in shown))
+        conclude(run, after, as_json=as_json, keep=keep)
 
 
 def _collection(

@@ -63,6 +63,16 @@ class SearchRules(RuleBasedStateMachine):
             allowed = [score for i, score in scores.items() if visible[int(i)] in passing]
             assert np.allclose([hit.score for hit in found], sorted(allowed, reverse=True)[:k], rtol=1e-5)
 
+    @rule(who=WHO, filter=FILTERS)
+    def notebook(self, who: Who, filter: dict[str, Any] | None) -> None:
+        visible = sorted(chunk.content for chunk in self.visible(who, filter))
+        frame = self.call(who, "to_pandas", filter=filter)
+        assert sorted(frame["content"]) == visible
+        assert len(self.call(who, "embeddings", filter=filter)) == len(visible)
+        if visible:
+            (cluster,) = self.call(who, "clusters", 1, filter=filter, representatives=200)
+            assert sorted(chunk.content for chunk in cluster.representatives) == visible
+
     @rule(who=WHO, k=st.sampled_from([1, 4, 200]), filter=FILTERS, options=OPTIONS, words=st.booleans())
     def search_mmr(
         self, who: Who, k: int, filter: dict[str, Any] | None, options: SearchOptions | None, words: bool

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import pandas as pd
 import psycopg
 import pytest
 
 from rag_pgvector import Chunk, Collection, CollectionConfig, Database, Document, SearchOptions, ingest, runs
 from rag_pgvector.errors import IsolationError, PermissionDeniedError, TenantError
+from rag_pgvector.evals import history
 from rag_pgvector.fence import CONTROL
 from tests.isolation.world import DIMENSIONS, NAME, Who, World, embed
 
@@ -31,6 +33,8 @@ def filled(world: World) -> World:
         failed = runs.FailureRecord(file=canary, path=canary, source=canary, where="", reason=canary, options=options)
         end = partial(runs.end, collection._table, run, error=canary, source_hash=b"", loaders={}, counts={})
         collection._run(partial(end, files=[canary], failures=[failed]), atomic=True)
+        measured = {"kind": canary, "dataset": canary, "golden_sha256": canary, "metrics": {}}
+        history.save(world.db, measured, collection=collection, label=canary)
     return world
 
 
@@ -78,8 +82,8 @@ def test_the_statements_alone_keep_runs_apart(filled: World, who: Who) -> None:
     unfenced(filled)
     collection = filled.bound(who)
 
-    told = [*ingest.runs(collection), *ingest.failures(collection)]
-    assert len(told) == 2
+    told = [*ingest.runs(collection), *ingest.failures(collection), *history.history(filled.db, collection=collection)]
+    assert len(told) == {ACME: 4, BOLT: 3, PART: 3}[who]  # evaluations of all scopes
     assert filled.canaries.foreign(who, [str(told)]) == []
 
 
@@ -99,6 +103,7 @@ def test_runs_and_failures_are_refused_without_a_tenant(filled: World) -> None:
         "SELECT id, 'bolt', 'new', '', '', '', '', 0 FROM rag.collections",
         "UPDATE rag.documents SET tenant_id = 'bolt'",
         "UPDATE rag.ingest_runs SET tenant_id = 'bolt'",
+        "INSERT INTO rag.eval_runs (tenant_id, kind, dataset, golden_sha256, run) VALUES ('bolt', '', '', '', '{{}}')",
         "UPDATE rag.ingest_failures SET tenant_id = 'bolt'",
         "INSERT INTO rag.ingest_runs (collection_id, tenant_id, mode, options) "
         "SELECT id, 'bolt', '', '{{}}' FROM rag.collections",
@@ -278,6 +283,11 @@ CALLS: dict[str, tuple[object, ...]] = {
     "embedded_hashes": ("d",),
     "document_embeddings": ("d", ["1"]),
     "delete_document": ("d",),
+    "to_pandas": (),
+    "add_pandas": (pd.DataFrame({"text": ["x"]}), "text"),
+    "embeddings": (),
+    "clusters": (1,),
+    "plot_map": (),
 }
 #: What shows no row.
 NO_ROWS = {

@@ -22,7 +22,7 @@ NOBODY = "postgresql://somebody:s3cret@127.0.0.1:1/nothing"
 VERBS = ["demo", "ingest", "search", "ask", "doctor"]
 VERBS += ["server start", "server status", "server stop", "server url", "db upgrade", "db status", "db sql"]
 VERBS += ["db grant", "db convert", "keys create", "keys list", "keys revoke"]
-VERBS += ["eval retrieval", "eval answers"]
+VERBS += ["eval retrieval", "eval answers", "eval history", "eval canary"]
 VERBS += [
     "golden add",
     "golden list",
