@@ -69,7 +69,7 @@ def split_by_source(
         raise ConfigError(f"share={share!r}: use a number between 0 and 1")
     if len(sources) < 2:
         raise ConfigError(f"{len(sources)} question cannot be parted in two sides")
-    groups = _groups(sources)
+    groups = groups_by_source(sources)
     random.Random(seed).shuffle(groups)
     groups.sort(key=len, reverse=True)  # the large ones first: the small ones even out what they leave
     wanted = share * len(sources)
@@ -89,7 +89,7 @@ def split_by_source(
     return [id_ for id_ in sources if id_ in first], [id_ for id_ in sources if id_ in second], warnings
 
 
-def _groups(sources: Mapping[str, frozenset[str]]) -> list[list[str]]:
+def groups_by_source(sources: Mapping[str, frozenset[str]]) -> list[list[str]]:
     """Questions that are connected by documents (union-find)."""
     parent: dict[str, str] = {}
 

@@ -142,7 +142,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "documents-policy": Mutant(
         "the policy 'tenant' of rag.documents",
-        "test_the_policy_alone_keeps_documents_apart",
+        "test_the_policy_alone_keeps_documents_and_runs_apart",
         ddl=("DROP POLICY tenant ON rag.documents",),
     ),
     "require-tenant": Mutant(
