@@ -14,6 +14,7 @@ import pytest
 from psycopg import sql
 
 from rag_pgvector import documents, fence, keyword, open, planner, postings, read, transfer
+from rag_pgvector.fence import CONTROL
 from rag_pgvector.table import KEYWORD_KINDS, Table
 
 __all__ = ["MUTANTS", "Mutant"]
@@ -140,11 +141,14 @@ MUTANTS: dict[str, Mutant] = {
             "USING (tenant_id = nullif(current_setting('rag.tenant_id', true), '')) WITH CHECK (true)",
         ),
     ),
-    "documents-policy": Mutant(
-        "the policy 'tenant' of rag.documents",
-        "test_the_policy_alone_keeps_documents_and_runs_apart",
-        ddl=("DROP POLICY tenant ON rag.documents",),
-    ),
+    **{
+        f"{table}-policy": Mutant(
+            f"the policy 'tenant' of rag.{table}",
+            "test_the_policy_alone_keeps_documents_and_runs_apart",
+            ddl=(f"DROP POLICY tenant ON rag.{table}",),
+        )
+        for table in CONTROL
+    },
     "require-tenant": Mutant(
         "TenantError where none is named", "test_without_a_tenant_everything_is_refused", patch=_no_tenant_needed
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import psycopg
 import pytest
 
@@ -9,6 +11,7 @@ from rag_pgvector import SearchOptions, postings
 from rag_pgvector.fence import fenced
 from rag_pgvector.plan import Plan
 from rag_pgvector.table import KEYWORD_KINDS
+from tests.isolation.mutants import MUTANTS
 from tests.isolation.world import Who, World
 
 ACME, BOLT, PART = ("acme", ""), ("bolt", ""), ("acme", "part")
@@ -76,3 +79,9 @@ def test_the_where_alone_keeps_what_waits_apart(listed: World) -> None:
     listed.db.run(fenced(table, flush, atomic=True), atomic=True)
 
     assert listed.admin(counted) == [(*PART, 3), (*BOLT, 3)]
+
+
+def test_every_mutant_names_a_test_that_is_there() -> None:
+    """Else a test that was given another name would leave its defence unproven."""
+    there = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    assert [mutant.test for mutant in MUTANTS.values() if f"def {mutant.test}(" not in there] == []
