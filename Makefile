@@ -65,6 +65,9 @@ bench-search: $(STAMP) ## recall against latency under filters, against both pee
 bench-ingest: $(STAMP) ## ingestion against the model's own speed and the frameworks' usual paths
 	$(BIN)/python -m rag_pgvector.evals.bench.ingest --json $(if $(wildcard $(DATA)),--data $(DATA))
 
+bench-chunking: $(STAMP) ## how well chunks fit what questions need, beside both frameworks' splitters
+	$(BIN)/python -m rag_pgvector.evals.bench.chunking --json
+
 bench-hybrid: $(STAMP) ## dense, keyword and hybrid search against the peers' hybrids, on sets in BEIR's layout
 	$(BIN)/python -m rag_pgvector.evals.bench.hybrid --json
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from rag_pgvector.errors import ConfigError, LoadError, RagPgvectorError
 from rag_pgvector.ingest.chunking import ChunkOptions
 from rag_pgvector.ingest.loaders import LoadedDocument, SourceFile, TableOptions
 from rag_pgvector.ingest.reading import Item
+from rag_pgvector.ingest.remote import RemoteFile, is_remote, remote_file, storable
 from rag_pgvector.ingest.sources import document_id_of
 from rag_pgvector.runs import FailureRecord, IngestRun
 from rag_pgvector.types import Document
@@ -53,8 +54,12 @@ class Ledger:
         dry_run: bool,
     ) -> None:
         self._collection = collection
-        self._paths = {file.source: str(file.path) for file in files if isinstance(file, SourceFile)}
-        self._tables = {file.source: file.table for file in files if isinstance(file, SourceFile)}
+        self._paths: dict[str, str | None] = {}
+        self._tables: dict[str, TableOptions] = {}
+        for file in files:
+            if isinstance(file, (SourceFile, RemoteFile)):
+                self._paths[file.source] = str(file.path) if isinstance(file, SourceFile) else storable(file.url)
+                self._tables[file.source] = file.table
         self._table = table
         self._chunking = options.describe()
         self._dry_run = dry_run
@@ -132,18 +137,19 @@ def to_retry(collection: Collection) -> Iterator[tuple[ChunkOptions, list[Item]]
         if record.path is None:
             continue
         chunking = dict(record.options["chunking"])
-        path = Path(record.path)
-        table = dict(record.options["table"])
-        columns = table.get("metadata_columns")
-        file = SourceFile(
-            path=path,
-            source=record.file,
-            document_id=document_id_of(record.file),
-            table=TableOptions(**{**table, "metadata_columns": None if columns is None else tuple(columns)}),
-        )
-        gone = LoadError(record.file, f"the file is gone from {path.parent}: ingest it from where it is now")
-        group = groups.setdefault(json.dumps(chunking, sort_keys=True), {})
-        group[record.file] = file if path.is_file() else gone
+        given = dict(record.options["table"])
+        columns = given.get("metadata_columns")
+        table = TableOptions(**{**given, "metadata_columns": None if columns is None else tuple(columns)})
+        file: Item
+        if is_remote(record.path):
+            file = replace(remote_file(record.path, record.file, document_id_of), table=table)
+        elif Path(record.path).is_file():
+            id_ = document_id_of(record.file)
+            file = SourceFile(path=Path(record.path), source=record.file, document_id=id_, table=table)
+        else:
+            folder = Path(record.path).parent
+            file = LoadError(record.file, f"the file is gone from {folder}: ingest it from where it is now")
+        groups.setdefault(json.dumps(chunking, sort_keys=True), {})[record.file] = file
     for key, group in groups.items():
         chunking = json.loads(key)
         if "splitter" in chunking:

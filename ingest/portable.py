@@ -11,6 +11,7 @@ from typing import Any
 from rag_pgvector.errors import LoadError
 from rag_pgvector.ingest.chunking import ChunkOptions, chunk_document, estimate_tokens
 from rag_pgvector.ingest.loaders import LoadedDocument, SourceFile, TableOptions, loader_for
+from rag_pgvector.ingest.remote import RemoteFile
 from rag_pgvector.ingest.sources import find_files
 
 __all__ = ["portable_documents"]
@@ -35,9 +36,13 @@ def portable_documents(
                 yield from _chunks(loaded, chunking) if chunks else _pieces(loaded)
 
 
-def _loaded(file: SourceFile | LoadError, table: TableOptions) -> Iterator[LoadedDocument]:
+def _loaded(file: SourceFile | RemoteFile | LoadError, table: TableOptions) -> Iterator[LoadedDocument]:
     if isinstance(file, LoadError):
         raise file
+    if isinstance(file, RemoteFile):
+        with file.fetched() as local:
+            yield from _loaded(local, table)
+        return
     for loaded in loader_for(file.path).load(replace(file, table=table)):
         if isinstance(loaded, LoadError):
             raise loaded

@@ -17,6 +17,7 @@ from rag_pgvector.errors import LoadError, RagPgvectorError
 from rag_pgvector.ingest.chunking import CHUNKER_VERSION, ChunkOptions, TokenCount, chunk_document
 from rag_pgvector.ingest.loaders import LoadedDocument, Loader, SourceFile, loader_for
 from rag_pgvector.ingest.methods import Embed
+from rag_pgvector.ingest.remote import RemoteFile
 from rag_pgvector.ingest.sources import file_hash
 from rag_pgvector.types import Chunk, Document
 
@@ -62,7 +63,7 @@ class Finished:
 
 Event: TypeAlias = Kept | Read | Failed | Finished
 #: What can be read: a file, the reason why one cannot, or a document that somebody else loaded.
-Item: TypeAlias = SourceFile | LoadError | LoadedDocument
+Item: TypeAlias = SourceFile | RemoteFile | LoadError | LoadedDocument
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,13 @@ class Reader:
             return
         if isinstance(file, LoadedDocument):
             yield self._given(file)
+            return
+        if isinstance(file, RemoteFile):
+            try:
+                with file.fetched() as local:
+                    yield from self.read(local)
+            except LoadError as error:
+                yield Failed(file.source, error)
             return
         try:
             loader = loader_for(file.path)

@@ -7,11 +7,12 @@ import glob
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rag_pgvector.errors import LoadError
 from rag_pgvector.ingest.loaders import SourceFile
+from rag_pgvector.ingest.remote import RemoteFile, covers, find_remote, is_remote
 
 __all__ = ["covered_by", "document_id_of", "file_hash", "find_files"]
 
@@ -19,8 +20,8 @@ __all__ = ["covered_by", "document_id_of", "file_hash", "find_files"]
 _MAX_ID_BYTES = 440
 
 
-def find_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[SourceFile | LoadError]:
-    """The files of all paths, each once, in a stable order; LoadErrors for entries that cannot be ingested.
+def find_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[SourceFile | RemoteFile | LoadError]:
+    """The files of all paths and URLs, each once, in a stable order; LoadErrors for entries that cannot be ingested.
 
     A folder is walked recursively, without hidden entries and linked folders. A file's source is its path from the
     parent of the folder that was given: ``ingest data/csv`` gives ``csv/cpi.csv``; a file given by itself is known by
@@ -29,9 +30,12 @@ def find_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[SourceFile |
 
     Raises LoadError at once for a path that does not exist and for one that holds no files.
     """
-    wanted = [found for path in paths for found in _expand(os.fspath(path))]
+    given = [os.fspath(path) for path in paths]
+    wanted = [found for path in given if not is_remote(path) for found in _expand(path)]
+    remote = [found for path in given if is_remote(path) for found in find_remote(path, document_id_of)]
     by_source: dict[str, Path] = {}
     seen: set[Path] = set()
+    seen_urls: set[str] = set()
     for path, root in wanted:
         source = path.relative_to(root.parent).as_posix()
         # Names in another encoding than the system's hold half characters, which Postgres cannot store.
@@ -47,15 +51,25 @@ def find_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[SourceFile |
             yield LoadError(source, reason)
         else:
             yield SourceFile(path=path, source=source, document_id=document_id_of(source))
+    urls: dict[str, str] = {}
+    for file in remote:
+        if file.source in by_source or urls.setdefault(file.source, file.url) != file.url:
+            yield LoadError(file.source, "two files of this call have this name; ingest their folders one by one")
+        elif file.url not in seen_urls:
+            seen_urls.add(file.url)
+            yield file
 
 
-def covered_by(paths: Iterable[str | os.PathLike[str]]) -> Callable[[str], bool]:
+def covered_by(paths: Sequence[str | os.PathLike[str]]) -> Callable[[str], bool]:
     """Tells of the source of a file that is gone whether one of the paths would have found it."""
     files: set[str] = set()
     folders: list[str] = []
     patterns: list[re.Pattern[str]] = []
+    remote = [covers(os.fspath(path)) for path in paths if is_remote(os.fspath(path))]
     for path in paths:
         given = os.fspath(path)
+        if is_remote(given):
+            continue
         absolute = Path(os.path.abspath(given))
         if absolute.is_dir():
             folders.append(f"{absolute.name}/")
@@ -66,7 +80,10 @@ def covered_by(paths: Iterable[str | os.PathLike[str]]) -> Callable[[str], bool]
             relative = os.path.relpath(os.path.abspath(given), root.parent)
             patterns.append(_glob_pattern(Path(relative).as_posix()))
     return lambda source: (
-        source in files or source.startswith(tuple(folders)) or any(pattern.fullmatch(source) for pattern in patterns)
+        source in files
+        or source.startswith(tuple(folders))
+        or any(pattern.fullmatch(source) for pattern in patterns)
+        or any(tells(source) for tells in remote)
     )
 
 

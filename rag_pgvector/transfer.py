@@ -1,4 +1,4 @@
-"""One tenant's part of a collection as JSON lines, out and in again, embeddings bit for bit.
+"""A collection, or one tenant's part of it, as JSON lines, out and in again, embeddings bit for bit.
 
 The first line describes the collection; then come the documents, the chunks, and how many they were. No line names the
 tenant: an import goes to the tenant that the collection is bound to, whatever the file says. Everything runs as the
@@ -25,7 +25,7 @@ from rag_pgvector.types import Chunk, Document, WriteCounts
 if TYPE_CHECKING:
     from rag_pgvector.collection import Collection
 
-__all__ = ["export_tenant", "import_tenant"]
+__all__ = ["FORMAT", "export_rows", "export_tenant", "import_rows", "import_tenant"]
 
 FORMAT = "rag_pgvector.tenant/1"
 _CHUNK_PAGE = 500
@@ -48,7 +48,15 @@ def export_tenant(collection: Collection) -> Iterator[str]:
 
     Read in pages: rows that are written meanwhile may or may not be among them. Raises TenantError, DatabaseError.
     """
-    table = _bound(collection)
+    _bound(collection)
+    yield from export_rows(collection)
+
+
+def export_rows(collection: Collection) -> Iterator[str]:
+    """The same of a single-tenant collection, or of what the collection is bound to."""
+    table = collection._table
+    table.require_native("exports")
+    table.require_tenant()
     header = collection._run(lambda: _header(table), retry=True)
     yield _line(header)
     counts = {"document": 0, "chunk": 0}
@@ -76,7 +84,15 @@ def import_tenant(collection: Collection, lines: Iterable[str], *, source: str =
         CollectionMismatchError: Exported from a collection of other dimensions, distance or storage, or
             (EmbedderMismatchError) of another embedder.
     """
-    table = _bound(collection)
+    _bound(collection)
+    return import_rows(collection, lines, source=source)
+
+
+def import_rows(collection: Collection, lines: Iterable[str], *, source: str = "the import") -> WriteCounts:
+    """The same into a single-tenant collection, where rows of a scope cannot go, or what the collection is bound to."""
+    table = collection._table
+    table.require_native("exports")
+    table.require_tenant()
     numbered = enumerate(lines, 1)
     number, first = next(numbered, (1, ""))
     _check_header(collection, _parse(first, number, source, None))
@@ -133,16 +149,21 @@ def _page(table: Table, kind: str, size: int, after: tuple[str, str] | None = No
     names = _DOCUMENT_FIELDS if kind == "document" else _CHUNK_FIELDS
     relation: sql.Composable = sql.SQL("rag.documents") if kind == "document" else table.identifier
     parts, params = owned(table)
+    no_scope = kind == "chunk" and not table.multi  # a single-tenant table has no such column
+    scope = sql.SQL("''" if no_scope else "scope")
     if kind == "document":
         parts.append(sql.SQL("collection_id = %s"))
         params.append(table.collection_id)
     if after is not None:
-        parts.append(sql.SQL("(scope, id) > (%s, %s)"))
+        parts.append(sql.SQL("({}, id) > (%s, %s)").format(scope))
         params.extend(after)
-    query = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY scope, id LIMIT %s").format(
-        sql.SQL(", ").join(sql.SQL(_EXPRESSIONS[n]) if n in _EXPRESSIONS else sql.Identifier(n) for n in names),
+    order = [sql.SQL("id")] if no_scope else [scope, sql.SQL("id")]
+    expressions = _EXPRESSIONS | {"scope": "'' AS scope"} if no_scope else _EXPRESSIONS
+    query = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT %s").format(
+        sql.SQL(", ").join(sql.SQL(expressions[n]) if n in expressions else sql.Identifier(n) for n in names),
         relation,
-        sql.SQL(" AND ").join(parts),
+        sql.SQL(" AND ").join([sql.SQL("true"), *parts]),
+        sql.SQL(", ").join(order),
     )
     rows = yield Execute(query, [*params, size])
     return [{"kind": kind} | dict(zip(names, row, strict=True)) for row in rows]
@@ -178,6 +199,10 @@ def _parse(line: str, number: int, source: str, table: Table | None) -> dict[str
         or not all(isinstance(value, _TYPES.get(name, object)) for name, value in row.items())
     ):
         raise LoadError(source, "neither a document nor a chunk of an export: export the tenant again", where)
+    if row["scope"] and not table.multi:
+        raise TenantError(
+            f"{source}, {where}: belongs to scope {row['scope']!r:.80}, and the collection has no tenants"
+        )
     if table.scope and row["scope"] != table.scope:
         raise TenantError(
             f"{source}, {where}: belongs to scope {row['scope']!r:.80}, the collection is bound to {table.scope!r}: "
@@ -209,7 +234,8 @@ def _check_header(collection: Collection, header: dict[str, Any]) -> None:
 def _store(collection: Collection, batch: list[tuple[str, dict[str, Any]]], source: str) -> WriteCounts:
     """One page of one kind in one transaction."""
     kind, scope = batch[0][0], batch[0][1]["scope"]
-    target = collection.for_tenant(collection._table.tenant, scope=scope or None)
+    bound = collection._table
+    target = collection.for_tenant(bound.tenant, scope=scope or None) if bound.multi else collection
     table, rows = target._table, [row for _, row in batch]
     try:
         if kind == "document":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rag_pgvector.cli import files
 from rag_pgvector.cli.options import Json, ScopeName, TenantName, Url, open_database
 from rag_pgvector.cli.output import say, say_json, working
 from rag_pgvector.errors import CollectionNotFoundError, ConfigError
@@ -45,10 +46,12 @@ def register(app: typer.Typer) -> None:
     group.command(epilog="Example: rag-pgvector import llamaindex --from postgresql://me@old/db --table docs")(
         llamaindex
     )
+    files.register(app, group)
     app.add_typer(
         group,
         name="import",
-        help="Adopt the rows of LangChain's and LlamaIndex's Postgres stores. Nothing is embedded again.",
+        help="Adopt the rows of other stores: LangChain's and LlamaIndex's on Postgres, Chroma's, files of vectors. "
+        "Nothing is embedded again.",
         epilog="Example: rag-pgvector import langchain --collection docs",
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 from uuid import UUID
 
@@ -41,8 +40,8 @@ def register(app: typer.Typer) -> None:
 def ingest(
     name: CollectionName,
     paths: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="PATH", help="Files, folders (with their subfolders) and globs.", show_default=False),
+        list[str] | None,
+        typer.Argument(metavar="PATH", help="Files, folders (with their subfolders), globs, URLs.", show_default=False),
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first file or row that cannot be read.")

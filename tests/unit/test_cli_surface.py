@@ -32,7 +32,15 @@ VERBS += [
     "golden split",
     "golden candidates",
 ]
-VERBS += ["import langchain"]
+VERBS += [
+    "import langchain",
+    "import parquet",
+    "import json",
+    "import nodes",
+    "import faiss",
+    "import chroma",
+    "export",
+]
 VERBS += ["index status", "index build", "index rebuild", "index drop"]
 VERBS += ["tenants list", "tenants export", "tenants import", "tenants delete", "tenants move"]
 HEAVY = {"alembic", "pandas", "pydantic", "sqlalchemy", "torch", "transformers"}
