@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -145,9 +146,16 @@ def plot_map(
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingDependencyError("matplotlib", "evals") from None
+
+    class Map(Figure):
+        def _repr_png_(self) -> bytes:  # Jupyter shows it without pyplot, too
+            picture = io.BytesIO()
+            self.savefig(picture, format="png")
+            return picture.getvalue()
+
     chunks, vectors = _embedded(collection, filter, limit)
     places = project(vectors)
-    figure = Figure(figsize=(7, 5), layout="constrained")
+    figure = Map(figsize=(7, 5), layout="constrained")
     axes = figure.add_subplot()
     for name, members in _coloured([_value(chunk, color_by) for chunk in chunks]):
         axes.scatter(places[members, 0], places[members, 1], s=14, alpha=0.75, label=name)

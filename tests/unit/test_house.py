@@ -18,7 +18,19 @@ FOLDERS = ("rag_pgvector", "ingest", "evals")
 #: From what things are up to those who use them: a module imports its own layer and those before it. Design, section 3.
 LAYERS = [
     {"errors", "types", "config"},
-    {"analysis", "arguments", "filters", "finding", "index_kinds", "layout", "plan", "settings", "sql", "table"},
+    {
+        "analysis",
+        "arguments",
+        "filters",
+        "finding",
+        "index_kinds",
+        "layout",
+        "plan",
+        "progress",
+        "settings",
+        "sql",
+        "table",
+    },
     {"connect", "fence", "vectors"},
     {
         "backends",
