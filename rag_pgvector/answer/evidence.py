@@ -15,6 +15,8 @@ __all__ = ["Source", "Unit", "cite", "extend", "source_of", "units"]
 
 #: Text read around a chunk, so that a sentence or a code block cut by its border is whole again.
 MARGIN = 1_500
+#: Code points of a citation's surroundings, on either side.
+AROUND = 160
 #: Longest code block or list that is taken into an answer.
 LONGEST_BLOCK = 1_500
 #: Longest text, in code points, that is read for one chunk.
@@ -172,7 +174,12 @@ def cite(
     answer_span: tuple[int, int] | None = None,
     columns: tuple[str, ...] | None = None,
 ) -> Citation:
-    """A citation whose snippet is cut from the source here and nowhere else."""
+    """A citation whose snippet is cut from the source here and nowhere else.
+
+    Its surroundings stay inside of the chunk: a filter may have hidden the one beside it.
+    """
+    before = source.text[max(source.start, start - AROUND) : start] if start > source.start else ""
+    after = source.text[end : min(source.end, end + AROUND)] if end < source.end else ""
     return Citation(
         source=chunk.source or chunk.document_id or chunk.id or "",
         snippet=source.text[start:end],
@@ -186,4 +193,6 @@ def cite(
         answer_end=answer_span[1] if answer_span else None,
         retrieval_score=score,
         columns=columns,
+        before=before,
+        after=after,
     )

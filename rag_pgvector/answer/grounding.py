@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rag_pgvector.answer.lexical import STOPWORDS, fold, terms
-from rag_pgvector.answer.polarity import agrees, opposed
-from rag_pgvector.answer.quantities import quantities, unsupported
+from rag_pgvector.answer.polarity import agrees, content, opposed
+from rag_pgvector.answer.quantities import MEASURES, quantities, unsupported
 
 __all__ = ["Support", "plain", "support"]
 
@@ -27,6 +27,8 @@ _OPENERS = frozenset(
 )
 
 _MARKDOWN = re.compile(r"!?\[([^\[\]\n]{0,400})\]\([^()\s]{0,2000}\)")
+#: RM12.50, 5km, 19th: numbers, which are held against the spans by their values.
+_AMOUNT = re.compile(r"\W*\d[\d.,]*\W*[^\W\d_]{1,8}\W*|[^\W\d_]{1,3}\W?\d[\d.,]*")
 _TAG = re.compile(r"</?[A-Za-z!][^<>]{0,2000}>")
 _CLAUSE = re.compile(r"[.!?;:,()\n]+(?=\s|$)|\b(?:and|but|which|dan|tetapi|yang)\b|[。！？、，；]")
 _CAPITAL = re.compile(r"[^\W\d_][^\W_]*(?:['’-][^\W\d_]+)*")
@@ -67,33 +69,29 @@ def support(statement: str, spans: Sequence[str], context: str) -> Support:
     missing = unsupported(statement, spans)
     numbers, shares = quantities(statement)
     count = len(numbers) + len(shares)
-    held = _content(evidence)
-    known = held | _content(context)
-    said = _content(statement)
+    held = content(evidence)
+    known = held | content(context)
+    said = content(statement)
     words = len(said & held) / len(said) if said else 0.0
     refused: str | None = None
     if missing:
         refused = "number"
     elif not _identifiers(statement) <= _identifiers(f"{evidence}\n{context}"):
         refused = "identifier"
-    elif any(not set(terms(name)) & known for name in _names(statement)):
+    elif any(not set(terms(name)) & (known | MEASURES) for name in _names(statement)):
         refused = "name"
+    elif not said & held or len(said & known) < LEAST_SUPPORT * len(said) or _strays(statement, known):
+        refused = "unsupported"
     elif not agrees(statement, spans):
         refused = "negation"
     elif opposed(statement, evidence):
         refused = "opposite"
-    elif not said & held or len(said & known) < LEAST_SUPPORT * len(said) or _strays(statement, known):
-        refused = "unsupported"
     return Support(refused, round(words, 6), round(1.0 - len(missing) / count, 6) if count else 1.0)
-
-
-def _content(text: str) -> frozenset[str]:
-    return frozenset(term for term in terms(text) if term not in STOPWORDS)
 
 
 def _strays(statement: str, known: frozenset[str]) -> bool:
     """True where a clause of several words is mostly about something else."""
-    clauses = [_content(part) for part in _CLAUSE.split(statement) if part]
+    clauses = [content(part) for part in _CLAUSE.split(statement) if part]
     return any(len(clause & known) < LEAST_CLAUSE * len(clause) for clause in clauses if len(clause) > 1)
 
 
@@ -102,6 +100,8 @@ def _identifiers(text: str) -> frozenset[str]:
     found = set()
     for token in text.split():
         bare = token.strip(".,;:!?\"'“”‘’()[]{}<>`*")
+        if _AMOUNT.fullmatch(bare):
+            continue
         letters, digits = any(c.isalpha() for c in bare), any(c.isdigit() for c in bare)
         inside = bare[1:-1]
         parts = re.split(r"[.:/@_=\\]+", bare)
@@ -109,11 +109,7 @@ def _identifiers(text: str) -> frozenset[str]:
             any(mark in inside for mark in ("://", "@", "_", "::", "=", "\\"))
             or bare.startswith("www.")
             or ("." in inside and letters and any(len(part) > 1 for part in parts))
-            or (
-                letters
-                and digits
-                and not re.fullmatch(r"\W*\d[\d.,]*\W*[^\W\d_]{1,8}\W*|[^\W\d_]{1,3}\W?\d[\d.,]*", bare)
-            )
+            or (letters and digits)
         ):
             found.add(fold(bare))
     return frozenset(found)

@@ -6,9 +6,10 @@ import re
 from collections.abc import Collection, Iterator
 from itertools import zip_longest
 
-from rag_pgvector.answer.lexical import STOPWORDS, fold, terms
+from rag_pgvector.answer.lexical import STOPWORDS, fold, stem, terms
+from rag_pgvector.answer.quantities import MEASURES
 
-__all__ = ["agrees", "clause_before", "is_negated", "opposed"]
+__all__ = ["agrees", "clause_before", "content", "is_negated", "opposed"]
 
 NEGATORS = frozenset(
     """
@@ -102,8 +103,21 @@ def clause_before(text: str) -> str:
     return kept[-(len(text) - start) :] if start < len(text) else ""
 
 
-def _content(text: str) -> frozenset[str]:
-    return frozenset(term for term in terms(text) if term not in STOPWORDS and term not in NEGATORS)
+#: Function words as the stemmer leaves them.
+_STOPPED = frozenset(map(stem, STOPWORDS))
+
+
+def content(text: str) -> frozenset[str]:
+    """The terms that say what a text is about: no function words, negations, numbers or units."""
+    return frozenset(
+        term
+        for term in terms(text)
+        if term not in STOPWORDS
+        and term not in _STOPPED
+        and term not in NEGATORS
+        and term not in MEASURES
+        and not any(char.isdigit() for char in term)
+    )
 
 
 def _pieces(text: str, pattern: re.Pattern[str]) -> Iterator[str]:
@@ -121,12 +135,12 @@ def agrees(statement: str, spans: Collection[str]) -> bool:
     sentence against the sentence with the most of its words.
     """
     sentences = [each for span in spans for each in _pieces(span, _SENTENCE_END) if each.strip()]
-    clauses = [(each, _content(each)) for span in spans for each in _split(span)]
-    bodies = [(each, _content(each)) for each in sentences]
+    clauses = [(each, content(each)) for span in spans for each in _split(span)]
+    bodies = [(each, content(each)) for each in sentences]
     for said in _pieces(statement, _SENTENCE_END):
         by_clause = True
         for clause in _split(said):
-            words = _content(clause)
+            words = content(clause)
             if not words:
                 by_clause = by_clause and not is_negated(clause)
                 continue
@@ -135,7 +149,7 @@ def agrees(statement: str, spans: Collection[str]) -> bool:
                 by_clause = False
             elif all(_negations(each) % 2 != _negations(clause) % 2 for each in near):
                 return False
-        words = _content(said)
+        words = content(said)
         if by_clause or not words or not bodies:
             continue
         most = max(len(words & theirs) for _, theirs in bodies)

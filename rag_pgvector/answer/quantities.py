@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-__all__ = ["BOUNDS", "CURRENCIES", "PERCENT", "SCALES", "UNITS", "Quantity", "quantities", "unsupported"]
+from rag_pgvector.answer.lexical import fold, stem
+
+__all__ = ["BOUNDS", "CURRENCIES", "MEASURES", "PERCENT", "SCALES", "UNITS", "Quantity", "quantities", "unsupported"]
 
 SCALES = {
     **dict.fromkeys(("thousand", "thousands", "ribu", "tausend", "mille", "mil", "千"), 10**3),
@@ -95,6 +97,10 @@ del _WORDS["_"]
 #: Shares and multiples: as words, since "half" may stand for 50 % or 0.5 of something.
 _SHARES = frozenset(
     "half third quarter double doubled twice triple tripled thrice separuh setengah suku sepertiga halved".split()
+)
+#: All words of this module, as terms: ``unsupported`` accounts for them, by what they mean.
+MEASURES = frozenset(
+    stem(fold(word)) for words in (SCALES, UNITS, CURRENCIES, PERCENT, _WORDS, _SHARES) for word in words
 )
 
 _TOKEN = re.compile(

@@ -66,6 +66,8 @@ class Citation(_Frozen):
         match: How the slice was located: byte for byte, or after undoing presentation (white space, ligatures).
         retrieval_score: The score with which the chunk was found.
         columns: For a table row, the columns that the answer was read from.
+        before: What stands before the slice in its chunk, up to 160 code points, to show it in its context.
+        after: What stands after it.
     """
 
     source: str
@@ -82,6 +84,8 @@ class Citation(_Frozen):
     match: Literal["exact", "normalized"] = "exact"
     retrieval_score: float | None = None
     columns: tuple[str, ...] | None = None
+    before: str = ""
+    after: str = ""
 
     @model_validator(mode="after")
     def _span_is_the_snippet(self) -> Citation:
@@ -127,6 +131,7 @@ class GroundedAnswer(_Frozen):
         rejected_citations: Quotations of a language model that were refused.
         near_misses: When there is no answer: what came closest.
         warnings: What a careful reader should know.
+        asked_as: The question that a follow-up was rewritten to, where one was.
     """
 
     answer: str | None
@@ -142,6 +147,7 @@ class GroundedAnswer(_Frozen):
     rejected_citations: tuple[RejectedCitation, ...] = ()
     near_misses: tuple[Citation, ...] = ()
     warnings: tuple[str, ...] = ()
+    asked_as: str | None = None
 
     @model_validator(mode="after")
     def _answered_or_not(self) -> GroundedAnswer:
@@ -150,6 +156,8 @@ class GroundedAnswer(_Frozen):
         if self.failure_mode is not None:
             if self.answer or self.citations:
                 raise ValueError(f"failure_mode={self.failure_mode!r}: answer must be None and citations empty")
+            if self.failure_mode == "low_confidence" and self.confidence >= self.threshold:
+                raise ValueError(f"low_confidence, but confidence={self.confidence} reaches threshold={self.threshold}")
             return self
         if not self.answer or not self.citations:
             raise ValueError("an answer without failure_mode needs a text and at least one citation")
@@ -161,6 +169,17 @@ class GroundedAnswer(_Frozen):
             if citation.answer_end is not None and citation.answer_end > len(self.answer):
                 raise ValueError(f"answer_end={citation.answer_end}: the answer has {len(self.answer)} code points")
         return self
+
+    def text(self) -> str:
+        """The answer and its sources, or why there is none, as plain text."""
+        from rag_pgvector.answer.shown import answer_text
+
+        return answer_text(self)
+
+    def _repr_html_(self) -> str:
+        from rag_pgvector.answer.shown import answer_html
+
+        return answer_html(self)
 
     def compact(self) -> dict[str, Any]:
         """The four keys ``answer``, ``citations`` (``source``, ``snippet``, ``page_or_row``), ``confidence``,

@@ -33,6 +33,11 @@ class Passage:
         return self.source.text[self.start : self.end]
 
     @property
+    def context(self) -> str:
+        """The text under what it stands under."""
+        return "\n".join((*self.source.titles, self.title, self.text))
+
+    @property
     def title(self) -> str:
         """Its source, as a person would name it. From the store, never from the model."""
         name = self.chunk.source or self.chunk.document_id or self.chunk.id or ""
@@ -94,7 +99,7 @@ def check(statements: Sequence[Statement], passages: Mapping[str, Passage]) -> C
             refused["no_citation"] += 1
             continue
         spans = [passage.source.text[place.start : place.end] for passage, place in found]
-        context = "\n".join(f"{passage.title}\n{passage.text}" for passage, _ in found)
+        context = "\n".join(passage.context for passage, _ in found)
         carried = support(text, spans, context)
         numbers += 1
         missing += carried.refused == "number"

@@ -31,20 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-WHY_NO_ANSWER = {
-    "no_results": "nothing was found to read",
-    "low_confidence": "the best candidate stays below the threshold",
-    "insufficient_evidence": "something that the question names stands nowhere in the evidence",
-    "conflicting_evidence": "the sources contradict each other",
-    "unverified_citation": "a quotation stands nowhere in the sources",
-    "ungrounded_answer": "the sources do not support the answer",
-    "invalid_query": "the question holds no words",
-    "filter_empty": "no chunk satisfies the filter",
-    "llm_error": "the language model failed",
-    "timeout": "there was not enough time",
-    "retrieval_error": "the search failed",
-}
-
 
 def register(app: typer.Typer) -> None:
     """Add these verbs to the command line."""
@@ -205,6 +191,8 @@ def _say_answer(answer: GroundedAnswer) -> None:
             _say_citation(citation)
         say(f"   confidence {answer.confidence:.2f} ({answer.confidence_kind})", style="dim")
     else:
+        from rag_pgvector.answer.shown import WHY_NO_ANSWER
+
         mode = str(answer.failure_mode)
         say(f"   No answer ({mode}): {WHY_NO_ANSWER[mode]}")
         say(f"   confidence {answer.confidence:.2f}, threshold {answer.threshold:.2f}", style="dim")

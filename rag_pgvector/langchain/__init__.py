@@ -12,7 +12,12 @@ except ImportError as error:
 
     raise MissingDependencyError("langchain-core", "langchain") from error
 
-from rag_pgvector.langchain.answering import GroundedAnswerChain
+from rag_pgvector.langchain.answering import (
+    GroundedAnswerChain,
+    HistoryAwareAnswerChain,
+    as_message,
+    grounded_answer_tool,
+)
 from rag_pgvector.langchain.chat_history import PostgresChatMessageHistory
 from rag_pgvector.langchain.columns import Column, ColumnDict
 from rag_pgvector.langchain.document_index import PGDocumentIndex
@@ -47,6 +52,7 @@ __all__ = [
     "GroundedAnswerChain",
     "HNSWIndex",
     "HNSWQueryOptions",
+    "HistoryAwareAnswerChain",
     "HybridSearchConfig",
     "IVFFlatIndex",
     "IVFFlatQueryOptions",
@@ -59,6 +65,8 @@ __all__ = [
     "PGVectorTranslator",
     "PostgresChatMessageHistory",
     "QueryOptions",
+    "as_message",
+    "grounded_answer_tool",
     "reciprocal_rank_fusion",
     "weighted_sum_ranking",
 ]

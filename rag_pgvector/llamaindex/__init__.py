@@ -10,10 +10,10 @@ except ImportError as error:
 
     raise MissingDependencyError("llama-index-core", "llama-index") from error
 
-from rag_pgvector.llamaindex.answers import GroundedQueryEngine
+from rag_pgvector.llamaindex.answers import GroundedQueryEngine, grounded_answer_tool
 from rag_pgvector.llamaindex.embedding import RagEmbedding
 from rag_pgvector.llamaindex.readers import FileReader
 from rag_pgvector.llamaindex.splitting import as_splitter
 from rag_pgvector.llamaindex.store import PGVectorStore
 
-__all__ = ["FileReader", "GroundedQueryEngine", "PGVectorStore", "RagEmbedding", "as_splitter"]
+__all__ = ["FileReader", "GroundedQueryEngine", "PGVectorStore", "RagEmbedding", "as_splitter", "grounded_answer_tool"]

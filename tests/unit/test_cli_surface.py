@@ -14,8 +14,8 @@ from typing import get_args
 import pytest
 
 from rag_pgvector.answer import FailureMode
+from rag_pgvector.answer.shown import WHY_NO_ANSWER
 from rag_pgvector.cli import output
-from rag_pgvector.cli.content import WHY_NO_ANSWER
 
 PROGRAM = str(Path(sys.executable).with_name("rag-pgvector"))
 NOBODY = "postgresql://somebody:s3cret@127.0.0.1:1/nothing"
