@@ -115,10 +115,7 @@ def _identifiers(text: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _names(statement: str) -> list[str]:
-    """The capitalised words."""
-    return [
-        word
-        for word in _CAPITAL.findall(statement)
-        if word[0].isupper() and fold(word) not in STOPWORDS and fold(word) not in _OPENERS
-    ]
+def _names(text: str) -> list[str]:
+    """The capitalised words; those with digits are held against the spans as numbers or identifiers."""
+    words = (word for word in _CAPITAL.findall(text) if word[0].isupper() and not any(char.isdigit() for char in word))
+    return [word for word in words if fold(word) not in STOPWORDS and fold(word) not in _OPENERS]

@@ -115,6 +115,7 @@ def content(text: str) -> frozenset[str]:
         if term not in STOPWORDS
         and term not in _STOPPED
         and term not in NEGATORS
+        and not term.endswith("n't")
         and term not in MEASURES
         and not any(char.isdigit() for char in term)
     )
@@ -132,7 +133,7 @@ def agrees(statement: str, spans: Collection[str]) -> bool:
     """False where a statement denies what its evidence says, or says what it denies.
 
     Each clause is held against the evidence's clauses that hold nearly all of its words; where there are none, its
-    sentence against the sentence with the most of its words.
+    sentence against the sentence with the most of its words, as far as that is about the same.
     """
     sentences = [each for span in spans for each in _pieces(span, _SENTENCE_END) if each.strip()]
     clauses = [(each, content(each)) for span in spans for each in _split(span)]
@@ -154,9 +155,14 @@ def agrees(statement: str, spans: Collection[str]) -> bool:
             continue
         most = max(len(words & theirs) for _, theirs in bodies)
         best = [each for each, theirs in bodies if len(words & theirs) == most]
-        if all(_negations(each) % 2 != _negations(said) % 2 for each in best):
+        if all(_negations_about(words, each) % 2 != _negations(said) % 2 for each in best):
             return False
     return True
+
+
+def _negations_about(words: frozenset[str], sentence: str) -> int:
+    """The negations in those clauses of a sentence that have a word in common with a statement."""
+    return sum(_negations(clause) for clause in _split(sentence) if words & content(clause))
 
 
 def _split(text: str) -> list[str]:

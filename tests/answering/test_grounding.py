@@ -51,6 +51,8 @@ def test_what_is_carried(statement: str, span: str) -> None:
         ("The rate is 12,400.", "The rate is 12.400 and 1.", "number"),
         ("Refunds are available after 30 days.", SPAN, "negation"),
         ("The fee is not RM 12.50 for adults.", SPAN, "negation"),
+        ("Refunds are available.", "Refunds are, however, not available.", "negation"),
+        ("Refunds for adults are available.", "Refunds for adults are, as a rule, not available.", "negation"),
         ("It is cheap.", "It is not cheap, but it is safe.", "negation"),
         ("It is cheap but it is not safe.", "It is not cheap but it is safe.", "negation"),
         ("Refunds are not available before 30 days.", SPAN, "opposite"),
