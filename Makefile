@@ -71,6 +71,9 @@ bench-chunking: $(STAMP) ## how well chunks fit what questions need, beside both
 bench-hybrid: $(STAMP) ## dense, keyword and hybrid search against the peers' hybrids, on sets in BEIR's layout
 	$(BIN)/python -m rag_pgvector.evals.bench.hybrid --json
 
+bench-answers: $(STAMP) ## answers from prose: confidence, calibration, abstention, beside the peers' similarity; and from tables
+	$(BIN)/python -m rag_pgvector.evals.bench.answers --data $(DATA) --cache .benchmarks/answers
+
 bench-scale: $(STAMP) ## 10,000, 100,000 and 1,000,000 chunks: build, disk, latency, queries a second
 	$(BIN)/python -m rag_pgvector.evals.bench.scale --resume --json
 

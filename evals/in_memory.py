@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rag_pgvector import fusion
 from rag_pgvector.analysis import analyser
 from rag_pgvector.answer import GroundedAnswer, answer
-from rag_pgvector.answer.steps import EmbedTexts, Find, Rows, Tables, Texts
+from rag_pgvector.answer.steps import Calibrated, EmbedTexts, Find, Rows, Tables, Texts
 from rag_pgvector.config import SearchOptions
 from rag_pgvector.types import Chunk, ScoredChunk, SearchPlan, SearchResult
 
@@ -121,6 +121,8 @@ class MemoryCollection:
                 reply = {id_: self._texts[id_] for id_ in step.document_ids if id_ in self._texts}
             elif isinstance(step, EmbedTexts):
                 reply = self._embed(step.texts)
+            elif isinstance(step, Calibrated):
+                reply = None
             else:
                 assert isinstance(step, (Tables, Rows))
                 reply = []

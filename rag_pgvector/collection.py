@@ -260,6 +260,7 @@ class Collection(Indexed):
         threshold: float | None = None,
         llm: Any = None,
         timeout: float = 60.0,
+        target_risk: float | None = None,
     ) -> GroundedAnswer:
         """Answer a question from the chunks, with verbatim citations, or say why not.
 
@@ -270,10 +271,14 @@ class Collection(Indexed):
                 ``rag_pgvector.answer.models.LanguageModel``. Its quotations are verified; its failures are failure
                 modes (``llm_error``, ``timeout``). Without one, the answer is cut from the text.
             timeout: Seconds that it has.
+            target_risk: Instead of ``threshold``: the largest share of wrong answers from prose that is accepted. Needs
+                a calibration with enough labels (docs/confidence.md), else there is no answer. Not with a model.
         """
         from rag_pgvector.answer.drive import ask
 
-        return ask(self, question, k=k, filter=filter, threshold=threshold, llm=llm, timeout=timeout)
+        return ask(
+            self, question, k=k, filter=filter, threshold=threshold, llm=llm, timeout=timeout, target_risk=target_risk
+        )
 
     async def aask(
         self,
@@ -284,10 +289,13 @@ class Collection(Indexed):
         threshold: float | None = None,
         llm: Any = None,
         timeout: float = 60.0,
+        target_risk: float | None = None,
     ) -> GroundedAnswer:
         from rag_pgvector.answer.drive import aask
 
-        return await aask(self, question, k=k, filter=filter, threshold=threshold, llm=llm, timeout=timeout)
+        return await aask(
+            self, question, k=k, filter=filter, threshold=threshold, llm=llm, timeout=timeout, target_risk=target_risk
+        )
 
     # ------------------------------------------------------------------------------------------------------ DDL
 

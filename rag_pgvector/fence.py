@@ -27,7 +27,7 @@ OWNER, APP, WORKER = "rag_owner", "rag_app", "rag_worker"
 
 #: Tables in schema ``rag`` with rows of all collections, fenced as sql/tenants.sql says: those of a single-tenant
 #: collection belong to the tenant "".
-CONTROL = ("documents", "eval_runs", "ingest_failures", "ingest_runs")
+CONTROL = ("calibrations", "documents", "eval_runs", "ingest_failures", "ingest_runs")
 
 T = TypeVar("T")
 

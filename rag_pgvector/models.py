@@ -30,6 +30,7 @@ from rag_pgvector.table import SCHEMA
 __all__ = [
     "ApiKeyRow",
     "Base",
+    "CalibrationRow",
     "CollectionRow",
     "DocumentRow",
     "EvalRunRow",
@@ -166,6 +167,18 @@ class IngestFailureRow(Base):
     reason: Mapped[str]
     options: Mapped[dict[str, Any]]
     failed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class CalibrationRow(Base):
+    """How sure a tenant's answers of one mode may be (``answer.confidence.Calibration``)."""
+
+    __tablename__ = "calibrations"
+    collection_id: Mapped[int] = mapped_column(ForeignKey(CollectionRow.id, ondelete="CASCADE"), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    scope: Mapped[str] = mapped_column(primary_key=True, server_default="")
+    mode: Mapped[str] = mapped_column(primary_key=True)
+    content: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class ApiKeyRow(Base):

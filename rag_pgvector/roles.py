@@ -41,7 +41,7 @@ def ensure_roles() -> Plan[None]:
         "GRANT USAGE ON SCHEMA rag TO {app}, {worker}",
         "GRANT SELECT ON rag.alembic_version TO {app}, {worker}",
         "GRANT SELECT, INSERT, UPDATE, DELETE ON rag.collections, rag.documents, rag.ingest_runs, rag.ingest_failures, "
-        "rag.eval_runs TO {app}",
+        "rag.eval_runs, rag.calibrations TO {app}",
         "GRANT SELECT ON rag.collections TO {worker}",
         "GRANT EXECUTE ON FUNCTION rag.authenticate_key(bytea) TO {app}",
         "GRANT USAGE, CREATE ON SCHEMA rag TO {owner}",

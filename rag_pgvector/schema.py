@@ -104,7 +104,7 @@ def grant_control_tables(role: str) -> Plan[None]:
         "GRANT USAGE ON SCHEMA rag TO {}",
         "GRANT SELECT ON rag.alembic_version TO {}",
         "GRANT SELECT, INSERT, UPDATE, DELETE ON rag.collections, rag.documents, rag.ingest_runs, rag.ingest_failures, "
-        "rag.eval_runs TO {}",
+        "rag.eval_runs, rag.calibrations TO {}",
     ):
         yield Execute(sql.SQL(statement).format(sql.Identifier(role)), prepare=False)
 

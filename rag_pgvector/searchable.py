@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from rag_pgvector import read
 from rag_pgvector.arguments import check_query
+from rag_pgvector.calibrations import Calibrated
 from rag_pgvector.config import CollectionConfig, Mode, SearchOptions
-from rag_pgvector.document_store import DocumentStore
 from rag_pgvector.errors import EmbeddingError
 from rag_pgvector.filters import parse_filter
 from rag_pgvector.hybrid import Asked, resolve_mode, search_all
@@ -32,7 +32,7 @@ Vectors: TypeAlias = NDArray[np.float32]
 _DEFAULT_OPTIONS = SearchOptions()
 
 
-class Searchable(DocumentStore):
+class Searchable(Calibrated):
     """What ``Collection`` searches with."""
 
     @property

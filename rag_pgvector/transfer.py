@@ -1,8 +1,8 @@
 """A collection, or one tenant's part of it, as JSON lines, out and in again, embeddings bit for bit.
 
-The first line describes the collection; then come the documents, the chunks, and how many they were. No line names the
-tenant: an import goes to the tenant that the collection is bound to, whatever the file says. Everything runs as the
-application, held by row-level security, so that an export can hold nobody else's rows.
+The first line describes the collection; then come the documents, the chunks, the calibrations, and how many they were.
+No line names the tenant: an import goes to the tenant that the collection is bound to, whatever the file says.
+Everything runs as the application, held by row-level security, so that an export can hold nobody else's rows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
-from rag_pgvector import documents, schema, write
+from rag_pgvector import calibrations, documents, schema, write
 from rag_pgvector.errors import CollectionMismatchError, EmbedderMismatchError, LoadError, TenantError
 from rag_pgvector.plan import Execute, Plan
 from rag_pgvector.read import owned
@@ -33,8 +33,9 @@ _DOCUMENT_PAGE = 20
 
 _DOCUMENT_FIELDS = ("scope", "id", "source", "text", "loader", "metadata", "profile", "content_hash", "chunks")
 _CHUNK_FIELDS = ("scope", *(column.name for column in fields(write.Record) if column.name != "terms"))
+_CALIBRATION_FIELDS = ("scope", "mode", "content")
 #: What a value must be before it is looked at; the rest is checked as it is stored.
-_TYPES = dict.fromkeys(("scope", "id", "text", "loader", "content"), str) | {"metadata": dict, "chunks": int}
+_TYPES = dict.fromkeys(("scope", "id", "text", "loader", "mode"), str) | {"metadata": dict, "chunks": int}
 #: The expressions of those that are not selected as they are.
 _EXPRESSIONS = {
     "embedding": "embedding::real[]",
@@ -59,7 +60,7 @@ def export_rows(collection: Collection) -> Iterator[str]:
     table.require_tenant()
     header = collection._run(lambda: _header(table), retry=True)
     yield _line(header)
-    counts = {"document": 0, "chunk": 0}
+    counts = {"document": 0, "chunk": 0, "calibration": 0}
     for kind, size in (("document", _DOCUMENT_PAGE), ("chunk", _CHUNK_PAGE)):
         next_page = partial(_page, table, kind, size)
         rows = collection._run(next_page, retry=True)
@@ -67,6 +68,9 @@ def export_rows(collection: Collection) -> Iterator[str]:
             yield from map(_line, rows)
             counts[kind] += len(rows)
             rows = collection._run(partial(next_page, (rows[-1]["scope"], rows[-1]["id"])), retry=True)
+    for row in collection._run(partial(calibrations.of_tenant, table), retry=True):
+        counts["calibration"] += 1
+        yield _line({"kind": "calibration", **row})
     yield _line({"kind": "end", **counts})
 
 
@@ -98,15 +102,19 @@ def import_rows(collection: Collection, lines: Iterable[str], *, source: str = "
     _check_header(collection, _parse(first, number, source, None))
     counts = WriteCounts()
     batch: list[tuple[str, dict[str, Any]]] = []  # rows of one kind and one scope
-    seen = {"document": 0, "chunk": 0}
+    seen = {"document": 0, "chunk": 0, "calibration": 0}
     end: dict[str, Any] | None = None
     for number, line in numbered:
         row = _parse(line, number, source, table)
         kind = row.pop("kind")
         if kind == "end":
-            end = row
+            end = {"calibration": 0, **row}  # exports of before 0.1 have none
             continue
         seen[kind] += 1
+        if kind == "calibration":
+            target = collection.for_tenant(table.tenant, scope=row["scope"] or None) if table.multi else collection
+            target.set_calibration(row["content"], row["mode"])
+            continue
         page = _DOCUMENT_PAGE if kind == "document" else _CHUNK_PAGE
         if batch and (len(batch) >= page or (batch[-1][0], batch[-1][1]["scope"]) != (kind, row["scope"])):
             counts += _store(collection, batch, source)
@@ -192,13 +200,16 @@ def _parse(line: str, number: int, source: str, table: Table | None) -> dict[str
         return dict(row)
     if kind == "chunk":
         row.setdefault("node", None)  # exports of before 0.1 have none
-    names = {"document": _DOCUMENT_FIELDS, "chunk": _CHUNK_FIELDS}.get(str(kind))
+    names = {"document": _DOCUMENT_FIELDS, "chunk": _CHUNK_FIELDS, "calibration": _CALIBRATION_FIELDS}.get(str(kind))
     if (
         names is None
         or row.keys() != {"kind", *names}
         or not all(isinstance(value, _TYPES.get(name, object)) for name, value in row.items())
+        or ("content" in row and not isinstance(row["content"], dict if kind == "calibration" else str))
     ):
-        raise LoadError(source, "neither a document nor a chunk of an export: export the tenant again", where)
+        raise LoadError(
+            source, "neither a document, a chunk nor a calibration of an export: export the tenant again", where
+        )
     if row["scope"] and not table.multi:
         raise TenantError(
             f"{source}, {where}: belongs to scope {row['scope']!r:.80}, and the collection has no tenants"

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection as Collection_
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rag_pgvector.answer import answer
 from rag_pgvector.answer.llm import answer_with_model
 from rag_pgvector.answer.models import LanguageModel, Request, language_model
-from rag_pgvector.answer.steps import Answering, EmbedTexts, Find, Generate, Rows, Step, Tables, Texts
+from rag_pgvector.answer.steps import Answering, Calibrated, EmbedTexts, Find, Generate, Rows, Step, Tables, Texts
 from rag_pgvector.answer.types import GroundedAnswer
 from rag_pgvector.config import SearchOptions
 from rag_pgvector.errors import ConfigError
 from rag_pgvector.settings import load_settings
+from rag_pgvector.types import SearchResult
 
 if TYPE_CHECKING:
     from rag_pgvector.collection import Collection
 
-__all__ = ["TIMEOUT", "aask", "ask"]
+__all__ = ["TIMEOUT", "aask", "ask", "ask_without"]
 
 #: Seconds that a language model has for one reply.
 TIMEOUT = 60.0
@@ -36,10 +38,11 @@ def ask(
     threshold: float | None,
     llm: Any = None,
     timeout: float = TIMEOUT,
+    target_risk: float | None = None,
 ) -> GroundedAnswer:
     """``Collection.ask``."""
     model = _model(llm, timeout)
-    answering = _start(question, k, filter, threshold, model)
+    answering = _start(question, k, filter, threshold, model, target_risk)
     step = _next(answering, None)
     while not isinstance(step, GroundedAnswer):
         if isinstance(step, Generate):
@@ -60,10 +63,11 @@ async def aask(
     threshold: float | None,
     llm: Any = None,
     timeout: float = TIMEOUT,
+    target_risk: float | None = None,
 ) -> GroundedAnswer:
     """``Collection.aask``."""
     model = _model(llm, timeout)
-    answering = _start(question, k, filter, threshold, model)
+    answering = _start(question, k, filter, threshold, model, target_risk)
     step = _next(answering, None)
     while not isinstance(step, GroundedAnswer):
         if isinstance(step, Generate):
@@ -85,19 +89,39 @@ def _request(step: Generate, timeout: float) -> Request:
     return Request(step.system, step.user, step.schema, timeout)
 
 
+def ask_without(collection: Collection, question: str, *, k: int, without: Collection_[str] = ()) -> GroundedAnswer:
+    """The answer at any confidence, by the prior, as if some documents (by id) were not there: for calibration."""
+    answering = answer(question, k=k, threshold=0.0)
+    step = _next(answering, None)
+    while not isinstance(step, GroundedAnswer):
+        reply: Any = None
+        if not isinstance(step, Calibrated):
+            name, arguments, options = _call(step)
+            if isinstance(step, Find) and without:
+                options["k"] = 2 * step.k
+            reply = getattr(collection, name)(*arguments, **options)
+        if isinstance(step, Find) and without:
+            kept = [hit for hit in reply if hit.chunk.document_id not in without]
+            reply = SearchResult(kept[: step.k], reply.plan)
+        step = _next(answering, reply)
+    return step
+
+
 def _start(
     question: str,
     k: int | None,
     filter: Mapping[str, Any] | None,
     threshold: float | None,
     model: LanguageModel | None,
+    target_risk: float | None,
 ) -> Answering:
     if k is None or threshold is None:
         settings = load_settings()
         k = settings.rag_top_k if k is None else k
         threshold = settings.conf_threshold if threshold is None else threshold
-    way = answer if model is None else answer_with_model
-    return way(question, k=k, filter=filter, threshold=threshold)
+    if model is None:
+        return answer(question, k=k, filter=filter, threshold=threshold, target_risk=target_risk)
+    return answer_with_model(question, k=k, filter=filter, threshold=threshold)
 
 
 def _next(answering: Answering, reply: Any) -> Step | GroundedAnswer:
@@ -118,4 +142,6 @@ def _call(step: Find | Rows | Tables | Texts | EmbedTexts) -> tuple[str, list[An
         return "tables", [], {}
     if isinstance(step, EmbedTexts):
         return "embed_documents", [step.texts], {}
+    if isinstance(step, Calibrated):
+        return "calibration", [step.mode], {}
     return "texts", [step.document_ids], {}

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from rag_pgvector.answer.candidates import Candidate, alike, candidates_of, order, score
-from rag_pgvector.answer.confidence import extractive_confidence
+from rag_pgvector.answer.confidence import judge
 from rag_pgvector.answer.evidence import cite, extend
 from rag_pgvector.answer.lexical import Query
 from rag_pgvector.answer.signals import signals_of
-from rag_pgvector.answer.steps import EmbedTexts, Find, Step, Texts
+from rag_pgvector.answer.steps import Calibrated, EmbedTexts, Find, Step, Texts
 from rag_pgvector.answer.types import FailureMode, GroundedAnswer
 from rag_pgvector.types import ScoredChunk
 
@@ -33,13 +33,20 @@ NEAR_MISSES = 3
 
 
 def extract(
-    query: Query, *, k: int, filter: Mapping[str, Any] | None, threshold: float, tables: frozenset[str]
+    query: Query,
+    *,
+    k: int,
+    filter: Mapping[str, Any] | None,
+    threshold: float,
+    tables: frozenset[str],
+    target_risk: float | None = None,
 ) -> Generator[Step, Any, GroundedAnswer]:
     """Answers from prose.
 
     Args:
         k: Most citations.
         tables: Ids of documents that are tables; their rows are not prose.
+        target_risk: See ``confidence.judge``.
     """
     hits = yield from _find(query.text, max(FOUND, 4 * k), filter, tables)
     if not hits:
@@ -69,11 +76,16 @@ def extract(
     best = admitted[0]
     start, end = _span(admitted)
     signals = signals_of(query, weights, admitted, (start, end))
-    confidence = extractive_confidence(signals)
-    if confidence < threshold:
-        return _failure(
-            "low_confidence", threshold, confidence=confidence, signals=signals, near_misses=misses, warnings=warnings
-        )
+    judged = judge(signals, (yield Calibrated("extractive")), threshold=threshold, target_risk=target_risk)
+    common: dict[str, Any] = {
+        "confidence": judged.confidence,
+        "confidence_kind": judged.kind,
+        "calibration_id": judged.calibration_id,
+        "signals": signals,
+        "warnings": (*warnings, *judged.warnings),
+    }
+    if judged.confidence < judged.threshold:
+        return _failure("low_confidence", judged.threshold, near_misses=misses, **common)
     answer = best.source.text[start:end]
     citations = [
         cite(best.passage.chunk, best.source, start, end, score=best.passage.score, answer_span=(0, len(answer)))
@@ -86,11 +98,9 @@ def extract(
     return GroundedAnswer(
         answer=answer,
         citations=tuple(citations),
-        confidence=confidence,
-        threshold=threshold,
-        signals=signals,
+        threshold=judged.threshold,
         mode="extractive",
-        warnings=warnings,
+        **common,
     )
 
 

@@ -19,7 +19,14 @@ __all__ = ["LONGEST_QUESTION", "answer"]
 LONGEST_QUESTION = 4_000
 
 
-def answer(question: str, *, k: int = 3, filter: Mapping[str, Any] | None = None, threshold: float = 0.6) -> Answering:
+def answer(
+    question: str,
+    *,
+    k: int = 3,
+    filter: Mapping[str, Any] | None = None,
+    threshold: float = 0.6,
+    target_risk: float | None = None,
+) -> Answering:
     """Answers a question from what the steps find.
 
     Args:
@@ -27,21 +34,27 @@ def answer(question: str, *, k: int = 3, filter: Mapping[str, Any] | None = None
         k: Most citations, at least 1.
         filter: Conditions on the metadata of every chunk that may be read.
         threshold: Least confidence for an answer, 0 to 1.
+        target_risk: Instead of it, for answers from prose: the largest share of wrong answers that is accepted, which
+            a calibration must guarantee.
 
     Returns:
         A generator of steps; its value is a ``GroundedAnswer``. Whatever the question is, it does not raise.
 
     Raises:
-        ConfigError: ``k`` or ``threshold`` is out of range.
+        ConfigError: ``k``, ``threshold`` or ``target_risk`` is out of range.
     """
     if not (type(k) is int and k >= 1):
         raise ConfigError(f"k={k!r}: use a whole number of citations, at least 1")
     if not 0.0 <= threshold <= 1.0:
         raise ConfigError(f"threshold={threshold!r}: use a probability from 0 to 1")
-    return _answer(question, k, filter, threshold)
+    if target_risk is not None and not 0.0 < target_risk < 1.0:
+        raise ConfigError(f"target_risk={target_risk!r}: use a share of wrong answers between 0 and 1")
+    return _answer(question, k, filter, threshold, target_risk)
 
 
-def _answer(question: str, k: int, filter: Mapping[str, Any] | None, threshold: float) -> Answering:
+def _answer(
+    question: str, k: int, filter: Mapping[str, Any] | None, threshold: float, target_risk: float | None
+) -> Answering:
     cleaned = _clean(question)
     if not any(char.isalnum() for char in cleaned):
         return GroundedAnswer(answer=None, confidence=0.0, failure_mode="invalid_query", threshold=threshold)
@@ -53,7 +66,9 @@ def _answer(question: str, k: int, filter: Mapping[str, Any] | None, threshold: 
         if from_table is not None and from_table.failure_mode is None:
             return from_table
     ids = frozenset(id_ for document in tables for id_ in documents_of(document))
-    from_prose = yield from extract(read_query(cleaned), k=k, filter=filter, threshold=threshold, tables=ids)
+    from_prose = yield from extract(
+        read_query(cleaned), k=k, filter=filter, threshold=threshold, tables=ids, target_risk=target_risk
+    )
     if from_table is None:
         return from_prose
     # A table is what the question is about, and lacks what it asks for: prose answers only if it has all of that.

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from rag_pgvector.answer.types import GroundedAnswer
 
-__all__ = ["Answering", "EmbedTexts", "Find", "Generate", "Rows", "Step", "Tables", "Texts"]
+__all__ = ["Answering", "Calibrated", "EmbedTexts", "Find", "Generate", "Rows", "Step", "Tables", "Texts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,14 @@ class EmbedTexts:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibrated:
+    """The calibration of a mode of answering. Answered with its content and what its fingerprint must agree with, or
+    with ``None``."""
+
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
 class Generate:
     """A request to the language model. Answered with a ``rag_pgvector.answer.models.Reply``.
 
@@ -65,5 +73,5 @@ class Generate:
     schema: Mapping[str, Any] | None = None
 
 
-Step: TypeAlias = Find | Rows | Tables | Texts | EmbedTexts | Generate
+Step: TypeAlias = Find | Rows | Tables | Texts | EmbedTexts | Generate | Calibrated
 Answering: TypeAlias = Generator[Step, Any, GroundedAnswer]

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from rag_pgvector.cli import (
+    calibrate,
     content,
     database,
     evaluate,
@@ -73,6 +74,7 @@ importing.register(app)
 keys.register(app)
 tune.register(app)
 evaluate.register(app)
+calibrate.register(app)
 golden.register(app)
 
 

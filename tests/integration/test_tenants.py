@@ -218,13 +218,15 @@ def test_delete_leaves_nothing_in_any_table(tenant_db: Database, database_url: s
             conn.execute("DELETE FROM rag.chunks_shared WHERE tenant_id = 'acme'")
 
         assert delete_tenant(tenant_db, "acme", collection="other") == {
-            "chunks_other": 4, "documents": 2, "eval_runs": 0, "ingest_failures": 0, "ingest_runs": 0,
+            "chunks_other": 4, "documents": 2, "eval_runs": 0, "calibrations": 0,
+            "ingest_failures": 0, "ingest_runs": 0,
             "pending_other": 4, "postings_other": 0, "segments_other": 0, "tombstones_other": 4,
         }  # fmt: skip
         assert one.for_tenant("acme").count() == 8
         assert delete_tenant(tenant_db, "acme") == {
             "api_keys": 1, "chunks_other": 0, "documents": 4, "embed_queue": 1, "chunks_shared": 8,
-            "eval_runs": 0, "ingest_failures": 0, "ingest_runs": 0,
+            "eval_runs": 0, "calibrations": 0,
+            "ingest_failures": 0, "ingest_runs": 0,
             "pending_other": 0, "postings_other": 0, "segments_other": 0, "tombstones_other": 0,
             "pending_shared": 8, "postings_shared": 0, "segments_shared": 0, "tombstones_shared": 8,
         }  # fmt: skip
@@ -258,7 +260,8 @@ def test_move_renames_a_tenant_and_never_merges_two(tenant_db: Database, databas
     key = keys.create_key(tenant_db, "k", "acme", permissions=["data.ingest"])
     before = rows(database_url, collection, "acme")
     assert move_tenant(tenant_db, "acme", "apex") == {
-        "chunks_shared": 8, "documents": 4, "api_keys": 1, "eval_runs": 0, "ingest_failures": 0, "ingest_runs": 0,
+        "chunks_shared": 8, "documents": 4, "api_keys": 1, "eval_runs": 0, "calibrations": 0,
+            "ingest_failures": 0, "ingest_runs": 0,
         "pending_shared": 8, "postings_shared": 0, "segments_shared": 0, "tombstones_shared": 0,
     }  # fmt: skip
     assert rows(database_url, collection, "apex") == before

@@ -35,6 +35,7 @@ def filled(world: World) -> World:
         collection._run(partial(end, files=[canary], failures=[failed]), atomic=True)
         measured = {"kind": canary, "dataset": canary, "golden_sha256": canary, "metrics": {}}
         history.save(world.db, measured, collection=collection, label=canary)
+        collection.set_calibration({"canary": canary})
     return world
 
 
@@ -87,6 +88,27 @@ def test_the_statements_alone_keep_runs_apart(filled: World, who: Who) -> None:
     assert filled.canaries.foreign(who, [str(told)]) == []
 
 
+@pytest.mark.parametrize("who", [ACME, BOLT, PART])
+def test_the_statements_alone_keep_calibrations_apart(filled: World, who: Who) -> None:
+    unfenced(filled)
+    collection = filled.bound(who)
+
+    stored = collection.calibration()
+    assert stored is not None
+    assert stored.content["canary"]
+    assert filled.canaries.foreign(who, [str(stored)]) == []
+    collection.set_calibration(None)
+    assert collection.calibration() is None
+    assert len(filled.admin("SELECT * FROM rag.calibrations")) == 2
+
+
+def test_a_calibration_is_refused_without_a_tenant(filled: World) -> None:
+    with pytest.raises(TenantError, match="for_tenant"):
+        filled.collection.calibration()
+    with pytest.raises(TenantError, match="for_tenant"):
+        filled.collection.set_calibration({})
+
+
 def test_runs_and_failures_are_refused_without_a_tenant(filled: World) -> None:
     for call in (ingest.runs, ingest.failures, ingest.retry_failed):
         with pytest.raises(TenantError, match="for_tenant"):
@@ -105,6 +127,9 @@ def test_runs_and_failures_are_refused_without_a_tenant(filled: World) -> None:
         "UPDATE rag.ingest_runs SET tenant_id = 'bolt'",
         "INSERT INTO rag.eval_runs (tenant_id, kind, dataset, golden_sha256, run) VALUES ('bolt', '', '', '', '{{}}')",
         "UPDATE rag.ingest_failures SET tenant_id = 'bolt'",
+        "UPDATE rag.calibrations SET tenant_id = 'bolt'",
+        "INSERT INTO rag.calibrations (collection_id, tenant_id, mode, content) "
+        "SELECT id, 'bolt', '', '{{}}' FROM rag.collections",
         "INSERT INTO rag.ingest_runs (collection_id, tenant_id, mode, options) "
         "SELECT id, 'bolt', '', '{{}}' FROM rag.collections",
     ],

@@ -60,6 +60,7 @@ LAYERS = [
     {"database", "embedded"},
     {
         "bound",
+        "calibrations",
         "clustering",
         "collection",
         "compound",

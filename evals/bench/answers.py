@@ -1,0 +1,150 @@
+"""Answers from prose and their confidence: ``python -m rag_pgvector.evals.bench.answers --data DIR --cache FOLDER``.
+
+Every set of ``question_sets`` that is named: the shipped prior as it comes (``shipped``), weights from the set's other
+documents (``within``) and from the other sets (``transfer``), with bootstrap intervals by source document; a
+calibration by 50 questions drawn from a set and tried on its other documents; and the peers' retrieval on the same.
+
+- langchain: the citation recipe's retrieval, ``similarity_search_with_score`` of its in-memory store, accepted by a
+  threshold on the similarity.
+- llamaindex: CitationQueryEngine's retrieval, its simple vector store, with a ``similarity_cutoff``.
+
+Both only retrieve: their first chunk is taken as the answer, right where it is one that answers (a chunk is asked less
+than a sentence is), so that what is measured is whether the similarity tells an answerable question from another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag_pgvector.answer.confidence import EXTRACTIVE_INTERCEPT, EXTRACTIVE_WEIGHTS
+from rag_pgvector.answer.signals import SIGNALS
+from rag_pgvector.evals.bench.measure import machine, target, versions
+from rag_pgvector.evals.calibrate import Label, calibration_of
+from rag_pgvector.evals.confidence import at_threshold, measure
+from rag_pgvector.evals.fit_prior import Sample, collect, confidence_of, report
+from rag_pgvector.evals.in_memory import VectorCache
+from rag_pgvector.evals.question_sets import SETS, read_questions
+
+__all__ = ["calibrated", "main"]
+
+Floats: TypeAlias = NDArray[np.float64]
+
+
+def shipped() -> Floats:
+    """The shipped intercept and weights, in the order of ``SIGNALS``."""
+    return np.array([EXTRACTIVE_INTERCEPT, *(EXTRACTIVE_WEIGHTS[name] for name in SIGNALS)])
+
+
+def calibrated(samples: Sequence[Sample], *, labels: int = 50, draws: int = 20) -> dict[str, Any]:
+    """What ``calibrate`` makes of so many questions, tried on those about other documents; means over the draws."""
+    rows = []
+    used = [sample for sample in samples if not sample.vetoed and sample.kind in ("answerable", "near_miss")]
+    groups = sorted({sample.group for sample in used})
+    for seed in range(draws):
+        order = np.random.default_rng(seed).permutation(len(groups))
+        mine = {groups[at] for at in order[: len(groups) // 2]}
+        own = [sample for sample in used if sample.group in mine]
+        chosen = np.random.default_rng(seed).permutation(len(own))
+        taken: list[Label] = []
+        for at in chosen:
+            sample = own[at]
+            if sum(not label.made for label in taken) == labels:
+                break
+            signals = dict(zip(SIGNALS, sample.signals, strict=True))
+            taken.append(Label(sample.group, signals, sample.right, made=sample.kind == "near_miss"))
+        held = [sample for sample in used if sample.group not in mine]
+        if sum(not label.made for label in taken) < labels or len({label.right for label in taken}) < 2 or not held:
+            continue
+        found = calibration_of(taken, {})
+        logits = shipped()[0] + np.array([sample.signals for sample in held]) @ shipped()[1:]
+        confidence = 1.0 / (1.0 + np.exp(-(found["intercept"] + found["slope"] * logits)))
+        right = np.array([sample.right for sample in held])
+        row = measure(confidence, right)
+        rows.append([row["ece"], row["ece_debiased"], at_threshold(confidence, right, threshold=0.6)["accuracy"]])
+    if not rows:
+        return {"labels": labels, "draws": 0}
+    columns = [np.array([row[at] for row in rows if row[at] is not None]) for at in range(3)]
+    names = ("ece", "ece_debiased", "accuracy_at_0.6")
+    return {"labels": labels, "draws": len(rows)} | {
+        name: {"mean": float(column.mean()), "interval": [float(x) for x in np.quantile(column, [0.025, 0.975])]}
+        for name, column in zip(names, columns, strict=True)
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints one JSON document; returns the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, help="folder that keeps vectors for the next run")
+    parser.add_argument("--most", type=int, default=300, help="questions of a set, drawn with seed 0")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=["squad2", "idkmrc", "claude_docs"])
+    parser.add_argument("--no-tables", action="store_true")
+    options = parser.parse_args(arguments)
+    from rag_pgvector.embedding import default_embedder
+    from rag_pgvector.evals.bench import answers_peers
+    from rag_pgvector.ingest import token_count
+    from rag_pgvector.settings import load_settings
+
+    embedder = default_embedder(load_settings())
+    embed = VectorCache(embedder.embed_documents, options.cache)
+    count, _ = token_count(embedder)
+    samples: dict[str, list[Sample]] = {}
+    peers: dict[str, Any] = {}
+    for name in options.sets:
+        data = read_questions(options.data, name, count=count)
+        samples[name] = list(collect(data, embed, most=options.most))
+        peers[name] = answers_peers.similarity(data, embed, most=options.most)
+        embed.save()
+    figures = report(samples, intervals=True)["sets"]
+    for name, own in samples.items():
+        mix = [sample for sample in own if sample.kind != "adversarial"]
+        confidence, right = confidence_of(mix, shipped()), np.array([sample.right for sample in mix])
+        figures[name]["shipped"] = {
+            "mix": measure(confidence, right, groups=[s.group for s in mix], intervals=True, resamples=200),
+            "at_0.6": at_threshold(confidence, right, threshold=0.6),
+        }
+        figures[name]["calibrated"] = calibrated(own)
+        figures[name]["peers"] = peers[name]
+    document: dict[str, Any] = {"machine": machine(), "versions": versions(), "most": options.most, "sets": figures}
+    if "squad2" in figures:
+        document["targets"] = _targets(figures["squad2"])
+    if not options.no_tables:
+        document["tables"] = _tables()
+    print(json.dumps(document))
+    return 0
+
+
+def _targets(squad: dict[str, Any]) -> dict[str, Any]:
+    own, mix = squad["within"], squad["within"]["mix"]
+    wanted = [
+        ("AUROC", mix["auroc"], 0.94, True),
+        ("E-AURC", mix["e_aurc"], 0.035, False),
+        ("ECE, debiased", mix["ece_debiased"], 0.02, False),
+        ("coverage at 90 %", mix["coverage_at_90"], 0.45, True),
+        ("abstained out of corpus", own["abstained_out_of_corpus"], 0.99, True),
+        ("abstained near miss", own["abstained_near_miss"], 0.95, True),
+        ("answered of answerable", own["answered_of_answerable"], 0.65, True),
+        ("right of answered", own["right_of_answered"], 0.92, True),
+    ]
+    if squad["calibrated"].get("draws"):
+        wanted.append(("ECE with 50 labels", squad["calibrated"]["ece"]["mean"], 0.07, False))
+        wanted.append(("accuracy at 0.6 with 50 labels", squad["calibrated"]["accuracy_at_0.6"]["mean"], 0.75, True))
+    return {what: target(value, goal, at_most=not more) for what, value, goal, more in wanted}
+
+
+def _tables() -> Any:
+    from rag_pgvector.evals.bench import answers_tables
+
+    return answers_tables.run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
