@@ -95,7 +95,7 @@ def ask_without(collection: Collection, question: str, *, k: int, without: Colle
     step = _next(answering, None)
     while not isinstance(step, GroundedAnswer):
         reply: Any = None
-        if not isinstance(step, Calibrated):
+        if not isinstance(step, (Calibrated, Generate)):
             name, arguments, options = _call(step)
             if isinstance(step, Find) and without:
                 options["k"] = 2 * step.k
@@ -132,7 +132,7 @@ def _next(answering: Answering, reply: Any) -> Step | GroundedAnswer:
         return result
 
 
-def _call(step: Find | Rows | Tables | Texts | EmbedTexts) -> tuple[str, list[Any], dict[str, Any]]:
+def _call(step: Find | Rows | Tables | Texts | EmbedTexts | Calibrated) -> tuple[str, list[Any], dict[str, Any]]:
     """The method of a collection that answers a step, and what it is given."""
     if isinstance(step, Find):
         return "search", [step.question], {"k": step.k, "filter": step.filter, "options": _HYBRID}
