@@ -128,6 +128,7 @@ class Column:
     def __init__(self, name: str) -> None:
         self.name = name
         self.nulls = 0
+        self._prose = False
         self._ranges: dict[str, _Range] = {
             "boolean": _Range(_boolean),
             "integer": _Range(_integer),
@@ -145,6 +146,7 @@ class Column:
             return
         if self._known(value):
             return
+        self._prose |= len(value) > MAX_DISTINCT_LENGTH
         for name in [name for name, reading in self._ranges.items() if not reading.take(bare)]:
             del self._ranges[name]
 
@@ -209,7 +211,8 @@ class Column:
         return read
 
     def profile(self) -> dict[str, Any]:
-        """The column as JSON: name, type, min and max (ISO for dates), distinct values as ``reader`` gives them."""
+        """The column as JSON: name, type, min and max (ISO for dates), distinct values as ``reader`` gives them, and
+        ``prose`` where values are too long to be those of a category."""
         kind = self.type
         found: dict[str, Any] = {"name": self.name, "type": kind}
         if kind == "date":
@@ -228,4 +231,6 @@ class Column:
             known = values
         found["distinct_count"] = None if known is None else len(known)
         found["nulls"] = self.nulls
+        if self._prose:
+            found["prose"] = True
         return found

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from rag_pgvector import documents, schema, write
+from rag_pgvector import documents, read, schema, write
 from rag_pgvector.arguments import as_chunks, as_ids
 from rag_pgvector.bound import BoundEmbedder
 from rag_pgvector.errors import DatabaseError
@@ -17,6 +17,7 @@ from rag_pgvector.fence import fenced
 from rag_pgvector.plan import Plan
 from rag_pgvector.planner import EXACT_ROWS, Estimates
 from rag_pgvector.table import Table
+from rag_pgvector.totals import ColumnTotals, totals
 from rag_pgvector.types import Chunk, Document, WriteCounts
 
 if TYPE_CHECKING:
@@ -147,6 +148,19 @@ class DocumentStore:
 
     async def atexts(self, document_ids: Sequence[str]) -> dict[str, str]:
         return await self._arun(lambda: documents.texts(self._table, document_ids), retry=True)
+
+    def totals(
+        self, column: str, *, document_id: str | Sequence[str] | None = None, filter: Mapping[str, Any] | None = None
+    ) -> ColumnTotals:
+        """Sum, mean, least, greatest and number of the values of one key of the metadata, over the rows of a table."""
+        condition = read.where(self._table, filter=filter, document_id=document_id)
+        return self._run(lambda: totals(self._table, condition, column), retry=True)
+
+    async def atotals(
+        self, column: str, *, document_id: str | Sequence[str] | None = None, filter: Mapping[str, Any] | None = None
+    ) -> ColumnTotals:
+        condition = read.where(self._table, filter=filter, document_id=document_id)
+        return await self._arun(lambda: totals(self._table, condition, column), retry=True)
 
     def delete_document(self, document_id: str, *, exact_scope: bool = False) -> int:
         """Delete a document and its chunks, all or nothing; returns how many chunks went.

@@ -173,7 +173,7 @@ def templates(tables: Mapping[str, str]) -> list[Question]:
         where = {"provinsi": row["provinsi"], "indikator": row["indikator"]}
         found += [
             Question(
-                "malay", f"Berapa {row['indikator']} di {row['provinsi']} pada tahun {column}?", source, where, year
+                "malay", f"Berapa {row['indikator']} di {row['provinsi']} pada tahun {column}?", source, where, column
             ),
             Question("absent_year", f"Berapa {row['indikator']} di {row['provinsi']} pada tahun 2024?"),
             Question("absent_entity", f"Berapa {row['indikator']} di Sulawesi Utara pada tahun {column}?"),

@@ -69,6 +69,8 @@ class Table:
     columns: tuple[Column, ...]
     terms: frozenset[str]
     years: frozenset[int]
+    #: The terms of the folders that it lies in: what it is about, but not what it is called.
+    topics: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, document: Document) -> Table | None:
@@ -85,12 +87,14 @@ class Table:
         )
         name = f"{PurePosixPath(document.source.replace(chr(92), '/')).stem} {title}"
         found = words(name)
+        folders = words(" ".join(PurePosixPath(document.source.replace(chr(92), "/")).parts[-3:-1]))
         terms = frozenset(term for term, _ in concept(found))
         return cls(
             document,
             tuple(columns),
             terms.union(*(ABOUT.get(word, ()) for word in found)),
             frozenset(int(word) for word in found if re.fullmatch(r"1[6-9]\d\d|20\d\d", word)),
+            frozenset(term for term, _ in concept(folders)),
         )
 
 
@@ -111,5 +115,14 @@ def _column(profile: Mapping[str, Any]) -> Column:
         and bool(listed)
         and all(_FIGURE.fullmatch(str(value).strip()) for value in listed or ())
         and not any(_LEADING_ZERO.match(str(value).strip()) for value in listed or ()),
-        largest=float(largest) if isinstance(largest := profile.get("max"), (int, float)) else None,
+        largest=_largest(profile.get("max"), listed or ()),
     )
+
+
+def _largest(most: Any, listed: Sequence[Any]) -> float | None:
+    if isinstance(most, (int, float)):
+        return float(most)
+    figures = [
+        digits for value in listed if (digits := re.sub(r"[^\d.]", "", str(value))).replace(".", "", 1).isdigit()
+    ]
+    return max(map(float, figures), default=None)

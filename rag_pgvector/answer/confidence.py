@@ -21,8 +21,10 @@ __all__ = [
     "EXTRACTIVE_WEIGHTS",
     "FORMAT",
     "PRIOR_ID",
+    "TABLE_CALCULATED",
     "TABLE_CONFIDENCE",
     "TABLE_LIST_CONFIDENCE",
+    "TABLE_SOFT",
     "Judgement",
     "extractive_confidence",
     "extractive_logit",
@@ -53,6 +55,9 @@ EXTRACTIVE_WEIGHTS: Mapping[str, float] = {
 #: A table cell that every condition of the question points to; several cells that all do.
 TABLE_CONFIDENCE = 0.95
 TABLE_LIST_CONFIDENCE = 0.75
+#: A calculation over rows; a cell that is named in other words than the table's.
+TABLE_CALCULATED = 0.85
+TABLE_SOFT = 0.8
 
 
 def extractive_logit(signals: Mapping[str, float]) -> float:

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 from rag_pgvector.answer import answer
 from rag_pgvector.answer.llm import answer_with_model
 from rag_pgvector.answer.models import LanguageModel, Request, language_model
-from rag_pgvector.answer.steps import Answering, Calibrated, EmbedTexts, Find, Generate, Rows, Step, Tables, Texts
+from rag_pgvector.answer.steps import (
+    Answering,
+    Calibrated,
+    EmbedTexts,
+    Find,
+    Generate,
+    Rows,
+    Step,
+    Tables,
+    Texts,
+    Totals,
+)
 from rag_pgvector.answer.types import GroundedAnswer
 from rag_pgvector.config import SearchOptions
 from rag_pgvector.errors import ConfigError
@@ -132,12 +143,16 @@ def _next(answering: Answering, reply: Any) -> Step | GroundedAnswer:
         return result
 
 
-def _call(step: Find | Rows | Tables | Texts | EmbedTexts | Calibrated) -> tuple[str, list[Any], dict[str, Any]]:
+def _call(
+    step: Find | Rows | Totals | Tables | Texts | EmbedTexts | Calibrated,
+) -> tuple[str, list[Any], dict[str, Any]]:
     """The method of a collection that answers a step, and what it is given."""
     if isinstance(step, Find):
         return "search", [step.question], {"k": step.k, "filter": step.filter, "options": _HYBRID}
     if isinstance(step, Rows):
         return "list", [], {"document_id": step.document_ids, "filter": step.filter, "limit": step.limit}
+    if isinstance(step, Totals):
+        return "totals", [step.column], {"document_id": step.document_ids, "filter": step.filter}
     if isinstance(step, Tables):
         return "tables", [], {}
     if isinstance(step, EmbedTexts):

@@ -106,9 +106,12 @@ citizen: citizens, warganegara
 non citizen: noncitizen, non citizens, bukan warganegara, foreigners
 area: keluasan, luas
 density: kepadatan
-price: harga, prices, cost, costs, costing, expensive, worth
+price: harga, prices, cost, costs, costing, expensive
 tax: cukai, pajak
+primary school: sekolah rendah, primary schools, sekolah dasar
+secondary school: sekolah menengah, secondary schools
 school: sekolah, schools
+enrolment: enrolments, enrollment, enrolmen, enrolled, enrol
 student: murid, pelajar, students, pupil, pupils, siswa
 teacher: guru, teachers
 literacy: celik huruf, melek huruf, literate
@@ -118,6 +121,23 @@ clinic: klinik, clinics
 bed: katil, beds, tempat tidur
 doctor: doktor, doctors, physician, physicians, dokter
 nurse: jururawat, nurses, perawat
+case: cases, kes, kasus
+new: baharu, baru
+recovered: recoveries, recovery, sembuh, pulih
+active: aktif
+vaccination: vaccinations, vaccinated, vaksinasi, vaksin, divaksin
+production: pengeluaran, produksi, produce, produced, produces, dihasilkan
+consumption: penggunaan, konsumsi, consume, consumed, consumes
+passenger: passengers, penumpang
+revenue: revenues, hasil
+debt: hutang, utang
+interest rate: kadar faedah, suku bunga, interest rates
+rural: luar bandar, pedesaan
+industrial: industri, industry, industries
+commercial: komersial
+forest: forests, hutan
+emission: emissions, pelepasan, emisi
+internet: jalur lebar, broadband
 crime: jenayah, crimes, kejahatan
 accident: kemalangan, kecelakaan, accidents
 vehicle: kenderaan, vehicles, kendaraan

@@ -12,8 +12,10 @@ from rag_pgvector.answer.lexical import STOPWORDS, stem
 from rag_pgvector.answer.reading import Reading
 from rag_pgvector.answer.vocabulary import AGGREGATES, NEGATIONS, NEUTRAL, canonical, concept, replaced, words
 
-__all__ = ["initials", "match_codes", "match_parts", "match_values"]
+__all__ = ["initials", "match_codes", "match_parts", "match_values", "spellings"]
 
+#: A column with more values than this holds names rather than kinds.
+CATEGORIES = 100
 #: How well a value is named: in full, without its code, in words that mean the same, in another order.
 _FULL, _BARE, _MEANT, _TURNED = 1.0, 0.95, 0.97, 0.92
 
@@ -41,7 +43,7 @@ def match_values(reading: Reading, asked: Asked) -> None:
         for value in column.distinct:
             text = str(value)
             best: tuple[int, float, frozenset[int]] | None = None
-            for phrase, exactness in _spellings(text):
+            for phrase, exactness in spellings(text):
                 if not _may_stand(phrase, said):
                     continue
                 start = _find(phrase, spoken)
@@ -49,7 +51,8 @@ def match_values(reading: Reading, asked: Asked) -> None:
                     covered = frozenset(place for each in places[start : start + len(phrase)] for place in each)
                     best = (len(phrase), exactness, covered)
                     break
-            if best is None and (meant := _meant(text, heard, asked)):
+            # A name is not translated: "Belanja" is a place among many places, not spending.
+            if best is None and (column.distinct_count or 0) <= CATEGORIES and (meant := _meant(text, heard, asked)):
                 best = (len(meant[1]), *meant)
             if best is not None:
                 found.append((*best[:2], named, -(column.distinct_count or 0), column, value, best[2]))
@@ -108,7 +111,7 @@ def _key(text: str) -> tuple[str, ...]:
     return tuple(key) if any(term not in NEUTRAL and term not in AGGREGATES for term in key) else ()
 
 
-def _spellings(value: str) -> list[tuple[tuple[str, ...], float]]:
+def spellings(value: str) -> list[tuple[tuple[str, ...], float]]:
     """The phrases that name a value: all its words, or those after a leading code ("P.001 Padang Besar")."""
     phrase = canonical(value)
     if not phrase or (len(phrase) == 1 and (len(phrase[0]) < 2 or phrase[0].isdigit())):
@@ -154,8 +157,28 @@ def match_codes(reading: Reading, asked: Asked) -> None:
             reading.code = reading.code or "code" in before
 
 
+def _refine(reading: Reading, asked: Asked) -> None:
+    """A value that says all of the one found and more that the question says, too: "real_sa" for "real"."""
+    for column in reading.table.columns:
+        held = reading.conditions.get(column.name, ())
+        if column.type != "text" or len(held) != 1 or column.distinct is None:
+            continue
+        known = set(_contents(str(held[0])))
+        for value in column.distinct:
+            more = [word for word in _contents(str(value)) if word not in known]
+            if not more or not known < set(_contents(str(value))):
+                continue
+            found = [initials(word, asked) - reading.explained for word in more]
+            if all(found):
+                reading.conditions[column.name] = (value,)
+                reading.spans[column.name] |= set().union(*found)
+                reading.explained |= set().union(*found)
+                break
+
+
 def match_parts(reading: Reading, asked: Asked) -> None:
     """Conditions from values that the question names in part ("kembong" for "Ikan Kembong"), or by initials ("sa")."""
+    _refine(reading, asked)
     left = {stem(asked.words[place]): place for place in sorted(asked.content - reading.explained)}
     left = {
         word: place

@@ -8,10 +8,12 @@ from typing import Any
 
 from rag_pgvector.answer.extractive import extract
 from rag_pgvector.answer.lexical import read_query
+from rag_pgvector.answer.rows import documents_of
 from rag_pgvector.answer.steps import Answering, Tables
-from rag_pgvector.answer.table import documents_of, look_up
+from rag_pgvector.answer.table import look_up
 from rag_pgvector.answer.types import GroundedAnswer
 from rag_pgvector.errors import ConfigError
+from rag_pgvector.types import Document
 
 __all__ = ["LONGEST_QUESTION", "answer"]
 
@@ -65,7 +67,7 @@ def _answer(
         from_table = yield from look_up(cleaned, tables, filter=filter, threshold=threshold)
         if from_table is not None and from_table.failure_mode is None:
             return from_table
-    ids = frozenset(id_ for document in tables for id_ in documents_of(document))
+    ids = frozenset(id_ for document in tables if not _holds_prose(document) for id_ in documents_of(document))
     from_prose = yield from extract(
         read_query(cleaned), k=k, filter=filter, threshold=threshold, tables=ids, target_risk=target_risk
     )
@@ -74,6 +76,11 @@ def _answer(
     # A table is what the question is about, and lacks what it asks for: prose answers only if it has all of that.
     complete = from_prose.failure_mode is None and from_prose.signals.get("typed", 0.0) >= 1.0
     return from_prose if complete else from_table
+
+
+def _holds_prose(table: Document) -> bool:
+    """True for a table of texts, such as questions with their answers: its rows are read like documents, too."""
+    return any(column.get("prose") for column in (table.profile or {}).get("columns", ()))
 
 
 def _clean(question: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from rag_pgvector.answer.types import GroundedAnswer
 
-__all__ = ["Answering", "Calibrated", "EmbedTexts", "Find", "Generate", "Rows", "Step", "Tables", "Texts"]
+__all__ = ["Answering", "Calibrated", "EmbedTexts", "Find", "Generate", "Rows", "Step", "Tables", "Texts", "Totals"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,15 @@ class Rows:
     document_ids: Sequence[str]
     filter: Mapping[str, Any] | None = None
     limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What one column of a table's rows comes to. Answered with a ``ColumnTotals``, computed by the database."""
+
+    document_ids: Sequence[str]
+    column: str
+    filter: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,5 +82,5 @@ class Generate:
     schema: Mapping[str, Any] | None = None
 
 
-Step: TypeAlias = Find | Rows | Tables | Texts | EmbedTexts | Generate | Calibrated
+Step: TypeAlias = Find | Rows | Totals | Tables | Texts | EmbedTexts | Generate | Calibrated
 Answering: TypeAlias = Generator[Step, Any, GroundedAnswer]

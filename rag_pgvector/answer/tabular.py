@@ -16,7 +16,7 @@ from rag_pgvector.answer.matching import initials, match_codes, match_parts, mat
 from rag_pgvector.answer.reading import Reading
 from rag_pgvector.answer.vocabulary import AGGREGATES, MONTHS, NEUTRAL, RATES, SUBJECTS, words
 
-__all__ = ["read"]
+__all__ = ["measures_named", "read"]
 
 
 def read(table: Table, asked: Asked, *, home: frozenset[str] = frozenset()) -> Reading | None:
@@ -28,6 +28,7 @@ def read(table: Table, asked: Asked, *, home: frozenset[str] = frozenset()) -> R
     reading = Reading(table, home=home)
     _times(reading, asked)
     match_values(reading, asked)
+    _drop_kinds(reading, asked)
     match_codes(reading, asked)
     question = list(enumerate(asked.terms))
     _code_targets(reading, asked)
@@ -39,6 +40,7 @@ def read(table: Table, asked: Asked, *, home: frozenset[str] = frozenset()) -> R
             if place not in reading.explained or not reading.by_name:
                 reading.by_table = True
             reading.explained.add(place)
+    reading.explained |= {place for place, term in question if term in table.topics}
     if not reading.targets and (reading.by_table or reading.conditions):
         reading.targets = _default_targets(reading)
     if not reading.targets or not (reading.by_name or reading.by_table or reading.conditions):
@@ -51,12 +53,29 @@ def read(table: Table, asked: Asked, *, home: frozenset[str] = frozenset()) -> R
     if reading.by_name and any(
         place in asked.content and asked.words[place] not in SUBJECTS for place in reading.named
     ):
-        reading.explained |= {place for place, word in enumerate(asked.words) if word in SUBJECTS}
+        counted = {place for place, word in question if word == "household"}
+        reading.explained |= {place for place, word in enumerate(asked.words) if word in SUBJECTS} | counted
+    if asked.wants == "rate" and reading.targets and all(column.is_rate for column in reading.targets):
+        # "What share of the population": that is what a share is of.
+        reading.explained |= {place for place, term in question if term == "population"}
     _descriptors(reading, asked)
     reading.mismatch = any(_another_kind(column, asked, table) for column in reading.targets)
     reading.leftover = frozenset(asked.content - reading.explained)
     _open_lookups(reading, asked)
     return reading
+
+
+def _drop_kinds(reading: Reading, asked: Asked) -> None:
+    """A word that is a column's name is no value of another: "district" beside the name of one."""
+    for name, span in list(reading.spans.items()):
+        others = {
+            term
+            for column in reading.table.columns
+            if column.name in reading.conditions and column.name != name
+            for term in column.terms
+        }
+        if span and all(asked.terms[place] in others and not asked.named[place] for place in span):
+            del reading.conditions[name], reading.spans[name]
 
 
 def _another_kind(column: Column, asked: Asked, table: Table) -> bool:
@@ -211,12 +230,13 @@ def _targets(reading: Reading, asked: Asked, question: Sequence[tuple[int, str]]
     free = [(place, term) for place, term in question if place not in reading.explained]
     if not any(column.is_time for column in reading.table.columns):
         free = [*free, *((place, asked.words[place]) for place in sorted(asked.time_words))]
+    codes = "code" in asked.terms
     chosen: list[Column] = []
     while True:
         scored = [
-            (own, len(places), score, column, places)
+            (own, score, len(places), column, places)
             for column in reading.table.columns
-            if column.name not in reading.conditions and column not in chosen
+            if column.name not in reading.conditions and column not in chosen and (codes or "code" not in column.terms)
             for own, places, score in [_fit(column, free, reading.table.terms, asked)]
             if places
         ]
@@ -225,7 +245,7 @@ def _targets(reading: Reading, asked: Asked, question: Sequence[tuple[int, str]]
         top = max(each[:3] for each in scored)
         best = [each for each in scored if each[:3] == top][:3]
         if not chosen:
-            reading.fit = top[2]
+            reading.fit = top[1]
         # A second column only for words that the first one left.
         chosen += [column for _, _, _, column, _ in best]
         taken = {place for each in best for place in each[4]}
@@ -253,18 +273,28 @@ def _fit(
         if term in NEUTRAL and not term.isdigit():
             score += 0.1 * bool(at)
             continue
+        at = at or (_run_together(term, asked) & open_places)
         at = at or {place for place in initials(term, asked) if place in open_places}
         if not at and len(term) == 1 and term.isalpha() and len(column.terms) > 1:
             at = _initial(term, column.terms[number - 1 if number else 1], asked, about) & open_places
         if at:
             places |= at
-            own += sum(place in asked.content and asked.terms[place] not in about for place in at) * (term not in about)
+            said = [place for place in at & asked.content if asked.words[place] not in SUBJECTS]
+            own += sum(asked.terms[place] not in about for place in said) * (term not in about)
             score += 1.0
         elif term not in AGGREGATES and term not in about:
             score -= 0.3
     if asked.wants and places:
         score += 0.5 if (asked.wants == "rate") == column.is_rate else -0.5
     return own, places, round(score, 3)
+
+
+def _run_together(term: str, asked: Asked) -> set[int]:
+    """The places of two words that a name writes as one: "piped water" for "pipedwater"."""
+    for place, word in enumerate(asked.words[:-1]):
+        if len(term) > 6 and word + asked.words[place + 1] == term:
+            return {place, place + 1}
+    return set()
 
 
 def _initial(letter: str, beside: str, asked: Asked, about: frozenset[str]) -> set[int]:
@@ -276,9 +306,30 @@ def _initial(letter: str, beside: str, asked: Asked, about: frozenset[str]) -> s
                 if 0 <= other < len(heard) and heard[other][0].startswith(letter):
                     return set(heard[other][1])
     if beside in RATES and asked.wants == "rate":
-        likely = [places for term, places in heard if term.startswith(letter) and term not in about | NEUTRAL]
+        likely = [
+            places
+            for term, places in heard
+            if term.startswith(letter) and term not in about | NEUTRAL and asked.words[places[0]] not in SUBJECTS
+        ]
         return set(likely[0]) if len(likely) == 1 else set()
     return set()
+
+
+def measures_named(reading: Reading, asked: Asked) -> list[Column]:
+    """The columns of figures that the question names, or the only one that it can mean; for calculations."""
+    held = {place for span in reading.spans.values() for place in span}
+    free = [(place, term) for place, term in enumerate(asked.terms) if place not in held]
+    scored = [
+        (fit[0], fit[2], len(fit[1]), column)
+        for column in reading.table.columns
+        if column.is_measure and column.name not in reading.conditions
+        for fit in [_fit(column, free, reading.table.terms, asked)]
+        if fit[1]
+    ]
+    if scored:
+        top = max(each[:3] for each in scored)
+        return [each[3] for each in scored if each[:3] == top]
+    return list(_default_targets(reading))
 
 
 def _means(term: str, word: str) -> bool:

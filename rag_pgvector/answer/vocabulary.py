@@ -45,6 +45,7 @@ NEUTRAL = frozenset(
     value figure number statistic data index level rate percentage percent amount record report accord dataset table
     official month year quarter period date annual yearly monthly quarterly count size unit rm ringgit myr usd
     dollar sen indeks nilai angka kadar peratus bilangan jadual rekod laporan menurut overall time point points km2
+    square kilometre kilometres kilometer kilometers persegi tinggal menetap classification klasifikasi pengelasan
     kg sq per live lived living stand stood million billion thousand juta ribu bilion coefficient pekali koefisien
     """.split()
 )
@@ -54,16 +55,22 @@ FRAME = frozenset(
     """
     accord according add added amount amounted became census collect collected come came contribute contributed count
     counted country currently estimate estimated figure form get got made make measure measured mencatat mencatatkan
-    nation new newly note noted observed occur occurred often publish published put reach reached record recorded
+    nation note noted observed occur occurred often publish published put reach reached record recorded
     reported sector seen show shown stay stayed stood sum survey together tell there total usual usually valued went
-    work worked written catat dicatat dicatatkan sektor banci bancian kajian survei ramai negara seluruh bernilai
+    worth work worked written catat dicatat dicatatkan sektor banci bancian kajian survei ramai negara seluruh bernilai
     stand stands represent represents mean meaning refer refers denote mewakili merujuk maksud bermaksud ertinya
-    please quick question know want need wondering
+    across among happen happened berlaku has have had mempunyai memiliki
+    over antara seluruh setiap each every please quick question know want need wondering
     """.split()
 )
 
 #: Whom a figure counts: "how many people died" asks for deaths. They need no counterpart where the figure is named.
-SUBJECTS = frozenset("people person persons individuals couple couples orang ramai pasangan".split())
+SUBJECTS = frozenset(
+    """
+    people person persons individuals resident residents inhabitants couple couples orang ramai pasangan penduduk
+    rakyat
+    """.split()
+)
 
 #: Words after which a value is not what is meant.
 NEGATIONS = frozenset("not non no without except excluding excl tanpa bukan tidak kecuali selain".split())

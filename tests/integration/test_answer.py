@@ -133,6 +133,14 @@ def test_tables_answer_with_the_row(library: Collection, question: str, answer: 
     assert set(given.citations[0].columns) >= {"year", "crop"}
 
 
+def test_a_calculation_is_made_by_the_database(library: Collection) -> None:
+    given = verified(library, library.ask("Which region had the highest tonnes of barley in 2021?"))
+    assert given.answer == "12,400 (tonnes, 2021, North, barley): highest of 2 rows"
+    assert [each.page_or_row for each in given.citations] == [0, 1]
+    given = verified(library, library.ask("What was the sum of tonnes of barley over all regions in 2022?"))
+    assert given.answer == "22,065 (sum of tonnes over 2 rows)"
+
+
 @pytest.mark.parametrize(
     ("question", "reason"),
     [
@@ -164,7 +172,8 @@ def test_rows_of_tables_are_not_prose(library: Collection) -> None:
 async def test_both_colours_answer_alike(database_url: str, model: Embedder, tmp_path: Path) -> None:
     async with Database(database_url) as db:
         library = filled(db.collection("docs", config=CollectionConfig(dimensions=384), embedder=model), tmp_path)
-        for question in ("Who built the lighthouse of Cape Verity?", "barley tonnes South 2021", "Where is the moon?"):
+        asked = ("Who built the lighthouse of Cape Verity?", "barley tonnes South 2021", "Where is the moon?")
+        for question in (*asked, "What was the highest price per tonne of barley in 2021?"):
             assert await library.aask(question) == library.ask(question)
 
 

@@ -77,6 +77,7 @@ def test_the_sets_are_all_there() -> None:
         "demo.jsonl": (15, 10),
         "demo_wide.jsonl": (151, 108),
         "dosm_pgvector.jsonl": (36, 30),
+        "dosm_tables.jsonl": (40, 32),
         "injection.jsonl": (10, 5),
     }
 

@@ -53,6 +53,7 @@ LAYERS = [
         "runs",
         "schema",
         "search",
+        "totals",
         "tune",
         "write",
     },

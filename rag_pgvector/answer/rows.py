@@ -1,0 +1,156 @@
+"""The rows that a reading of a table selects: fetched by exact conditions, never the nearest."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rag_pgvector.answer.asked import Asked, Period, date_of
+from rag_pgvector.answer.columns import Table
+from rag_pgvector.answer.matching import spellings
+from rag_pgvector.answer.reading import Reading
+from rag_pgvector.answer.steps import Rows, Step
+from rag_pgvector.answer.vocabulary import AGGREGATES, canonical, words
+from rag_pgvector.types import Chunk, Document
+
+__all__ = ["FETCHED", "LISTED", "Selected", "documents_of", "in_order", "is_plain", "is_whole", "select"]
+
+#: Rows fetched for one table; more than this cannot be one answer.
+FETCHED = 500
+#: Cells listed at most where several rows are what was asked for.
+LISTED = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """Rows, and the filter that they were selected by; ``rows`` is ``None`` where there are too many to tell."""
+
+    rows: list[Chunk] | None
+    filter: Mapping[str, Any] | None
+
+
+def select(
+    reading: Reading, asked: Asked, filter: Mapping[str, Any] | None, *, all_rows: bool = False
+) -> Generator[Step, Any, Selected]:
+    """The rows that meet every condition. ``all_rows``: those of the parts too, where there is a whole."""
+    clauses: list[Mapping[str, Any]] = [] if filter is None else [filter]
+    for name, values in reading.conditions.items():
+        if is_plain(name):
+            clauses.append({name: {"$in": list(values)}})
+    unlisted = {column.name: column for column in reading.table.columns if column.name in reading.lookups}
+    for column in unlisted.values():
+        if column.type == "date" and is_plain(column.name):
+            patterns = [pattern for period in asked.periods for pattern in _patterns(period, column.form)]
+            if patterns:
+                clauses.append({"$or": [{column.name: {"$like": pattern}} for pattern in patterns]})
+        elif column.type == "year" and is_plain(column.name):
+            clauses.append({column.name: {"$in": sorted({period.year for period in asked.periods})}})
+    phrases = [
+        {name: {"$ilike": _anywhere(phrase)}}
+        for name, column in unlisted.items()
+        if column.type == "text" and is_plain(name)
+        for phrase in reading.lookups[name]
+    ]
+    if phrases:
+        clauses.append({"$or": phrases})
+    where = None if not clauses else clauses[0] if len(clauses) == 1 else {"$and": clauses}
+    rows: list[Chunk] = yield Rows(documents_of(reading.table.document), where, FETCHED)
+    full = len(rows) >= FETCHED
+    rows = [row for row in _whole_rows(rows, reading.table) if _meets(row, reading, asked)]
+    if phrases and rows:
+        rows = _named_in_full(rows, reading)
+    if not all_rows:
+        rows = _of_the_whole(rows, reading)
+    return Selected(None if full and (all_rows or len(rows) > LISTED) else rows, where)
+
+
+def _named_in_full(rows: Sequence[Chunk], reading: Reading) -> list[Chunk]:
+    """Of rows that hold the phrases somewhere, those whose values they name; each phrase must name one."""
+    spoken = {canonical(phrase) for phrases in reading.lookups.values() for phrase in phrases}
+    names = [name for name, phrases in reading.lookups.items() if phrases]
+    kept: list[Chunk] = []
+    seen: set[tuple[str, ...]] = set()
+    for row in rows:
+        told = {phrase for name in names for phrase, _ in spellings(str(row.metadata.get(name, "")))}
+        if found := spoken & told:
+            kept.append(row)
+            seen |= found
+    if seen == spoken:
+        reading.leftover = frozenset()
+    return kept
+
+
+def _whole_rows(chunks: Sequence[Chunk], table: Table) -> list[Chunk]:
+    """Rows in their order. A row that is too long for one chunk has several, divided between its lines: they are joined
+    again, so that every cell is found."""
+    names = {column.name for column in table.columns}
+    rows: list[Chunk] = []
+    for part in sorted(chunks, key=in_order):
+        last = rows[-1] if rows else None
+        if last is None or (last.document_id, last.page_or_row) != (part.document_id, part.page_or_row):
+            rows.append(part)
+        elif last.char_end is not None and part.char_start == last.char_end + 1:
+            if part.content.partition(": ")[0].strip() in names:
+                content = f"{last.content}\n{part.content}"
+                rows[-1] = replace(last, content=content, char_end=part.char_end)
+        elif part.page_or_row is None:
+            rows.append(part)
+    return rows
+
+
+def is_plain(name: str) -> bool:
+    """False for a name that the filter language would read as something else; such a column is checked here instead."""
+    return not name.startswith("$") and "." not in name
+
+
+def _anywhere(phrase: str) -> str:
+    """A pattern for the words of a phrase in their order, whatever stands between them."""
+    return f"%{'%'.join(canonical(phrase))}%"
+
+
+def _patterns(period: Period, form: str | None) -> list[str]:
+    year, month, day = period.year, period.month, period.day
+    if form in ("yyyy-mm-dd", "yyyy-mm-dd hh:mm", "yyyy-mm") and month is not None:
+        return [f"{year}-{month:02d}-{day:02d}%" if day is not None else f"{year}-{month:02d}%"]
+    return [f"%{year}%"]
+
+
+def _meets(row: Chunk, reading: Reading, asked: Asked) -> bool:
+    for name, values in reading.conditions.items():
+        if row.metadata.get(name) not in values:
+            return False
+    for column in reading.table.columns:
+        if column.name in reading.lookups and column.is_time:
+            date = date_of(row.metadata.get(column.name), column.form)
+            granularity = column.granularity if column.type == "date" else "year"
+            if date is None or not any(period.holds(date, granularity) for period in asked.periods):
+                return False
+    return True
+
+
+def is_whole(value: Any, home: frozenset[str] = frozenset()) -> bool:
+    """True for a value that stands for all others of its column: "overall", "both", the home country, "-"."""
+    text = " ".join(words(str(value)))
+    return text in AGGREGATES or text in home or (value is not None and not text)
+
+
+def _of_the_whole(rows: list[Chunk], reading: Reading) -> list[Chunk]:
+    """Of several rows, those of the whole ("overall", "both") in columns that the question says nothing about."""
+    targets = {column.name for column in reading.targets}
+    for column in reading.table.columns:
+        if len(rows) < 2 or column.name in reading.conditions or column.name in targets or column.type != "text":
+            continue
+        whole = [row for row in rows if is_whole(row.metadata.get(column.name, ""), reading.home)]
+        rows = whole or rows
+    return rows
+
+
+def in_order(row: Chunk) -> tuple[int, str, int, str]:
+    number = row.page_or_row if isinstance(row.page_or_row, int) else -1
+    return (number, row.document_id or "", row.char_start or 0, row.id or "")
+
+
+def documents_of(table: Document) -> list[str]:
+    """The documents that hold a table's rows: a long one has several, which its profile names."""
+    return list((table.profile or {}).get("documents", (table.id,)))
