@@ -99,9 +99,15 @@ class MemoryCollection:
         dense = [ScoredChunk(self.chunks[at], float(cosines[at]), 1.0 - float(cosines[at])) for at in near]
         keyword = [ScoredChunk(self.chunks[at], float(words[at]), 1.0 - float(cosines[at])) for at in told]
         alpha = self._options.alpha if self._options.alpha is not None else fusion.share(dense, keyword)
-        hits = fusion.convex(
-            dense, keyword, alpha=alpha, keyword_complete=len(keyword) < deep, similarity=lambda far: 1.0 - far
+        fused = fusion.convex(
+            dense,
+            keyword,
+            key=lambda hit: hit.chunk.id,
+            alpha=alpha,
+            keyword_complete=len(keyword) < deep,
+            similarity=lambda far: 1.0 - far,
         )
+        hits = [ScoredChunk(each.hit.chunk, each.score, each.hit.distance, each.keyword_score) for each in fused]
         return SearchResult(hits[:k], SearchPlan("hybrid", "in memory", alpha=alpha))
 
     def ask(
