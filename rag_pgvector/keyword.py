@@ -117,6 +117,7 @@ def statement(
         options.k1 * options.b,
         *tenant,  # scores
         limit,
+        limit,
         *owner,  # unindexed
         *liked,
         *([] if vector is None else [vector]),
@@ -182,9 +183,11 @@ _QUERY = sql.SQL(
         ) AS unnested
         UNION ALL SELECT seq, idf / (1 + (c0 + c1 * length) / tf) FROM waiting JOIN weighed USING (term)
     ) AS parted GROUP BY seq
+), ranked AS (
+    -- With room for all of the dead, so that they need not be looked for among every document.
+    SELECT seq, score FROM scored ORDER BY score DESC, seq LIMIT %s::bigint + (SELECT count(*) FROM dead)
 ), best AS MATERIALIZED (
-    SELECT seq, score FROM scored WHERE NOT EXISTS (SELECT FROM dead d WHERE d.seq = scored.seq)
-    ORDER BY score DESC, seq LIMIT %s
+    SELECT seq, score FROM ranked WHERE seq NOT IN (SELECT d.seq FROM dead d) ORDER BY score DESC, seq LIMIT %s
 )
 SELECT hit.*, said.* FROM (
     SELECT (SELECT count(*) FROM best) AS examined, (SELECT count(*) FROM (
