@@ -255,6 +255,7 @@ class Isolation(SearchRules):
         papers = {key: each for key, each in self.documents.items() if key[0] == who[0] and who[1] in ("", key[1])}
         kinds = Counter(json.loads(line)["kind"] for line in lines)
         assert (kinds["chunk"], kinds["document"]) == (len(rows), len(papers))
+        assert self.shown(who, builtins.list(self.do(transfer, "export_rows", self.world.bound(who)))) == lines
         self.exported[who] = lines, rows, papers
 
     @precondition(lambda self: self.exported)
@@ -262,7 +263,8 @@ class Isolation(SearchRules):
     def import_again(self, data: st.DataObject) -> None:
         who = data.draw(st.sampled_from(sorted(self.exported)))
         lines, rows, papers = self.exported[who]
-        counts = self.do(transfer, "import_tenant", self.world.bound(who), lines)
+        how = data.draw(st.sampled_from(["import_tenant", "import_rows"]))
+        counts = self.do(transfer, how, self.world.bound(who), lines)
         assert counts.added + counts.updated + counts.unchanged == len(rows)
         self.rows |= rows
         self.documents |= papers
@@ -310,7 +312,11 @@ class Isolation(SearchRules):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "notes.md"
             path.write_text(f"# Fees\n\nThe yearly fee is {mark}.\n")
-            assert self.shown(who, self.do(ingest, "ingest", self.world.bound(who), path)).added
+            (Path(folder) / f"{mark}.csv").touch()  # cannot be read
+            assert self.shown(who, self.do(ingest, "ingest", self.world.bound(who), folder)).added
+            assert self.shown(who, self.do(ingest, "runs", self.world.bound(who)))
+            assert mark in repr(self.shown(who, self.do(ingest, "failures", self.world.bound(who))))
+            self.shown(who, self.do(ingest, "retry_failed", self.world.bound(who)))
         (found,) = [each for each in self.call(who, "documents") if each.source.endswith("notes.md")]
         assert mark in self.call(who, "document", found.id).text
         assert self.call(who, "delete_document", found.id) > 0

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from rag_pgvector import Chunk, SearchOptions
 from tests.integration.keyword_oracle import bm25
-from tests.isolation.world import Who, embed
+from tests.isolation.world import Who, World, embed
 
 __all__ = ["FILTERS", "OPTIONS", "WHO", "SearchRules"]
 
@@ -28,6 +28,8 @@ QUESTIONS = ("What is the yearly fee of 1?", "Who pays?", "?")
 
 class SearchRules(RuleBasedStateMachine):
     """The half of ``model.Isolation`` that needs only its oracle."""
+
+    world: World
 
     def visible(self, who: Who, filter: dict[str, Any] | None = None) -> list[Chunk]:
         raise NotImplementedError
@@ -51,6 +53,21 @@ class SearchRules(RuleBasedStateMachine):
         if found.plan.kind == "exact":
             nearest = sorted(_distance(question, chunk) for chunk in visible)[:k]
             assert np.allclose([hit.distance for hit in found], nearest, atol=1e-5)
+
+    @rule(who=WHO, filter=FILTERS)
+    def totals(self, who: Who, filter: dict[str, Any] | None) -> None:
+        numbers = {chunk.metadata.get("n") for chunk in self.visible(who, filter)}
+        found = self.call(who, "totals", "n", filter=filter)
+        assert found.greatest is None or int(found.greatest) in numbers
+
+    @rule(who=WHO, keep=st.booleans())
+    def calibrate(self, who: Who, keep: bool) -> None:
+        mark = self.world.canaries.new(who)
+        self.call(who, "set_calibration", {"mark": mark})
+        assert self.call(who, "calibration").content["mark"] == mark
+        assert self.call(who, "corpus_fingerprint")
+        if not keep:
+            self.call(who, "set_calibration", None)
 
     @rule(who=WHO, k=st.sampled_from([1, 4, 200]), filter=FILTERS, question=st.sampled_from(QUESTIONS))
     def search_by_keyword(self, who: Who, k: int, filter: dict[str, Any] | None, question: str) -> None:

@@ -55,6 +55,7 @@ EXEMPT = {
         "close": "closes",
         "aclose": "closes",
     },
+    "transfer": dict.fromkeys(("import_rows", "import_tenant"), "the model draws one of them"),
     "tenants": {"require_unfenced": "a check of the administrator's role"},
     "convert": dict.fromkeys(("convert", "convert_to_multi"), "an administrator's, of rows that are one tenant's"),
     "ingest": dict.fromkeys(
