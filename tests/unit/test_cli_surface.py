@@ -34,6 +34,7 @@ VERBS += [
 ]
 VERBS += [
     "import langchain",
+    "import llamaindex",
     "import parquet",
     "import json",
     "import nodes",
@@ -41,6 +42,7 @@ VERBS += [
     "import chroma",
     "export",
 ]
+VERBS += ["calibrate", "tune", "tune alpha"]
 VERBS += ["index status", "index build", "index rebuild", "index drop"]
 VERBS += ["tenants list", "tenants export", "tenants import", "tenants delete", "tenants move"]
 HEAVY = {"alembic", "pandas", "pydantic", "sqlalchemy", "torch", "transformers"}
