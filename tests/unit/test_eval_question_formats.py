@@ -61,7 +61,7 @@ def test_squad(tmp_path: Path) -> None:
     assert (one.answer, one.accept, one.source, one.answerable) == ("Kelantan", ("from Kelantan",), "Kites#0", True)
     assert one.span is not None
     assert found.documents[0].content[one.span.start : one.span.end] == "Kelantan"
-    assert (two.answerable, two.kind, two.references, two.source) == (False, "adversarial", (), None)
+    assert (two.answerable, two.kind, two.references, two.source) == (False, "adversarial", (), "Kites#0")
 
 
 def test_squad_1_and_lists_of_paragraphs(tmp_path: Path) -> None:

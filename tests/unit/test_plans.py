@@ -47,7 +47,7 @@ def text(step: Step) -> str:
 
 
 def hit(id: str, distance: float) -> Row:
-    return (id, f"text of {id}", {"n": 1}, None, "a.md", 2, 0, 9, None, distance)
+    return (id, f"text of {id}", '{"n": 1}', None, "a.md", 2, 0, 9, None, distance)
 
 
 def record(id: str) -> Record:
