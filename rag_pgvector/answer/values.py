@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rag_pgvector.answer.lexical import Query, fold, terms
+from rag_pgvector.answer.lexical import fold, terms
 from rag_pgvector.answer.vocabulary import MONTHS
 
-__all__ = ["KINDS", "Value", "holds", "minimal", "values"]
+__all__ = ["KINDS", "Value", "holds", "values"]
 
 #: What a question can ask for that is a value.
 KINDS = frozenset({"year", "date", "number", "name"})
@@ -92,27 +92,3 @@ def _values(wants: str, text: str) -> Iterator[Value]:
     elif wants == "name":
         for match in _NAME.finditer(text):
             yield Value(match.start(), match.end(), " ".join(terms(match.group())))
-
-
-def minimal(query: Query, text: str) -> tuple[int, int] | None:
-    """The one value in a text that answers a question for a date, a number or a name, if there is a clear one.
-
-    Values that the question names itself are no answer to it. Of several, the one nearest to the question's own words.
-    """
-    asked = set(query.weights)
-    found = [value for value in values(query.wants, text) if not set(value.key.split()) <= asked]
-    if query.wants == "name":
-        # The capital of a sentence's first word says nothing.
-        found = [value for value in found if value.start > 0 or " " in text[value.start : value.end]]
-    if not found:
-        return None
-    places = [match.start() for match in re.finditer(r"[^\W_]+", text) if asked.intersection(terms(match.group()))]
-    if not places:
-        return (found[0].start, found[0].end) if len(found) == 1 else None
-
-    def distance(value: Value) -> float:
-        near = sorted(min(abs(place - value.start), abs(place - value.end)) for place in places)[:3]
-        return sum(near) / len(near)
-
-    best = min(found, key=distance)
-    return best.start, best.end
