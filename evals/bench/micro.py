@@ -7,6 +7,8 @@ Calls are interleaved in random order over the same rows, so that the ratios hol
   Postgres's own 2 kB moves them out.
 - ``add_without_graph``: a call of 500 rows, ours and raw COPY, on tables without a vector index: all that the stage
   ``add_live_hnsw`` of ``bench.store`` can differ by, since what goes into the graph is pgvector's own on both sides.
+- ``keyword_writes``: the terms and postings of all rows, counted text by text and together; and the merge of five
+  segments of 500 rows.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from unittest import mock
 
 from psycopg import sql
 
-from rag_pgvector import Chunk, Collection, CollectionConfig, Database, SearchOptions, write
+from rag_pgvector import Chunk, Collection, CollectionConfig, Database, SearchOptions, postings, write
+from rag_pgvector.analysis import Terms, analyser
 from rag_pgvector.evals.bench.contenders import Contender, Ours, Raw, Rows, make_rows
 from rag_pgvector.evals.bench.measure import latency, machine, seconds, turns, versions
 from rag_pgvector.evals.bench.server import checkpoint, database, describe_server, embedded_server, say
@@ -51,6 +54,8 @@ def measure(server: str, *, rows: int, rounds: int) -> dict[str, Any]:
         toast = _toast(db, data, rounds)
         say(f"calls of {CALL} rows without a graph")
         calls = _add_without_graph(server, urls, data)
+        say("terms, postings and a merge")
+        words = _keyword_writes(db, data, min(rounds, 5))
     return {
         **described,
         "versions": versions("rag-pgvector", "psycopg", "pgvector", "numpy"),
@@ -58,6 +63,7 @@ def measure(server: str, *, rows: int, rounds: int) -> dict[str, Any]:
         "small_write": small,
         "toast": toast,
         "add_without_graph": calls,
+        "keyword_writes": words,
     }
 
 
@@ -135,6 +141,36 @@ def _add_without_graph(server: str, urls: Sequence[str], data: Rows) -> dict[str
         "ms": {name: round(value, 2) for name, value in times.items()},
         "more_ms": round(times["ours"] - times["raw"], 2),
     }
+
+
+def _keyword_writes(db: Database, data: Rows, rounds: int) -> dict[str, Any]:
+    docs = _collection(db, "merged", data)
+    made = analyser(docs.config.language)
+    ways: dict[str, Callable[[], list[Terms]]] = {
+        "one_by_one": lambda: [made.terms(text) for text in data.texts],
+        "together": lambda: made.all_terms(data.texts),
+    }
+    took: dict[str, list[float]] = {}
+    for round_, way in turns(list(ways), rounds + 1):
+        once = seconds(lambda way=way: list(postings.segments_of(docs._table, list(enumerate(ways[way]()))).rows))  # type: ignore[misc]
+        if round_:  # the first one learns the words
+            took.setdefault(way, []).append(once)
+    with mock.patch.object(postings, "clean_up", _nothing):
+        for call in range(postings.FANOUT):
+            docs.add(_chunks(data, 0, CALL, f"{call}:"))
+    merge = seconds(lambda: db.run(partial(postings.clean_up, docs._table), atomic=True))
+    times = {way: median(each) for way, each in took.items()}
+    return {
+        "rows": len(data.texts),
+        "ms": {way: round(1e3 * value, 2) for way, value in times.items()},
+        "one_by_one/together": round(times["one_by_one"] / times["together"], 3),
+        "merge": {"documents": CALL * postings.FANOUT, "ms": round(1e3 * merge, 2)},
+    }
+
+
+def _nothing(*_: Any, **__: Any) -> Plan[bool]:
+    yield from ()
+    return False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,3 +13,5 @@ def test_every_choice_is_measured_both_ways(server_url: str) -> None:
     assert report["toast"]["toast_tuple_target"].keys() == {"4080", "2032"}
     assert report["add_without_graph"]["ms"].keys() == {"ours", "raw"}
     assert report["add_without_graph"]["calls"] == 1
+    assert report["keyword_writes"]["ms"].keys() == {"one_by_one", "together"}
+    assert report["keyword_writes"]["merge"]["documents"] == 5 * CALL
