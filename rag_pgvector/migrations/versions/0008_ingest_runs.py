@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-from rag_pgvector.sql import read_sql
+from rag_pgvector.sql import control_fence
 
 revision = "0008"
 down_revision = "0007"
@@ -56,7 +56,8 @@ def upgrade() -> None:
         ),
         schema="rag",
     )
-    op.execute(read_sql("ingest_runs.sql"))
+    op.execute(control_fence("ingest_runs"))
+    op.execute(control_fence("ingest_failures"))
 
 
 def downgrade() -> None:

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-from rag_pgvector.sql import read_sql
+from rag_pgvector.sql import control_fence
 
 revision = "0009"
 down_revision = "0008"
@@ -35,7 +35,7 @@ def upgrade() -> None:
         ),
         schema="rag",
     )
-    op.execute(read_sql("eval_runs.sql"))
+    op.execute(control_fence("eval_runs"))
 
 
 def downgrade() -> None:

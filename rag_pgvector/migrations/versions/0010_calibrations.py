@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-from rag_pgvector.sql import read_sql
+from rag_pgvector.sql import control_fence
 
 revision = "0010"
 down_revision = "0009"
@@ -29,7 +29,7 @@ def upgrade() -> None:
         ),
         schema="rag",
     )
-    op.execute(read_sql("calibrations.sql"))
+    op.execute(control_fence("calibrations"))
 
 
 def downgrade() -> None:

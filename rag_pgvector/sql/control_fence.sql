@@ -1,11 +1,11 @@
--- The fence of rag.eval_runs, which is that of rag.documents (tenants.sql).
-ALTER TABLE rag.eval_runs ENABLE ROW LEVEL SECURITY;
-ALTER TABLE rag.eval_runs FORCE ROW LEVEL SECURITY;
-CREATE POLICY base ON rag.eval_runs AS PERMISSIVE FOR ALL TO PUBLIC USING (true) WITH CHECK (true);
-CREATE POLICY tenant ON rag.eval_runs AS RESTRICTIVE FOR ALL TO PUBLIC
+-- The fence of a control table whose rows are a tenant's, which is that of rag.documents (tenants.sql).
+ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
+ALTER TABLE {table} FORCE ROW LEVEL SECURITY;
+CREATE POLICY base ON {table} AS PERMISSIVE FOR ALL TO PUBLIC USING (true) WITH CHECK (true);
+CREATE POLICY tenant ON {table} AS RESTRICTIVE FOR ALL TO PUBLIC
     USING (tenant_id = coalesce(current_setting('rag.tenant_id', true), ''))
     WITH CHECK (tenant_id = coalesce(current_setting('rag.tenant_id', true), ''));
-CREATE POLICY scope ON rag.eval_runs AS RESTRICTIVE FOR ALL TO PUBLIC
+CREATE POLICY scope ON {table} AS RESTRICTIVE FOR ALL TO PUBLIC
     USING (coalesce(current_setting('rag.scope', true), '') IN ('', scope))
     WITH CHECK (coalesce(current_setting('rag.scope', true), '') IN ('', scope));
 
@@ -17,7 +17,7 @@ BEGIN
         SELECT DISTINCT a.grantee FROM pg_class c, aclexplode(c.relacl) a
         WHERE c.oid = to_regclass('rag.documents') AND a.privilege_type = 'INSERT' AND a.grantee NOT IN (0, c.relowner)
     LOOP
-        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON rag.eval_runs TO %I', pg_get_userbyid(writer));
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO %I', {named}, pg_get_userbyid(writer));
     END LOOP;
 END
 $$;
