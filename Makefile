@@ -71,6 +71,9 @@ bench-chunking: $(STAMP) ## how well chunks fit what questions need, beside both
 bench-hybrid: $(STAMP) ## dense, keyword and hybrid search against the peers' hybrids, on sets in BEIR's layout
 	$(BIN)/python -m rag_pgvector.evals.bench.hybrid --json
 
+bench-evals: $(STAMP) ## search and answers of ours and the peers through one harness, on every set of RAG_PGVECTOR_DATA
+	$(BIN)/python -m rag_pgvector.evals.bench.evals --data $(DATA) --limit 300 --out .benchmarks/evals --json
+
 bench-answers: $(STAMP) ## answers from prose: confidence, calibration, abstention, beside the peers' similarity; and from tables
 	$(BIN)/python -m rag_pgvector.evals.bench.answers --data $(DATA) --cache .benchmarks/answers
 

@@ -109,8 +109,8 @@ class AnswerEvaluation(Summary):
         asked: Every question with what it got, in the order of the set.
         confusion: For each kind of question, how often each outcome came.
         confidence: How well its confidence tells right from wrong; empty where it has none.
-        latency_ms: p50 and p95 of a question.
-        seconds: How long all of them took.
+        latency_ms: p50 and p95 of a question, without what only the evaluation asks for.
+        seconds: How long all of them took, with that.
     """
 
     asked: tuple[Asked, ...] = field(repr=False)
@@ -234,11 +234,13 @@ def evaluate_answers(
     """Ask every question of a system: a collection, or whatever ``given.as_answerer`` takes."""
     golden = list(questions.questions if isinstance(questions, AnswerSet) else questions)
     answers: Answerer = CollectionAnswers(system) if isinstance(system, Collection) else as_answerer(system)
-    asked, times = [], []
+    asked, times, total = [], [], 0.0
     for number, question in enumerate(golden, 1):
         start = time.perf_counter()
         given = answers(question.question)
-        times.append(time.perf_counter() - start)
+        elapsed = time.perf_counter() - start
+        times.append(elapsed if given.seconds is None else given.seconds)
+        total += elapsed
         asked.append(judge(question, given))
         if progress is not None:
             progress(number, len(golden), "questions")
@@ -256,7 +258,7 @@ def evaluate_answers(
         confusion={kind: dict(sorted(counts.items())) for kind, counts in sorted(confusion.items())},
         confidence=_confidence(asked, {each.id: each.source or each.id for each in golden}),
         latency_ms={"p50": float(p50), "p95": float(p95)},
-        seconds=sum(times),
+        seconds=total,
     )
 
 
@@ -312,18 +314,21 @@ class CollectionAnswers:
         k: int | None = None,
         threshold: float | None = None,
         filter: Mapping[str, Any] | None = None,
+        llm: Any = None,
         verify: bool = True,
     ) -> None:
         self._collection = collection
-        self._options = {"k": k, "filter": filter}
+        self._options = {"k": k, "filter": filter, "llm": llm}
         self._threshold = threshold
         self._verify = verify
         self.modes: Counter[str] = Counter()
 
     def __call__(self, question: str, /) -> Given:
+        start = time.perf_counter()
         answer = self._collection.ask(question, threshold=self._threshold, **self._options)  # type: ignore[arg-type]
+        seconds = time.perf_counter() - start
         self.modes[answer.mode if answer.failure_mode is None else "none"] += 1
-        given = replace(given_of(answer), citations=self._checked(answer.citations))
+        given = replace(given_of(answer), citations=self._checked(answer.citations), seconds=seconds)
         if answer.failure_mode == "low_confidence":
             unsure = self._collection.ask(question, threshold=0.0, **self._options)  # type: ignore[arg-type]
             if unsure.answer is not None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rag_pgvector import Chunk, Collection
+from rag_pgvector.answer.models import Request, language_model
 from rag_pgvector.errors import ConfigError
 
 __all__ = ["Candidate", "propose", "write_candidates"]
@@ -22,6 +23,8 @@ __all__ = ["Candidate", "propose", "write_candidates"]
 #: Passages to draw from are read by pages of so many rows, up to the most.
 _PAGE, _MOST = 1_000, 20_000
 
+_SYSTEM = "You write questions for a test set."
+_PATIENCE = 60.0
 _PROMPT = """\
 Write one question that the passage answers, as a person would ask who has not seen the passage. Reply with JSON only:
 {{"question": "...", "answer": "a few words, copied from the passage"}}
@@ -52,8 +55,8 @@ def propose(
 ) -> list[Candidate]:
     """``n`` candidates, or as many as there are passages, drawn at random: the same ones for the same collection.
 
-    ``llm``: a LangChain chat model, or any function of a prompt that returns text. A proposal whose answer does not
-    stand in its passage is left without question.
+    ``llm``: a LangChain chat model, a LlamaIndex LLM, ``evals.openai_protocol.OpenAIProtocol``, or any function of a
+    prompt that returns text. A proposal whose answer does not stand in its passage is left without question.
     """
     chunks: list[Chunk] = []
     while len(chunks) < _MOST:
@@ -101,15 +104,27 @@ def _candidate(chunk: Chunk, question: str, answer: str, kind: str, note: str = 
 
 
 def _asker(llm: Any) -> Callable[[str], str]:
-    call = getattr(llm, "invoke", llm)
-    if not callable(call):
-        raise ConfigError(f"llm={type(llm).__name__}: give a chat model with invoke(), or a function of a prompt")
+    """A function of a prompt. A model that fails says nothing, which cannot be read."""
+    try:
+        model = language_model(llm)
+    except ConfigError:
+        call = getattr(llm, "invoke", llm)
+        if not callable(call):
+            raise ConfigError(
+                f"llm={type(llm).__name__}: give a chat model, a LlamaIndex LLM, or a function of a prompt"
+            ) from None
 
-    def ask(prompt: str) -> str:
-        found = call(prompt)
-        return str(getattr(found, "content", found))
+        def ask(prompt: str) -> str:
+            found = call(prompt)
+            return str(getattr(found, "content", found))
 
-    return ask
+        return ask
+
+    def reply(prompt: str) -> str:
+        found = model.reply(Request(_SYSTEM, prompt, None, _PATIENCE))
+        return "" if found.failure is not None else str(found.content)
+
+    return reply
 
 
 def write_candidates(path: Path, candidates: Sequence[Candidate]) -> None:

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from rag_pgvector.errors import ConfigError
+from rag_pgvector.evals.runs import same_model
 
 __all__ = [
     "LOWER_BETTER",
@@ -211,6 +212,8 @@ def compare(
         )
     if run.get("golden_sha256") != baseline.get("golden_sha256"):
         notes.append("the golden set has changed since the baseline")
+    if "model" in run and "model" in baseline and not same_model(run, baseline):
+        notes.append(f"another model made the vectors: {run['model']}, in the baseline {baseline['model']}")
     limits = dict(max_drop or {})
     names = list(limits) or [name for name in run["metrics"] if name in baseline.get("metrics", {})]
     for name in names:

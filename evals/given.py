@@ -65,6 +65,7 @@ class Given:
             judged on these.
         withheld_citations: What that answer would have cited.
         mode: How it was made ("extractive", "table", "llm").
+        seconds: How long the answer took, where more was asked for than a user would.
     """
 
     answer: str | None
@@ -74,6 +75,7 @@ class Given:
     withheld: str | None = None
     withheld_citations: tuple[GivenCitation, ...] = ()
     mode: str | None = None
+    seconds: float | None = None
 
 
 #: Whole answers that mean "I don't know". Only where a system has no failure mode.

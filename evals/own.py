@@ -23,7 +23,7 @@ from rag_pgvector.evals.gate import Gate, check_run, worse_lines
 from rag_pgvector.evals.question_formats import read_questions
 from rag_pgvector.evals.report import write_report
 from rag_pgvector.evals.retrieval import temporary_collection
-from rag_pgvector.evals.runs import answers_run, baseline_of, compact, read_run, write_run
+from rag_pgvector.evals.runs import answers_run, baseline_of, compact, model_of, read_run, write_run
 from rag_pgvector.ingest import ingest
 
 __all__ = ["SETS", "main"]
@@ -45,7 +45,7 @@ def ask(collection: Collection, name: str) -> dict[str, Any]:
         "chunks": collection.count(),
         "counts": summary(found.asked),
         "modes": dict(sorted(answers.modes.items())),
-        "model": collection.embedder.name,
+        **model_of(collection.embedder),
     }
     # Vectors are remembered across the sets: times would mean nothing.
     return answers_run(name, golden.questions, found, **about, latency_ms={})

@@ -85,6 +85,7 @@ def report_html(run: Mapping[str, Any], gate: Gate | None = None) -> str:
         _slices(run),
         _confusion(run),
         _confidence(run),
+        _judged(run),
         _curve(run),
         _questions(run),
         "</body></html>\n",
@@ -219,6 +220,33 @@ def _confidence(run: Mapping[str, Any]) -> str:
             f"<figure>{curve}<figcaption>Risk against coverage: the surest questions first.</figcaption></figure>\n"
         )
     return f"<h2>Confidence</h2>\n{plots}" + _table(["measure", "value", "low", "high"], rows)
+
+
+def _judged(run: Mapping[str, Any]) -> str:
+    """What a language model said of the answers, with its name: apart from what was computed."""
+    found = run.get("judged")
+    if not found:
+        return ""
+    rows = [
+        [
+            _e(name),
+            _number(value),
+            *(_number(each) for each in found["intervals"].get(name) or (None, None)),
+            _number(found["measured"][name]),
+            _number(found["unmeasured"][name]),
+        ]
+        for name, value in found["metrics"].items()
+    ]
+    reasons = ", ".join(f"{reason} ({count})" for reason, count in found["reasons"].items())
+    about = (
+        f"Judge: {found['judge']}, prompts {found['prompts_sha256'][:12]}. An opinion, in no other figure of this page."
+    )
+    note = f'<p class="about">No verdict: {_e(reasons)}.</p>\n' if reasons else ""
+    return (
+        f'<h2>Judged by a language model</h2>\n<p class="about">{_e(about)}</p>\n'
+        + _table(["metric", "mean", "low", "high", "verdicts", "no verdict"], rows)
+        + note
+    )
 
 
 def _curve(run: Mapping[str, Any]) -> str:

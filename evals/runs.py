@@ -8,20 +8,36 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rag_pgvector.embedding import Embedder
+from rag_pgvector.embedding.fingerprint import fingerprint as probe
 from rag_pgvector.errors import LoadError
 from rag_pgvector.evals.formats import RetrievalSet
 from rag_pgvector.evals.questions import GoldenQuestion, question_to
 
 if TYPE_CHECKING:
     from rag_pgvector.evals.answers import AnswerEvaluation
+    from rag_pgvector.evals.judged import Verdicts
     from rag_pgvector.evals.retrieval import Evaluation
 
-__all__ = ["answers_run", "baseline_of", "compact", "fingerprint", "read_run", "retrieval_run", "write_run"]
+__all__ = [
+    "answers_run",
+    "baseline_of",
+    "compact",
+    "fingerprint",
+    "model_of",
+    "read_run",
+    "retrieval_run",
+    "same_model",
+    "write_run",
+]
 
 FORMAT = 1
 #: Of so many of the worst questions the passages are kept, for the report.
 WORST = 15
 _PASSAGES = 3
+#: Components of a model's fingerprint that are kept, and how far two machines' may lie apart.
+_FINGERPRINT = 8
+_ALIKE = 0.01
 _EXCERPT = 700
 
 
@@ -44,6 +60,27 @@ def fingerprint(golden: RetrievalSet | Sequence[GoldenQuestion]) -> str:
         content = [question_to(each) for each in golden]
     text = json.dumps(content, ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def model_of(embedder: Embedder) -> dict[str, Any]:
+    """What made the vectors: the model's name, its dimensions, and the beginning of the vector of a fixed text, which
+    tells two models of one name apart."""
+    vector = probe(embedder)
+    return {
+        "model": embedder.name,
+        "dimensions": len(vector),
+        "model_fingerprint": [round(float(value), 3) for value in vector[:_FINGERPRINT]],
+    }
+
+
+def same_model(run: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two runs' vectors came from one model, as far as they tell."""
+    if run.get("model") != other.get("model"):
+        return False
+    ours, theirs = run.get("model_fingerprint"), other.get("model_fingerprint")
+    if not ours or not theirs:
+        return True
+    return len(ours) == len(theirs) and max(abs(a - b) for a, b in zip(ours, theirs, strict=True)) < _ALIKE
 
 
 def retrieval_run(golden: RetrievalSet, found: Evaluation, **about: Any) -> dict[str, Any]:
@@ -95,8 +132,15 @@ def _rank(ranking: Sequence[str], id_: str) -> int | None:
     return ranking.index(id_) + 1 if id_ in ranking else None
 
 
-def answers_run(name: str, golden: Sequence[GoldenQuestion], found: AnswerEvaluation, **about: Any) -> dict[str, Any]:
-    """The document of an evaluation of answers."""
+def answers_run(
+    name: str,
+    golden: Sequence[GoldenQuestion],
+    found: AnswerEvaluation,
+    *,
+    verdicts: Verdicts | None = None,
+    **about: Any,
+) -> dict[str, Any]:
+    """The document of an evaluation of answers. A judge's verdicts stand apart, under ``judged``: no gate sees them."""
     by_id = {each.id: each for each in golden}
     questions = []
     for each in found.asked:
@@ -119,6 +163,8 @@ def answers_run(name: str, golden: Sequence[GoldenQuestion], found: AnswerEvalua
         wanted = by_id[each.id]
         if wanted.source is not None:
             question["place"] = wanted.source + ("" if wanted.page_or_row is None else f":{wanted.page_or_row}")
+        if verdicts is not None and (judged := verdicts.of(each.id)):
+            question["judged"] = judged
         questions.append(question)
     document = {
         "format": FORMAT,
@@ -131,6 +177,7 @@ def answers_run(name: str, golden: Sequence[GoldenQuestion], found: AnswerEvalua
         "slices": found.slices,
         "confusion": found.confusion,
         "confidence": found.confidence,
+        **({} if verdicts is None else {"judged": verdicts.summary()}),
         "queries": len(found.asked),
         "latency_ms": found.latency_ms,
         **about,

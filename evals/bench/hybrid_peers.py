@@ -13,7 +13,7 @@ from sqlalchemy import make_url
 from rag_pgvector.evals.formats import RetrievalSet
 from rag_pgvector.evals.retrieval import Evaluation, evaluate
 
-__all__ = ["PEERS", "EvaluatePeer"]
+__all__ = ["PEERS", "EvaluatePeer", "known_langchain", "known_llamaindex", "with_driver"]
 
 #: url, golden set, document vectors, question vectors, metrics, k -> an evaluation by method.
 EvaluatePeer: TypeAlias = Callable[
@@ -28,7 +28,6 @@ def langchain(
     url: str, golden: RetrievalSet, documents: NDArray[Any], queries: NDArray[Any], metrics: Sequence[str], k: int
 ) -> dict[str, Evaluation]:
     """langchain-postgres' ``PGVectorStore`` with ``HybridSearchConfig``."""
-    from langchain_core.embeddings import DeterministicFakeEmbedding
     from langchain_postgres import Column, PGEngine, PGVectorStore
     from langchain_postgres.v2.hybrid_search_config import (
         HybridSearchConfig,
@@ -39,25 +38,24 @@ def langchain(
     with psycopg.connect(url) as conn:
         conn.execute("CREATE EXTENSION IF NOT EXISTS vector")
     size = documents.shape[1]
-    engine = PGEngine.from_connection_string(_with_driver(url, "psycopg"))
+    engine = PGEngine.from_connection_string(with_driver(url, "psycopg"))
     engine.init_vectorstore_table(
         "bench",
         size,
         id_column=Column("langchain_id", "TEXT", nullable=False),
         hybrid_search_config=HybridSearchConfig(tsv_column="content_tsv"),
     )
+    vectors = dict(zip(golden.queries.values(), queries.tolist(), strict=True))
+    embedding = known_langchain(vectors.__getitem__)
     store = PGVectorStore.create_sync(
-        engine,
-        DeterministicFakeEmbedding(size=size),  # required, and never asked: the vectors are given
-        "bench",
-        hybrid_search_config=HybridSearchConfig(tsv_column="content_tsv"),
+        engine, embedding, "bench", hybrid_search_config=HybridSearchConfig(tsv_column="content_tsv")
     )
+    dense = PGVectorStore.create_sync(engine, embedding, "bench")
     store.add_embeddings(
         [each.content for each in golden.documents],
         documents.tolist(),
         ids=[each.id for each in golden.documents],
     )
-    vectors = dict(zip(golden.queries.values(), queries.tolist(), strict=True))
 
     def search(question: str, depth: int, function: Any, parameters: dict[str, Any]) -> list[str]:
         # A configuration of its own for each question: the store writes into the one it is given.
@@ -81,7 +79,7 @@ def langchain(
     }
     methods["hybrid, rrf"] = (reciprocal_rank_fusion, {"rrf_k": 60})
     try:
-        return {
+        return {"retriever": evaluate(dense.as_retriever(search_kwargs={"k": k}), golden, metrics=metrics, k=k)} | {
             name: evaluate(
                 lambda question, depth, how=how: search(question, depth, *how),
                 golden,
@@ -99,7 +97,6 @@ def llama_index(
 ) -> dict[str, Evaluation]:
     """LlamaIndex's ``PGVectorStore``: its hybrid mode, and core's fusion of its dense and sparse modes."""
     from llama_index.core import VectorStoreIndex
-    from llama_index.core.base.embeddings.base import BaseEmbedding
     from llama_index.core.llms import MockLLM
     from llama_index.core.retrievers import QueryFusionRetriever
     from llama_index.core.schema import TextNode
@@ -107,22 +104,10 @@ def llama_index(
 
     vectors: dict[str, list[float]] = dict(zip(golden.queries.values(), queries.tolist(), strict=True))
 
-    class Known(BaseEmbedding):  # type: ignore[misc]
-        """The vectors made before."""
-
-        def _get_query_embedding(self, query: str) -> list[float]:
-            return vectors[query]
-
-        def _get_text_embedding(self, text: str) -> list[float]:
-            raise AssertionError("every node has its vector")
-
-        async def _aget_query_embedding(self, query: str) -> list[float]:
-            return vectors[query]
-
     make: Any = PGVectorStore.from_params
     store = make(
-        connection_string=_with_driver(url, "psycopg2"),
-        async_connection_string=_with_driver(url, "asyncpg"),
+        connection_string=with_driver(url, "psycopg2"),
+        async_connection_string=with_driver(url, "asyncpg"),
         table_name="bench",
         embed_dim=documents.shape[1],
         use_jsonb=True,
@@ -135,7 +120,7 @@ def llama_index(
             for each, vector in zip(golden.documents, documents.tolist(), strict=True)
         ]
     )
-    index = VectorStoreIndex.from_vector_store(store, embed_model=Known())
+    index = VectorStoreIndex.from_vector_store(store, embed_model=known_llamaindex(vectors.__getitem__))
 
     def ids(retriever: Any, question: str) -> list[str]:
         return [each.node.node_id for each in retriever.retrieve(question)]
@@ -154,7 +139,8 @@ def llama_index(
             use_async=False,
         )
     try:
-        return {
+        found = {"retriever": evaluate(index.as_retriever(similarity_top_k=k), golden, metrics=metrics, k=k)}
+        return found | {
             name: evaluate(
                 lambda question, depth, retriever=retriever: ids(retriever, question)[:depth],
                 golden,
@@ -170,5 +156,37 @@ def llama_index(
 PEERS: dict[str, EvaluatePeer] = {"langchain-postgres": langchain, "llama-index": llama_index}
 
 
-def _with_driver(url: str, driver: str) -> str:
+def known_langchain(embed: Callable[[str], list[float]]) -> Any:
+    """An embedder of LangChain over vectors that are known."""
+    from langchain_core.embeddings import Embeddings
+
+    class Known(Embeddings):
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            return [embed(text) for text in texts]
+
+        def embed_query(self, text: str) -> list[float]:
+            return embed(text)
+
+    return Known()
+
+
+def known_llamaindex(embed: Callable[[str], list[float]]) -> Any:
+    """An embedder of LlamaIndex over vectors that are known."""
+    from llama_index.core.base.embeddings.base import BaseEmbedding
+
+    class Known(BaseEmbedding):  # type: ignore[misc]
+        def _get_query_embedding(self, query: str) -> list[float]:
+            return embed(query)
+
+        def _get_text_embedding(self, text: str) -> list[float]:
+            return embed(text)
+
+        async def _aget_query_embedding(self, query: str) -> list[float]:
+            return embed(query)
+
+    return Known()
+
+
+def with_driver(url: str, driver: str) -> str:
+    """The URL for one of SQLAlchemy's drivers."""
     return make_url(url).set(drivername=f"postgresql+{driver}").render_as_string(hide_password=False)

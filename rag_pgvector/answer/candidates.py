@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rag_pgvector.answer.evidence import Source, Unit, source_of, units
 from rag_pgvector.answer.lexical import Query, coverage, fold, idf, pair_coverage, term_set, terms
+from rag_pgvector.answer.orders import asks_for_orders, gives_orders
 from rag_pgvector.answer.values import holds
 from rag_pgvector.types import Chunk, ScoredChunk
 
@@ -118,6 +119,7 @@ def candidates_of(
     """The units of the passages with their lexical evidence, at most ``EMBEDDED``, the most promising first."""
     found: list[Candidate] = []
     seen: set[tuple[str, int, int]] = set()
+    wary = not asks_for_orders(query.text)
     for passage in passages:
         source = source_of(passage.chunk, texts)
         admitted = _admits(query, passage)
@@ -126,7 +128,8 @@ def candidates_of(
         for unit in siblings:
             sequence = terms(source.text[unit.start : unit.end])
             context = above | term_set(unit.context)
-            each = Candidate(passage, source, unit, siblings, sequence, context, admitted)
+            evidence = admitted and not (wary and gives_orders(source.text[unit.start : unit.end]))
+            each = Candidate(passage, source, unit, siblings, sequence, context, evidence)
             key = (each.origin, unit.start, unit.end)
             if key in seen:
                 continue

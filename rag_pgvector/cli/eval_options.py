@@ -15,6 +15,8 @@ from rag_pgvector.errors import ConfigError
 
 if TYPE_CHECKING:
     from rag_pgvector.evals.gate import Gate
+    from rag_pgvector.evals.judged import Judge
+    from rag_pgvector.evals.openai_protocol import OpenAIProtocol
 
 __all__ = [
     "After",
@@ -22,6 +24,8 @@ __all__ = [
     "FailUnder",
     "GoldenStore",
     "Html",
+    "JudgeModel",
+    "JudgeUrl",
     "Junit",
     "Label",
     "Limit",
@@ -31,6 +35,9 @@ __all__ = [
     "Strict",
     "conclude",
     "golden_path",
+    "judge_of",
+    "model_at",
+    "say_judged",
     "say_slices",
     "say_table",
 ]
@@ -76,6 +83,21 @@ Limit = Annotated[
     int | None,
     typer.Option(
         "--limit", metavar="N", parser=whole_number, help="Ask N questions, drawn at random; the same ones each time."
+    ),
+]
+JudgeModel = Annotated[
+    str | None,
+    typer.Option(
+        "--judge-model", metavar="NAME", help="Have a language model judge the answers, too.", show_default=False
+    ),
+]
+JudgeUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--judge-url",
+        metavar="URL",
+        help="Where it is: the base of an API of OpenAI's kind, http://localhost:8000/v1. Its key: OPENAI_API_KEY.",
+        show_default=False,
     ),
 ]
 GoldenStore = Annotated[
@@ -194,6 +216,43 @@ def say_slices(run: Mapping[str, Any], names: Sequence[str]) -> None:
     for key, row in run["slices"].items():
         cells = "  ".join(f"{'' if row.get(name) is None else format(row[name], '.4f'):>18}" for name in shown)
         say(f"{key:{width}}  {row['questions']:9}  {cells}")
+
+
+def model_at(model: str | None, url: str | None, options: str) -> OpenAIProtocol | None:
+    """The language model that was asked for. Raises ConfigError where only half of it was said."""
+    if model is None and url is None:
+        return None
+    if model is None or url is None:
+        raise ConfigError(f"a language model has a name and a place: give both {options}")
+    from rag_pgvector.evals.openai_protocol import OpenAIProtocol
+    from rag_pgvector.settings import load_settings
+
+    return OpenAIProtocol(url, model, api_key=load_settings().openai_api_key)
+
+
+def judge_of(model: str | None, url: str | None) -> Judge | None:
+    """The judge that was asked for. Raises ConfigError where only half of it was said."""
+    llm = model_at(model, url, "--judge-model NAME and --judge-url URL")
+    if llm is None:
+        return None
+    from rag_pgvector.evals.judged import Judge
+
+    return Judge(llm)
+
+
+def say_judged(run: Mapping[str, Any]) -> None:
+    """What a language model said of the answers, apart from what was computed."""
+    found = run.get("judged")
+    if not found:
+        return
+    say()
+    say(f"judged by {found['judge']}, prompts {found['prompts_sha256'][:12]}:")
+    for name, value in found["metrics"].items():
+        missing = f", {found['unmeasured'][name]} without a verdict" if found["unmeasured"][name] else ""
+        shown = "" if value is None else f"{value:.4f}"
+        say(f"{name:26} {shown}  {found['measured'][name]} answers{missing}")
+    for reason, count in found["reasons"].items():
+        complain(f"no verdict: {reason} ({count})")
 
 
 def golden_path(text: str, store: str | None) -> Path:

@@ -17,6 +17,8 @@ from rag_pgvector.cli.eval_options import (
     FailUnder,
     GoldenStore,
     Html,
+    JudgeModel,
+    JudgeUrl,
     Junit,
     Label,
     Limit,
@@ -26,6 +28,8 @@ from rag_pgvector.cli.eval_options import (
     Strict,
     conclude,
     golden_path,
+    judge_of,
+    say_judged,
     say_slices,
     say_table,
 )
@@ -53,6 +57,8 @@ __all__ = ["register"]
 
 _MODES = ("dense", "keyword", "hybrid")
 _KEYS = ("id", "document_id", "source")
+#: Questions that a sweep asks at every setting, at most.
+_SWEPT = 200
 
 Golden = Annotated[str, typer.Argument(metavar="GOLDEN", help="The golden set: a path, or NAME[:TAG] in the store.")]
 Name = Annotated[
@@ -123,6 +129,9 @@ def retrieval(
         str, typer.Option(help="What the judgements call a document: a chunk's id, document_id or source.")
     ] = "id",
     limit: Limit = None,
+    with_sweep: Annotated[
+        bool, typer.Option("--sweep", help="Measure recall against latency of the HNSW index, too.")
+    ] = False,
     output: Output = None,
     html: Html = None,
     baseline: Baseline = None,
@@ -147,13 +156,15 @@ def retrieval(
     for value, allowed, option in ((mode, _MODES, "--mode"), (by, _KEYS, "--by")):
         if value not in allowed:
             raise ConfigError(f"{option} {value!r:.40}: use {', '.join(allowed)}")
+    if with_sweep and mode == "keyword":
+        raise ConfigError("--sweep walks through the vector index: leave --mode keyword out")
     if by != "id" and name is None and not paths:
         raise ConfigError(f"--by {by}: only with --collection or --ingest; else it has the judgements' ids")
     from rag_pgvector.evals import history
     from rag_pgvector.evals import metrics as measures
     from rag_pgvector.evals.formats import read_beir
     from rag_pgvector.evals.retrieval import CollectionSearch, default_metrics, evaluate
-    from rag_pgvector.evals.runs import retrieval_run
+    from rag_pgvector.evals.runs import model_of, retrieval_run
 
     names = metrics or default_metrics(k)
     for each in names:
@@ -178,6 +189,7 @@ def retrieval(
         tell = stack.enter_context(progress())
         found = evaluate(search, questions, metrics=names, k=k, progress=tell)
         about = {
+            "embedding": {"calls": embedder.calls - before[0], "texts": embedder.texts - before[1]},
             "qrels": asked.qrels_file,
             "mode": mode,
             "k": k,
@@ -186,9 +198,8 @@ def retrieval(
             "questions_drawn_from": len(asked.queries),
             "plans": dict(search.plans),
             "warnings": dict(search.warnings),
-            "model": None if mode == "keyword" else collection.embedder.name,
+            **({"model": None} if mode == "keyword" else model_of(collection.embedder)),
             "collection": name,
-            "embedding": {"calls": embedder.calls - before[0], "texts": embedder.texts - before[1]},
             "seconds": {
                 "ingest": ingested - start if name is None else 0.0,
                 "search": found.seconds,
@@ -196,6 +207,12 @@ def retrieval(
             },
             "version": version(),
         }
+        if with_sweep:
+            from rag_pgvector.evals.sweep import sweep
+
+            if name is None:
+                collection.build_index()
+            about["recall_latency"] = sweep(collection, list(questions.queries.values())[:_SWEPT], progress=tell)
         run = retrieval_run(questions, found, **about)
         keep = partial(history.save, db, collection=None if name is None else collection)
         for warning, count in search.warnings.items():
@@ -206,6 +223,9 @@ def retrieval(
             say_slices(run, names[:2])
             latency = run["latency_ms"]
             say(f"p50 {latency['p50']:.1f} ms a question, p95 {latency['p95']:.1f} ms", style="dim")
+            for point in run.get("recall_latency", ()):
+                setting = point["name"] if point["ef_search"] is None else f"hnsw, ef_search {point['ef_search']}"
+                say(f"{setting:26} recall@10 {point['recall']:.4f}  p50 {point['ms']:.1f} ms")
         conclude(run, after, as_json=as_json, keep=keep)
 
 
@@ -224,6 +244,8 @@ def answers(
         ),
     ] = None,
     limit: Limit = None,
+    judge_model: JudgeModel = None,
+    judge_url: JudgeUrl = None,
     output: Output = None,
     html: Html = None,
     baseline: Baseline = None,
@@ -247,15 +269,17 @@ def answers(
     """
     from rag_pgvector.evals import history
     from rag_pgvector.evals.answers import CollectionAnswers, evaluate_answers, summary
+    from rag_pgvector.evals.judged import judge_answers
     from rag_pgvector.evals.question_formats import read_questions
     from rag_pgvector.evals.questions import draw
-    from rag_pgvector.evals.runs import answers_run
+    from rag_pgvector.evals.runs import answers_run, model_of
 
     after = After(
         output=output, html=html, baseline=baseline, fail_under=fail_under or (), max_drop=max_drop or (), junit=junit,
         strict=strict, save=save, label=label,
     )  # fmt: skip
     after.check()
+    judge = judge_of(judge_model, judge_url)
     asked = read_questions(golden_path(golden, store))
     questions = asked.questions if limit is None else draw(asked.questions, limit)
     if name is None and not paths and not asked.documents:
@@ -269,7 +293,9 @@ def answers(
         system = CollectionAnswers(collection, k=k, threshold=threshold)
         tell = stack.enter_context(progress())
         found = evaluate_answers(system, questions, progress=tell)
+        verdicts = None if judge is None else judge_answers(found.asked, questions, judge, progress=tell)
         about = {
+            "embedding": {"calls": embedder.calls - before[0], "texts": embedder.texts - before[1]},
             "k": k,
             "threshold": threshold,
             "chunks": collection.count(),
@@ -277,9 +303,8 @@ def answers(
             "golden_format": asked.format,
             "counts": summary(found.asked),
             "modes": dict(sorted(system.modes.items())),
-            "model": collection.embedder.name,
+            **model_of(collection.embedder),
             "collection": name,
-            "embedding": {"calls": embedder.calls - before[0], "texts": embedder.texts - before[1]},
             "seconds": {
                 "ingest": ingested - start if name is None else 0.0,
                 "ask": found.seconds,
@@ -287,7 +312,7 @@ def answers(
             },
             "version": version(),
         }
-        run = answers_run(asked.name, questions, found, **about)
+        run = answers_run(asked.name, questions, found, verdicts=verdicts, **about)
         keep = partial(history.save, db, collection=None if name is None else collection)
         if not as_json:
             counts = run["counts"]
@@ -301,6 +326,7 @@ def answers(
             if run["confidence"]:
                 shown = ("auroc", "e_aurc", "ece_debiased", "coverage_at_90")
                 say("  ".join(f"{key} {run['confidence'][key]}" for key in shown))
+            say_judged(run)
         conclude(run, after, as_json=as_json, keep=keep)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rag_pgvector.cli.eval_options import GoldenStore, golden_path
+from rag_pgvector.cli.eval_options import GoldenStore, golden_path, model_at
 from rag_pgvector.cli.options import (
     ApiKey,
     CollectionName,
@@ -188,6 +188,18 @@ def candidates(
     name: CollectionName,
     n: Annotated[int, typer.Option("-n", metavar="N", parser=whole_number, help="How many.")] = 50,
     seed: Annotated[int, typer.Option(metavar="N", help="Another number draws other passages.")] = 0,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="NAME", help="A language model that proposes questions for prose, too."),
+    ] = None,
+    model_url: Annotated[
+        str | None,
+        typer.Option(
+            "--model-url",
+            metavar="URL",
+            help="Where it is: the base of an API of OpenAI's kind, http://localhost:8000/v1. Its key: OPENAI_API_KEY.",
+        ),
+    ] = None,
     tenant: TenantName = None,
     scope: ScopeName = None,
     api_key: ApiKey = None,
@@ -196,16 +208,17 @@ def candidates(
 ) -> None:
     """Draw passages of a collection into a CSV, for a person to write and review questions.
 
-    Rows of tables come with a question and its answer; for prose, write them. Only rows whose column 'reviewed' says
-    yes count as golden. Python's evals.candidates takes a language model that proposes questions for prose, too.
+    Rows of tables come with a question and its answer; for prose, write them, or have a model write them. Only rows
+    whose column 'reviewed' says yes count as golden.
     """
     from rag_pgvector.evals.candidates import propose, write_candidates
 
     if path.exists():
         raise ConfigError(f"{path} exists: choose a new file, lest a review is lost")
+    llm = model_at(model, model_url, "--model NAME and --model-url URL")
     with open_database(url) as db:
         collection = identify(db, tenant, scope, api_key, "data.vector_search").bind(db.collection(name))
-        found = propose(collection, n, seed=seed)
+        found = propose(collection, n, llm=llm, seed=seed)
     write_candidates(path, found)
     if as_json:
         say_json({"candidates": len(found), "with_question": sum(bool(each.question) for each in found)})
