@@ -318,19 +318,19 @@ class CollectionAnswers:
         verify: bool = True,
     ) -> None:
         self._collection = collection
-        self._options = {"k": k, "filter": filter, "llm": llm}
+        self._options: dict[str, Any] = {"k": k, "filter": filter, "llm": llm}
         self._threshold = threshold
         self._verify = verify
         self.modes: Counter[str] = Counter()
 
     def __call__(self, question: str, /) -> Given:
         start = time.perf_counter()
-        answer = self._collection.ask(question, threshold=self._threshold, **self._options)  # type: ignore[arg-type]
+        answer = self._collection.ask(question, threshold=self._threshold, **self._options)
         seconds = time.perf_counter() - start
         self.modes[answer.mode if answer.failure_mode is None else "none"] += 1
         given = replace(given_of(answer), citations=self._checked(answer.citations), seconds=seconds)
         if answer.failure_mode == "low_confidence":
-            unsure = self._collection.ask(question, threshold=0.0, **self._options)  # type: ignore[arg-type]
+            unsure = self._collection.ask(question, threshold=0.0, **self._options)
             if unsure.answer is not None:
                 given = replace(
                     given, withheld=unsure.answer, withheld_citations=tuple(citation_of(c) for c in unsure.citations)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Sequence
 
-__all__ = ["bars", "lines", "reliability"]
+__all__ = ["bars", "lines", "reliability", "standalone"]
 
 _WIDTH, _HEIGHT = 420, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 26, 44
+#: Colours of the series, for a file of its own; a report has its own, for dark screens too.
+_COLOURS = ("#2463a6", "#c4571a", "#2f8a57", "#7b4bb3", "#a88512", "#5b6877")
 
 Point = tuple[float, float]
 
@@ -21,25 +23,35 @@ def lines(
     x_range: Point | None = None,
     y_range: Point | None = None,
     marks: bool = False,
+    x_ticks: Sequence[tuple[float, str]] | None = None,
+    titles: Sequence[Sequence[str]] = (),
 ) -> str:
-    """Curves through points; each series has a name and a colour of its own."""
+    """Curves through points; each series has a name and a colour of its own.
+
+    ``x_ticks``: places on the x axis with what stands there, instead of five numbers. ``titles``: for each series, what
+    is told of each of its marks.
+    """
     points = [point for _, each in series for point in each]
     x_range = x_range or _range([a for a, _ in points])
     y_range = y_range or _range([b for _, b in points])
     at = _scales(x_range, y_range)
     body = []
+    legend = float(_LEFT)
     for number, (name, each) in enumerate(series):
         places = [at(*point) for point in each]
         if len(places) > 1:
             path = " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
             body.append(f'<polyline class="s{number % 6}" fill="none" stroke-width="2" points="{path}"/>')
         if marks or len(places) == 1:
-            body += [f'<circle class="s{number % 6}" cx="{a:.1f}" cy="{b:.1f}" r="3"/>' for a, b in places]
+            told = titles[number] if number < len(titles) else [""] * len(places)
+            for (a, b), title in zip(places, told, strict=True):
+                circle = f'<circle class="s{number % 6}" cx="{a:.1f}" cy="{b:.1f}" r="3.5"'
+                body.append(f"{circle}><title>{html.escape(title)}</title></circle>" if title else f"{circle}/>")
         if len(series) > 1:
-            top = _TOP + 14 + 16 * number
-            body.append(f'<rect class="s{number % 6}" x="{_LEFT + 10}" y="{top - 8}" width="12" height="4"/>')
-            body.append(f'<text x="{_LEFT + 28}" y="{top - 2}">{html.escape(name)}</text>')
-    return _figure("".join(body), x_range, y_range, at, x, y)
+            body.append(f'<rect class="s{number % 6}" x="{legend:.0f}" y="8" width="12" height="4"/>')
+            body.append(f'<text x="{legend + 16:.0f}" y="14">{html.escape(name)}</text>')
+            legend += 34 + 6.5 * len(name)
+    return _figure("".join(body), x_range, y_range, at, x, y, x_ticks)
 
 
 def reliability(bins: Sequence[tuple[float, float, float]]) -> str:
@@ -96,19 +108,27 @@ def _scales(x_range: Point, y_range: Point) -> Callable[[float, float], Point]:
     return at
 
 
-def _figure(body: str, x_range: Point, y_range: Point, at: Callable[[float, float], Point], x: str, y: str) -> str:
+def _figure(
+    body: str,
+    x_range: Point,
+    y_range: Point,
+    at: Callable[[float, float], Point],
+    x: str,
+    y: str,
+    x_ticks: Sequence[tuple[float, str]] | None = None,
+) -> str:
     """The axes around a plot, five ticks on each."""
     parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" role="img">']
     left, bottom = at(x_range[0], y_range[0])
     right, top = at(x_range[1], y_range[1])
-    for step in range(5):
-        tick_x = x_range[0] + (x_range[1] - x_range[0]) * step / 4
-        tick_y = y_range[0] + (y_range[1] - y_range[0]) * step / 4
-        a, b = at(tick_x, tick_y)
+    for place, text in _ticks(x_range) if x_ticks is None else x_ticks:
+        a, _ = at(place, 0.0)
         parts.append(f'<line class="grid" x1="{a:.1f}" y1="{top:.1f}" x2="{a:.1f}" y2="{bottom:.1f}"/>')
+        parts.append(f'<text x="{a:.1f}" y="{bottom + 16:.1f}" text-anchor="middle">{html.escape(text)}</text>')
+    for place, text in _ticks(y_range):
+        _, b = at(0.0, place)
         parts.append(f'<line class="grid" x1="{left:.1f}" y1="{b:.1f}" x2="{right:.1f}" y2="{b:.1f}"/>')
-        parts.append(f'<text x="{a:.1f}" y="{bottom + 16:.1f}" text-anchor="middle">{_short(tick_x)}</text>')
-        parts.append(f'<text x="{left - 6:.1f}" y="{b + 4:.1f}" text-anchor="end">{_short(tick_y)}</text>')
+        parts.append(f'<text x="{left - 6:.1f}" y="{b + 4:.1f}" text-anchor="end">{text}</text>')
     middle_x, middle_y = (left + right) / 2, (top + bottom) / 2
     parts.append(body)
     parts.append(f'<text x="{middle_x:.1f}" y="{_HEIGHT - 8}" text-anchor="middle">{html.escape(x)}</text>')
@@ -118,5 +138,27 @@ def _figure(body: str, x_range: Point, y_range: Point, at: Callable[[float, floa
     return "".join(parts)
 
 
-def _short(value: float) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".") if abs(value) < 100 else f"{value:.0f}"
+def _ticks(range_: Point) -> list[tuple[float, str]]:
+    """Five places, with the digits that they have, or that tell them apart."""
+    low, high = range_
+    step = (high - low) / 4
+    places = [low + step * number for number in range(5)]
+    exact = next((n for n in range(6) if all(abs(round(each, n) - each) <= 0.02 * step for each in places)), 6)
+    apart = next((n for n in range(2, 6) if len({f"{each:.{n}f}" for each in places}) == 5), 6)
+    return [(each, _trimmed(f"{each:.{min(exact, apart)}f}")) for each in places]
+
+
+def _trimmed(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def standalone(svg: str) -> str:
+    """A plot as a file of its own: with its namespace, its colours and a white ground."""
+    style = "".join(
+        f".s{i}{{stroke:{colour}}}circle.s{i},rect.s{i}{{fill:{colour};stroke:none}}"
+        for i, colour in enumerate(_COLOURS)
+    )
+    style = f"<style>text{{font:11px sans-serif;fill:#5b6877}}.grid{{stroke:#d9dfe6}}{style}</style>"
+    head, _, body = svg.partition(">")
+    ground = '<rect width="100%" height="100%" fill="#fff"/>'
+    return f'{head} xmlns="http://www.w3.org/2000/svg">{style}{ground}{body}\n'

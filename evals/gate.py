@@ -212,7 +212,7 @@ def compare(
         )
     if run.get("golden_sha256") != baseline.get("golden_sha256"):
         notes.append("the golden set has changed since the baseline")
-    if "model" in run and "model" in baseline and not same_model(run, baseline):
+    if run.get("model") and baseline.get("model") and not same_model(run, baseline):
         notes.append(f"another model made the vectors: {run['model']}, in the baseline {baseline['model']}")
     limits = dict(max_drop or {})
     names = list(limits) or [name for name in run["metrics"] if name in baseline.get("metrics", {})]

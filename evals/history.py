@@ -117,18 +117,39 @@ def history(
 
 
 def history_svg(runs: Sequence[StoredRun], metrics: Sequence[str]) -> str:
-    """A curve for each metric, the oldest run first, one step each. Raises ConfigError for a metric that none has."""
-    series = []
+    """A curve for each metric of each golden set, the oldest run first, one step each, as an SVG file.
+
+    Raises ConfigError for a metric that no run has.
+    """
+    oldest_first = list(reversed(runs))
+    datasets = list(dict.fromkeys(each.dataset for each in oldest_first))
+    series, titles = [], []
     for name in metrics:
-        points = [
-            (float(number), float(each.run["metrics"][name]))
-            for number, each in enumerate(reversed(runs))
-            if each.run.get("metrics", {}).get(name) is not None
-        ]
-        if not points:
+        known = [each for each in oldest_first if each.run.get("metrics", {}).get(name) is not None]
+        if not known:
             raise ConfigError(f"no run has a value of {name!r:.40}")
-        series.append((name, points))
-    return charts.lines(series, x="runs, oldest first", y=" ".join(metrics), y_range=(0.0, 1.0), marks=True)
+        for dataset in datasets:
+            own = [(i, each) for i, each in enumerate(oldest_first) if each in known and each.dataset == dataset]
+            if own:
+                values = [(float(i), float(each.run["metrics"][name])) for i, each in own]
+                series.append((name if len(datasets) == 1 else f"{dataset} {name}", values))
+                told = zip(own, values, strict=True)
+                titles.append([f"{each.created_at:%Y-%m-%d %H:%M} {each.label} {v:.4f}" for (_, each), (_, v) in told])
+    heights = [value for _, points in series for _, value in points]
+    room = max(0.02, 0.15 * (max(heights) - min(heights)))
+    last = len(oldest_first) - 1
+    ticks = sorted({round(last * step / 4) for step in range(5)}) if last > 4 else list(range(last + 1))
+    plot = charts.lines(
+        series,
+        x="runs, the oldest first",
+        y=" ".join(metrics),
+        x_range=(-0.5, last + 0.5),
+        y_range=(max(0.0, min(heights) - room), min(1.0, max(heights) + room)),
+        marks=True,
+        x_ticks=[(float(i), oldest_first[i].label[:12] or f"{oldest_first[i].created_at:%m-%d %H:%M}") for i in ticks],
+        titles=titles,
+    )
+    return charts.standalone(plot)
 
 
 # -------------------------------------------------------------------------------------------------------------- canary

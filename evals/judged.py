@@ -197,7 +197,8 @@ def _objects(reply: Reply) -> list[Mapping[str, Any]]:
     """The JSON objects of a reply, in order."""
     if isinstance(reply.content, Mapping):
         return [reply.content]
-    text, decoder, found = reply.content, json.JSONDecoder(), []
+    text, decoder = reply.content, json.JSONDecoder()
+    found: list[Mapping[str, Any]] = []
     at = text.find("{")
     for _ in range(_TRIES):
         if at < 0:
@@ -219,7 +220,7 @@ def _share_supported(reply: Mapping[str, Any]) -> float | None:
         return None
     flags = [each.get("supported") if isinstance(each, Mapping) else None for each in listed]
     # One verdict that cannot be read, and the share is not known.
-    return sum(flags) / len(flags) if all(isinstance(flag, bool) for flag in flags) else None
+    return flags.count(True) / len(flags) if all(isinstance(flag, bool) for flag in flags) else None
 
 
 def _rating(reply: Mapping[str, Any]) -> float | None:

@@ -35,7 +35,8 @@ class KeptVectors:
     """
 
     def __init__(self, file: Path, inner: Any = None, *, questions: bool = True) -> None:
-        self._given, self._inner = inner, None
+        self._given = inner
+        self._inner: Embedder | None = None
         self._questions = questions
         self._lock = threading.Lock()
         file.parent.mkdir(parents=True, exist_ok=True)

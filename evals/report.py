@@ -38,6 +38,7 @@ table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 th,td{padding:.2rem .8rem .2rem 0;text-align:right;white-space:nowrap}
 th{color:var(--soft);font-weight:500;border-bottom:1px solid var(--line)}
 th:first-child,td:first-child{text-align:left}
+td.text{text-align:left;white-space:normal;min-width:22rem}
 figure{display:inline-block;margin:0 1.5rem 1rem 0;vertical-align:top}
 figcaption{color:var(--soft);font-size:.9rem;max-width:420px}
 svg text{fill:var(--soft);font-size:11px}
@@ -120,7 +121,10 @@ def _about(run: Mapping[str, Any]) -> str:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     first = "".join(f"<th>{_e(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>\n" for row in rows)
+    body = "".join(
+        "<tr>" + "".join(cell if cell.startswith("<td ") else f"<td>{cell}</td>" for cell in row) + "</tr>\n"
+        for row in rows
+    )
     return f'<div class="scroll"><table><tr>{first}</tr>\n{body}</table></div>\n'
 
 
@@ -130,12 +134,16 @@ def _gate(gate: Gate | None) -> str:
     rows = []
     for check in gate.checks:
         colour = {"pass": "good", "fail": "bad"}.get(check.state, "")
-        rows.append([f'<span class="{colour}">{check.state}</span> {_e(check.name)}', _e(check.message)])
+        message = f'<td class="text">{_e(check.message)}</td>'
+        rows.append([f'<span class="{colour}">{check.state}</span> {_e(check.name)}', message])
     worse = [
         f"<details><summary>{_e(check.name)}: the questions that lost most</summary>"
         + _table(
             ["question", "before", "now"],
-            [[f"{_e(id_)} {_e(text)}", f"{old:.3f}", f"{new:.3f}"] for id_, text, old, new in check.worse],
+            [
+                [f'<td class="text">{_e(id_)} {_e(text)}</td>', f"{old:.3f}", f"{new:.3f}"]
+                for id_, text, old, new in check.worse
+            ],
         )
         + "</details>\n"
         for check in gate.checks
@@ -257,8 +265,18 @@ def _curve(run: Mapping[str, Any]) -> str:
     series: dict[str, list[tuple[float, float]]] = {}
     for each in points:
         series.setdefault(str(each.get("name", "")), []).append((float(each["ms"]), float(each["recall"])))
-    chart = charts.lines([(name, sorted(found)) for name, found in series.items()], x="ms, p50", y="recall", marks=True)
-    return f"<h2>Recall against latency</h2>\n<figure>{chart}</figure>\n"
+    # The points of a series are in the order of their setting: time goes up and down with the machine.
+    low = min(recall for found in series.values() for _, recall in found)
+    chart = charts.lines(
+        list(series.items()), x="ms, p50", y="recall", y_range=(max(0.0, 1.1 * low - 0.1), 1.0), marks=True
+    )
+    rows = [
+        [_e(each.get("name", "")), _number(each.get("ef_search")), _number(each["recall"]), _number(each["ms"])]
+        for each in points
+    ]
+    return f"<h2>Recall against latency</h2>\n<figure>{chart}</figure>\n" + _table(
+        ["search", "ef_search", "recall", "ms, p50"], rows
+    )
 
 
 # ----------------------------------------------------------------------------------------------------------- questions

@@ -192,7 +192,7 @@ def answers(
             ingest(collection, paths, strict=True)
         seconds["ingest"] = round(time.perf_counter() - start, 1)
         chunks = all_chunks(collection, embeddings=True)
-        model = ChatOpenAI(model="scripted", base_url=reader.url, api_key="none", max_retries=0)  # type: ignore[arg-type]
+        model = ChatOpenAI(model="scripted", base_url=reader.url, api_key="none", max_retries=0)
         systems: dict[str, Any] = {
             "rag_pgvector": CollectionAnswers(collection, k=k),
             "rag_pgvector, llm": CollectionAnswers(collection, k=k, llm=model),

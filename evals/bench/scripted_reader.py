@@ -98,7 +98,7 @@ class ScriptedReader:
                 if body.get("stream"):
                     if calls := message.get("tool_calls"):
                         message["tool_calls"] = [{"index": 0, **calls[0]}]
-                    deltas = [{"delta": message}, {"delta": {}, "finish_reason": finish}]
+                    deltas: list[dict[str, Any]] = [{"delta": message}, {"delta": {}, "finish_reason": finish}]
                     events = [
                         envelope
                         | {"object": "chat.completion.chunk", "choices": [{"index": 0, "finish_reason": None} | each]}

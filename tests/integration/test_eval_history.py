@@ -57,7 +57,10 @@ def test_runs_are_kept_and_listed(db: Database, folder: Path) -> None:
     assert "questions" not in found[0].run
     assert [each.id for each in history(db, limit=1)] == [second]
     assert history(db, dataset="another") == []
-    assert history_svg(found, ["nDCG@10"]).count("<circle") == 2
+    svg = history_svg(found, ["nDCG@10"])
+    assert svg.count("<circle") == 2
+    assert "xmlns" in svg  # a file of its own
+    assert all(words in svg for words in (">before<", ">after<", "before 1.0000", "after 0.5000"))
     with pytest.raises(ConfigError, match="no run has a value"):
         history_svg(found, ["R@10"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from rag_pgvector.errors import ConfigError
 from rag_pgvector.evals.sweep import sweep
 from tests.answering.scripted import Exchange, ScriptedServer
 
-CONTEXT = "The wau bulan is a moon-shaped kite. It comes from Kelantan, a state in the north."
+CONTEXT = "The wau bulan is a kite that comes from Kelantan, a state in the north. It is shaped like a moon."
 
 
 def model(exchange: Exchange) -> None:
@@ -38,7 +39,12 @@ def server() -> Iterator[ScriptedServer]:
 @pytest.fixture
 def golden(tmp_path: Path) -> Path:
     answer = {"text": "Kelantan", "answer_start": CONTEXT.index("Kelantan")}
-    asked = {"id": "1", "question": "Where does the wau bulan come from?", "is_impossible": False, "answers": [answer]}
+    asked = {
+        "id": "1",
+        "question": "From which state does the wau bulan kite come?",
+        "is_impossible": False,
+        "answers": [answer],
+    }
     document = {"version": "v2.0", "data": [{"title": "Kites", "paragraphs": [{"context": CONTEXT, "qas": [asked]}]}]}
     path = tmp_path / "kites.json"
     path.write_text(json.dumps(document))
@@ -62,7 +68,7 @@ def test_answers_are_judged_beside_their_metrics(
     out, err = capsys.readouterr()
     assert "judged by scripted at 127.0.0.1" in out
     assert "no verdict: a reply that cannot be read (2)" in err
-    assert rag([*common, "--judge-model", "scripted"]) == 1
+    assert rag([*common, "--judge-model", "scripted"]) == 2
     assert "--judge-url" in capsys.readouterr().err
 
 
@@ -84,7 +90,7 @@ def test_a_model_writes_candidates(
 
 def directions(texts: list[str]) -> Any:
     """A direction for each text, the same for the same one."""
-    draws = [np.random.default_rng(int(text.split()[-1])).normal(size=16) for text in texts]
+    draws = [np.random.default_rng(zlib.crc32(text.encode())).normal(size=16) for text in texts]
     return np.asarray(draws, dtype=np.float32)
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 from typing import Any
+from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
+from rag_pgvector.evals import charts
 from rag_pgvector.evals.answers import evaluate_answers
 from rag_pgvector.evals.formats import CorpusDocument, RetrievalSet
 from rag_pgvector.evals.gate import check_run
@@ -99,3 +102,21 @@ def test_what_search_missed_is_shown() -> None:
     assert "relevant, not found" in page
     assert "Recall against latency" in page
     assert "with a number" in page  # the slices
+
+
+def test_a_plot_as_a_file_is_an_image_of_its_own() -> None:
+    svg = charts.standalone(charts.lines([("<a>", [(0.0, 0.5), (1.0, 0.6)]), ("b", [(0.0, 0.1)])], x="x", y="y"))
+    root = ElementTree.fromstring(svg)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "stroke:#2463a6" in svg
+    assert "&lt;a&gt;" in svg
+
+
+@pytest.mark.parametrize(
+    "range_", [(0.0, 1.0), (0.9968, 1.0), (0.41, 0.64), (-0.05, 1.05), (3.0, 97.0), (0.0, 12345.0)]
+)
+def test_ticks_tell_places_apart(range_: tuple[float, float]) -> None:
+    svg = charts.lines([("", [(0.0, range_[0]), (1.0, range_[1])])], x="x", y="y", y_range=range_)
+    told = re.findall(r'text-anchor="end">([^<]+)<', svg)
+    assert len(set(told)) == 5
+    assert [float(each) for each in told] == pytest.approx(np.linspace(*range_, 5), abs=(range_[1] - range_[0]) / 30)
