@@ -8,12 +8,15 @@ words are as frequent as in language; its vector is the sum of the sentences' ve
 ten words of a sentence of some chunk, with that sentence's vector, perturbed. The clients are threads of this process,
 which share its interpreter: with many of them it is the limit, not the server.
 
-Each size is written to ``--out`` when it is done; ``--resume`` leaves out those that are there.
+Each size is written to ``--out`` when it is done; ``--resume`` leaves out those that are there. ``--home DIR`` keeps
+the server there with what was built, so that ``--build`` can load and index while the machine does other work, and a
+later run without it measures in quiet; delete the folder afterwards.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -34,7 +37,7 @@ from psycopg import sql
 from rag_pgvector import Chunk, Collection, CollectionConfig, Database, SearchOptions
 from rag_pgvector.embedding import default_embedder
 from rag_pgvector.evals.bench.measure import latency, machine, target, versions
-from rag_pgvector.evals.bench.server import checkpoint, database, describe_server, embedded_server, say
+from rag_pgvector.evals.bench.server import checkpoint, database, describe_server, embedded_server, kept_database, say
 from rag_pgvector.evals.formats import read_beir
 from rag_pgvector.plan import Execute, Plan
 from rag_pgvector.settings import Settings
@@ -52,6 +55,10 @@ _TEXTS = ("ir_scifact", "ir_cranfield", "ir_cisi", "rag_claude_docs")
 _END = re.compile(r"(?<=[.!?])\s+")
 
 
+#: A question and its vector.
+Question = tuple[str, NDArray[np.float32]]
+
+
 @dataclass(frozen=True, slots=True)
 class Sentences:
     """Real sentences, and the vector of each."""
@@ -60,12 +67,22 @@ class Sentences:
     vectors: NDArray[np.float32]
 
 
-def read_sentences(data: Path | None, count: int) -> Sentences:
-    """``count`` sentences of five words and more, drawn from the data folder's texts or from the demo's, embedded."""
+def read_sentences(data: Path | None, count: int, cache: Path) -> Sentences:
+    """``count`` sentences of five words and more, drawn from the data folder's texts or from the demo's, embedded.
+
+    Their vectors are kept in the folder ``cache``.
+    """
     pool = [each for text in _texts(data) for each in _END.split(text) if 5 <= len(each.split()) <= 60]
     drawn = np.random.default_rng(0).permutation(len(pool))[:count]
     texts = [" ".join(pool[i].split()) for i in drawn]
-    return Sentences(texts, _unit(default_embedder(Settings()).embed_documents(texts)))
+    embedder = default_embedder(Settings())
+    digest = hashlib.sha256(json.dumps([embedder.name, texts]).encode()).hexdigest()[:16]
+    file = cache / f"sentences-{digest}.npy"
+    if not file.is_file():
+        say("embedding sentences")
+        cache.mkdir(parents=True, exist_ok=True)
+        np.save(file, _unit(embedder.embed_documents(texts)))
+    return Sentences(texts, np.load(file))
 
 
 def _texts(data: Path | None) -> Iterator[str]:
@@ -105,7 +122,7 @@ def _chunks(sentences: Sentences, rows: int) -> Iterator[list[Chunk]]:
         ]
 
 
-def _questions(sentences: Sentences, count: int) -> list[tuple[str, NDArray[np.float32]]]:
+def _questions(sentences: Sentences, count: int) -> list[Question]:
     draw = np.random.default_rng(2)
     chosen = draw.integers(len(sentences.texts), size=count)
     vectors = _noisy(sentences.vectors[chosen], draw, 0.3)
@@ -114,50 +131,74 @@ def _questions(sentences: Sentences, count: int) -> list[tuple[str, NDArray[np.f
 
 def measure(server: str, sentences: Sentences, rows: int, *, queries: int, seconds: float) -> dict[str, Any]:
     """Load, index and search one size in a database of its own."""
+    with database(server, f"rag_bench_scale_{uuid.uuid4().hex[:8]}") as url:
+        return {**_built(url, sentences, rows), "modes": _all_modes(url, sentences, rows, queries, seconds)}
+
+
+def _kept(server: str, sentences: Sentences, rows: int, home: Path) -> tuple[str, dict[str, Any]]:
+    """The database of a size, and how it was built: now, or by a run before this one."""
+    name, note = f"rag_bench_scale_{rows}", home / f"scale-{rows}.json"
+    if note.is_file():
+        return kept_database(server, name, anew=False), json.loads(note.read_text(encoding="utf-8"))
+    url = kept_database(server, name, anew=True)
+    report = _built(url, sentences, rows)
+    note.write_text(json.dumps(report), encoding="utf-8")
+    return url, report
+
+
+def _built(url: str, sentences: Sentences, rows: int) -> dict[str, Any]:
     storage: Any = "halfvec" if rows >= HALFVEC_ROWS else "vector"
     config = CollectionConfig(dimensions=sentences.vectors.shape[1], storage=storage)
-    with ExitStack() as stack:
-        url = stack.enter_context(database(server, f"rag_bench_scale_{uuid.uuid4().hex[:8]}"))
-        db = stack.enter_context(Database(url, pool_size=max(CLIENTS)))
+    with Database(url) as db:
         docs = db.collection("bench", config=config)
         say(f"{rows} chunks: loading")
         start = time.perf_counter()
-        for chunks in _chunks(sentences, rows):
+        for n, chunks in enumerate(_chunks(sentences, rows), 1):
             docs.add(chunks)
+            if n % 20 == 0:
+                say(f"{n * _CALL_ROWS} chunks, {n * _CALL_ROWS / (time.perf_counter() - start):.0f} a second")
         loaded = time.perf_counter()
         say(f"{rows} chunks: building the vector index")
-        docs.build_index()
+        warnings = docs.build_index().warnings
         built = time.perf_counter()
         checkpoint(url)
-        report: dict[str, Any] = {
+        return {
             "rows": rows,
             "storage": storage,
             "load_s": round(loaded - start, 2),
             "load_rows_per_s": round(rows / (loaded - start)),
             "build_index_s": round(built - loaded, 2),
+            "build_warnings": list(warnings),
+            "built_at_load": machine()["load_1_min"],
             "disk_bytes": db.run(lambda: _disk(docs)),
-            "modes": {},
         }
-        questions = _questions(sentences, queries)
+
+
+def _all_modes(url: str, sentences: Sentences, rows: int, queries: int, seconds: float) -> dict[str, Any]:
+    # Half of the questions are for warming up: those that are measured have not been asked before.
+    asked = _questions(sentences, 2 * queries)
+    with Database(url, pool_size=max(CLIENTS)) as db:
+        docs = db.collection("bench")
+        found = {}
         for mode in MODES:
             say(f"{rows} chunks: {mode}")
-            report["modes"][mode] = _searched(docs, mode, questions, seconds)
-    return report
+            found[mode] = _searched(docs, mode, asked[:queries], asked[queries:], seconds)
+        return found
 
 
 def _searched(
-    docs: Collection, mode: str, questions: Sequence[tuple[str, NDArray[np.float32]]], seconds: float
+    docs: Collection, mode: str, before: Sequence[Question], questions: Sequence[Question], seconds: float
 ) -> dict[str, Any]:
     options = SearchOptions(mode=mode)  # type: ignore[arg-type]
 
-    def search(i: int) -> str:
-        text, vector = questions[i % len(questions)]
+    def search(i: int, asked: Sequence[Question] = questions) -> str:
+        text, vector = asked[i % len(asked)]
         found = docs.search(
             None if mode == "dense" else text, vector=None if mode == "keyword" else vector, k=K, options=options
         )
         return found.plan.kind if mode != "hybrid" else " + ".join(part.kind for part in found.plan.parts)
 
-    plans = {search(i) for i in range(min(20, len(questions)))}  # this is the warm-up, too
+    plans = {search(i, before) for i in range(len(before))}  # this is the warm-up, too
     samples = []
     for i in range(len(questions)):
         start = time.perf_counter()
@@ -254,22 +295,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--resume", action="store_true", help="leave out the sizes that --out has already")
     parser.add_argument("--url", help="a server where databases may be created (default: an embedded one)")
+    parser.add_argument("--home", type=Path, help="keep an embedded server here, and search what it has already")
+    parser.add_argument("--build", action="store_true", help="only load and index (needs --home)")
     parser.add_argument("--out", type=Path, default=Path("out"), help="where the report and its plot go")
     options = parser.parse_args(arguments)
     if min(options.sizes) < 100 or options.queries < 1 or options.sentences < 10:
         parser.error("use at least 100 rows, 1 query and 10 sentences")
+    if (options.build and options.home is None) or (options.url and options.home):
+        parser.error("--build needs --home, and --home an embedded server: leave out --url")
     options.out.mkdir(parents=True, exist_ok=True)
     file = options.out / "bench-scale.json"
     sizes: dict[str, Any] = {}
     if options.resume and file.is_file():
         sizes = json.loads(file.read_text(encoding="utf-8"))["sizes"]
-    say("embedding sentences")
-    sentences = read_sentences(options.data if options.data.is_dir() else None, options.sentences)
+    data = options.data if options.data.is_dir() else None
+    sentences = read_sentences(data, options.sentences, options.out / "vectors")
     report: dict[str, Any] = {}
     with ExitStack() as stack:
-        server = options.url or stack.enter_context(embedded_server())
+        server = options.url or stack.enter_context(embedded_server(options.home))
         for rows in sorted(options.sizes):
-            if str(rows) not in sizes:
+            if options.home is not None and str(rows) not in sizes:
+                url, built = _kept(server, sentences, rows, options.home)
+                if options.build:
+                    print(json.dumps(built))
+                    continue
+                modes = _all_modes(url, sentences, rows, options.queries, options.seconds)
+                sizes[str(rows)] = {**built, "modes": modes}
+            elif str(rows) not in sizes:
                 sizes[str(rows)] = measure(server, sentences, rows, queries=options.queries, seconds=options.seconds)
             report = {
                 "machine": machine(),
@@ -282,6 +334,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "targets": _targets(sizes),
             }
             file.write_text(json.dumps(report, indent=2), encoding="utf-8")
+    if options.build:
+        return 0
     plot(report, options.out / "bench-scale.png")
     if options.json:
         print(json.dumps(report, indent=2))

@@ -13,14 +13,22 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
 
-__all__ = ["checkpoint", "database", "describe_server", "embedded_server", "role", "say"]
+__all__ = ["checkpoint", "database", "describe_server", "embedded_server", "kept_database", "role", "say"]
 
 
 @contextmanager
-def embedded_server() -> Iterator[str]:
-    """The superuser's URL of a new embedded server, which is stopped and removed at the end."""
+def embedded_server(home: Path | None = None) -> Iterator[str]:
+    """The superuser's URL of an embedded server: a new one, stopped and removed at the end, or that of ``home``, which
+    is only stopped."""
     from rag_pgvector import embedded
 
+    if home is not None:
+        home.mkdir(mode=0o755, parents=True, exist_ok=True)
+        try:
+            yield embedded.start(home=home).url
+        finally:
+            embedded.stop(home=home)
+        return
     with tempfile.TemporaryDirectory(prefix="rag_pgvector_bench_") as folder:
         home = Path(folder)
         home.chmod(0o755)  # as root the server runs as another user
@@ -40,6 +48,15 @@ def database(server: str, name: str) -> Iterator[str]:
             yield make_url(server).set(database=name).render_as_string(hide_password=False)
         finally:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def kept_database(server: str, name: str, *, anew: bool) -> str:
+    """The URL of a database that stays. ``anew``: whatever is there of that name is dropped first."""
+    if anew:
+        with psycopg.connect(server, autocommit=True) as admin:
+            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+            admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
 
 
 @contextmanager
