@@ -60,7 +60,10 @@ bench-micro: $(STAMP) ## the measurements behind single choices: small writes, T
 	$(BIN)/python -m rag_pgvector.evals.bench.micro --json
 
 bench-search: $(STAMP) ## recall against latency under filters, against both peers
-	$(BIN)/python -m rag_pgvector.evals.bench.search --json
+	$(BIN)/python -m rag_pgvector.evals.bench.search --json $(if $(wildcard $(DATA)),--data $(DATA))
+
+bench-kinds: $(STAMP) ## what each kind of vector index costs and finds
+	$(BIN)/python -m rag_pgvector.evals.bench.kinds --json $(if $(wildcard $(DATA)),--data $(DATA))
 
 bench-ingest: $(STAMP) ## ingestion against the model's own speed and the frameworks' usual paths
 	$(BIN)/python -m rag_pgvector.evals.bench.ingest --json $(if $(wildcard $(DATA)),--data $(DATA))
@@ -69,7 +72,7 @@ bench-chunking: $(STAMP) ## how well chunks fit what questions need, beside both
 	$(BIN)/python -m rag_pgvector.evals.bench.chunking --json
 
 bench-hybrid: $(STAMP) ## dense, keyword and hybrid search against the peers' hybrids, on sets in BEIR's layout
-	$(BIN)/python -m rag_pgvector.evals.bench.hybrid --json
+	$(BIN)/python -m rag_pgvector.evals.bench.hybrid --json $(if $(wildcard $(DATA)),--data $(DATA))
 
 bench-evals: $(STAMP) ## search and answers of ours and the peers through one harness, on every set of RAG_PGVECTOR_DATA
 	$(BIN)/python -m rag_pgvector.evals.bench.evals --data $(DATA) --limit 300 --out .benchmarks/evals --json

@@ -9,7 +9,7 @@ from psycopg import sql
 
 from rag_pgvector.errors import CollectionNotFoundError, ConfigError
 from rag_pgvector.index_kinds import IndexKind, index_kind, lists_for
-from rag_pgvector.index_memory import BuildMemory, advise, build_bytes
+from rag_pgvector.index_memory import BuildMemory, advise, build_bytes, likely_rows
 from rag_pgvector.plan import Batch, Execute, Plan
 from rag_pgvector.table import Table
 from rag_pgvector.types import IndexProgress, IndexReport, IndexState, IndexStatus
@@ -202,8 +202,9 @@ def status(table: Table) -> Plan[IndexStatus]:
     kind = index_kind(table.config)
     rows = yield Execute(
         sql.SQL(
-            "SELECT c.reltuples, pg_table_size(c.oid), i.indisvalid, pg_relation_size(i.indexrelid), x.reloptions, "
-            "r.index_wanted, p.phase, pg_size_bytes(current_setting('maintenance_work_mem')), "
+            "SELECT c.reltuples, pg_table_size(c.oid), pg_relation_size(c.oid), i.indisvalid, "
+            "pg_relation_size(i.indexrelid), x.reloptions, r.index_wanted, p.phase, "
+            "pg_size_bytes(current_setting('maintenance_work_mem')), "
             "ARRAY(SELECT l.relname::text FROM unnest(%s::text[]) AS name JOIN pg_class l "
             "ON l.relname = name AND l.relnamespace = c.relnamespace) "
             "FROM pg_class c LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indexrelid = to_regclass(%s) "
@@ -219,7 +220,8 @@ def status(table: Table) -> Plan[IndexStatus]:
     )
     if not rows:
         raise CollectionNotFoundError(f"table {table.name!r} of collection {table.collection!r} is gone: see doctor")
-    tuples, table_bytes, valid, index_bytes, parameters, wanted, phase, memory, leftovers = rows[0]
+    tuples, table_bytes, row_bytes, valid, index_bytes, parameters, wanted, phase, memory, leftovers = rows[0]
+    estimate = int(tuples) if tuples >= 0 else likely_rows(row_bytes, table.config)
     state: IndexState
     if kind is None:
         state = "not_needed"
@@ -240,7 +242,7 @@ def status(table: Table) -> Plan[IndexStatus]:
         parameters=tuple(parameters or ()),
         phase=phase,
         leftovers=tuple(leftovers),
-        build_bytes=0 if kind is None else build_bytes(table.config, kind, max(0, int(tuples))),
+        build_bytes=0 if kind is None else build_bytes(table.config, kind, estimate),
         maintenance_work_mem=memory,
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rag_pgvector.config import CollectionConfig
 from rag_pgvector.index_kinds import IndexKind, lists_for
 
-__all__ = ["BuildAdvice", "BuildMemory", "advise", "build_bytes", "size"]
+__all__ = ["BuildAdvice", "BuildMemory", "advise", "build_bytes", "likely_rows", "size"]
 
 _MB = 1 << 20
 #: Of pgvector's HnswElementData, its neighbour arrays' heads and the allocator, beside the vector and the links.
@@ -49,6 +49,15 @@ def build_bytes(config: CollectionConfig, kind: IndexKind, rows: int) -> int:
         return (config.ivfflat_lists or lists_for(rows)) * 52 * (8 + 4 * dimensions)
     links = 2 * config.hnsw_m + config.hnsw_m / max(1, config.hnsw_m - 1)
     return int(rows * (width + _LINK_BYTES * links + _ELEMENT_BYTES))
+
+
+def likely_rows(table_bytes: int, config: CollectionConfig) -> int:
+    """About how many rows a table that was never analysed has, by a guess at the width of one.
+
+    ``table_bytes`` are of the table without what is stored out of line.
+    """
+    width = (4 if config.storage == "vector" else 2) * (config.dimensions or 0)
+    return int(table_bytes / (200 + min(width, 2000)))
 
 
 def advise(config: CollectionConfig, kind: IndexKind, rows: int, memory: BuildMemory) -> BuildAdvice:

@@ -19,6 +19,7 @@ from psycopg import sql
 
 from rag_pgvector.config import CollectionConfig, SearchOptions
 from rag_pgvector.index_kinds import index_kind, probes_for
+from rag_pgvector.index_memory import likely_rows
 from rag_pgvector.plan import Execute, Plan
 from rag_pgvector.read import Where, owned
 from rag_pgvector.table import Table
@@ -150,11 +151,8 @@ def table_state(table: Table) -> Plan[TableState]:
     if not rows:
         return TableState(0, False)
     tuples, pages, size, index, lists = rows[0]
-    if tuples >= 0 and pages > 0:
-        estimate = tuples / pages * size / 8192
-    else:  # never analysed: guess the width of a row
-        width = 4 if table.config.storage == "vector" else 2
-        estimate = size / (200 + min(width * (table.config.dimensions or 0), 2000))
+    analysed = tuples >= 0 and pages > 0
+    estimate = tuples / pages * size / 8192 if analysed else likely_rows(size, table.config)
     sample, sampled = _places(estimate, size // 8192)
     state = TableState(int(estimate), index, int(estimate), sample, sampled, lists or 0)
     if not table.multi:

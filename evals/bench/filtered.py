@@ -45,7 +45,10 @@ class Searched:
 
 
 class Store(Protocol):
-    """One library's table. ``search`` returns ids; ``below`` is the filter's bound, None for no filter."""
+    """One library's table: made, filled and indexed (``load``), or one that is there.
+
+    ``search`` returns ids; ``below`` is the filter's bound, None for no filter.
+    """
 
     table: sql.Identifier
     id_column: sql.Identifier
@@ -60,12 +63,13 @@ class Ours:
 
     id_column = sql.Identifier("id")
 
-    def __init__(self, url: str, data: Searched, *, clients: int) -> None:
+    def __init__(self, url: str, data: Searched, *, load: bool, clients: int) -> None:
         self._db = Database(url, admin_url=url, pool_size=clients)
         self.collection = self._db.collection("bench", config=CollectionConfig(dimensions=data.rows.shape[1]))
-        for part in np.array_split(np.arange(len(data.rows)), 10):
-            self.collection.add(data.chunks(part))
-        self.collection.build_index()
+        if load:
+            for part in np.array_split(np.arange(len(data.rows)), 10):
+                self.collection.add(data.chunks(part))
+            self.collection.build_index()
         self.table = self.collection._table.identifier
 
     def search(self, query: Any, k: int, below: int | None, **how: Any) -> list[str]:
@@ -88,7 +92,7 @@ class LangChain:
     table = sql.Identifier("bench")
     id_column = sql.Identifier("langchain_id")
 
-    def __init__(self, url: str, data: Searched) -> None:
+    def __init__(self, url: str, data: Searched, *, load: bool) -> None:
         from langchain_core.embeddings import DeterministicFakeEmbedding
         from langchain_postgres import Column, PGEngine, PGVectorStore
         from langchain_postgres.v2.indexes import HNSWIndex, HNSWQueryOptions
@@ -96,7 +100,8 @@ class LangChain:
         _extension(url)
         size = data.rows.shape[1]
         self._engine = PGEngine.from_connection_string(_with_driver(url, "psycopg"))
-        self._engine.init_vectorstore_table("bench", size, id_column=Column("langchain_id", "TEXT", nullable=False))
+        if load:
+            self._engine.init_vectorstore_table("bench", size, id_column=Column("langchain_id", "TEXT", nullable=False))
 
         def opened(ef_search: int) -> Any:
             return PGVectorStore.create_sync(
@@ -106,16 +111,17 @@ class LangChain:
                 index_query_options=HNSWQueryOptions(ef_search=ef_search),
             )
 
-        _copy(
-            url,
-            "COPY bench (langchain_id, content, embedding, langchain_metadata) FROM STDIN (FORMAT BINARY)",
-            ["text", "text", "vector", "json"],
-            (
-                (id_of(i), _TEXT, vector, psycopg.types.json.Json(data.metadata(i)))
-                for i, vector in enumerate(data.rows)
-            ),
-        )
-        opened(40).apply_vector_index(HNSWIndex(m=_M, ef_construction=_EF_CONSTRUCTION))
+        if load:
+            _copy(
+                url,
+                "COPY bench (langchain_id, content, embedding, langchain_metadata) FROM STDIN (FORMAT BINARY)",
+                ["text", "text", "vector", "json"],
+                (
+                    (id_of(i), _TEXT, vector, psycopg.types.json.Json(data.metadata(i)))
+                    for i, vector in enumerate(data.rows)
+                ),
+            )
+            opened(40).apply_vector_index(HNSWIndex(m=_M, ef_construction=_EF_CONSTRUCTION))
         self._open, self._stores = opened, {40: opened(40)}
 
     def search(self, query: Any, k: int, below: int | None, **how: Any) -> list[str]:
@@ -136,7 +142,7 @@ class LlamaIndex:
     table = sql.Identifier("data_bench")
     id_column = sql.Identifier("node_id")
 
-    def __init__(self, url: str, data: Searched) -> None:
+    def __init__(self, url: str, data: Searched, *, load: bool) -> None:
         from llama_index.core.schema import TextNode
         from llama_index.core.vector_stores import (
             FilterOperator,
@@ -163,18 +169,20 @@ class LlamaIndex:
             store.add([])  # the set-up happens at the first use
             return store
 
-        asyncio.run(opened(None).close())
+        if load:
+            asyncio.run(opened(None).close())
 
         def metadata(i: int) -> Any:
             node = TextNode(id_=id_of(i), text=_TEXT, metadata=data.metadata(i))
             return Jsonb(made_of(node, remove_text=True, flat_metadata=False))
 
-        _copy(
-            url,
-            "COPY data_bench (text, metadata_, node_id, embedding) FROM STDIN (FORMAT BINARY)",
-            ["varchar", "jsonb", "varchar", "vector"],
-            ((_TEXT, metadata(i), id_of(i), vector) for i, vector in enumerate(data.rows)),
-        )
+        if load:
+            _copy(
+                url,
+                "COPY data_bench (text, metadata_, node_id, embedding) FROM STDIN (FORMAT BINARY)",
+                ["varchar", "jsonb", "varchar", "vector"],
+                ((_TEXT, metadata(i), id_of(i), vector) for i, vector in enumerate(data.rows)),
+            )
         self._store: Any = opened({"hnsw_m": _M, "hnsw_ef_construction": _EF_CONSTRUCTION, "hnsw_ef_search": 40})
         self._query: Any = VectorStoreQuery
         self._filters: Any = lambda below: MetadataFilters(

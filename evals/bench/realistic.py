@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Vectors", "clusters", "perturbed", "unit"]
+__all__ = ["Vectors", "clusters", "kept_vectors", "perturbed", "unit"]
 
 Matrix = NDArray[np.float32]
 
@@ -34,6 +34,18 @@ class Vectors:
 def unit(matrix: NDArray[np.floating]) -> Matrix:
     found: Matrix = (matrix / np.linalg.norm(matrix, axis=-1, keepdims=True)).astype(np.float32)
     return found
+
+
+def kept_vectors(file: Path | None, make: Callable[[], Vectors]) -> Vectors:
+    """Those in ``file``, else those that ``make`` makes, which are kept there from then on."""
+    if file is None:
+        return make()
+    if not file.is_file():
+        made = make()
+        file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        np.savez(file, rows=made.rows, queries=made.queries, origin=np.array(made.origin))
+    with np.load(file) as found:
+        return Vectors(found["rows"], found["queries"], str(found["origin"]))
 
 
 def perturbed(data: Path, rows: int, queries: int, *, seed: int = 7) -> Vectors:

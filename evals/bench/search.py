@@ -6,6 +6,10 @@ random. ``ours`` is what the planner chooses; ``exact`` and ``hnsw_ef...`` are o
 yardstick for what choosing costs. The peers get several ``ef_search``: compare them with ours at equal recall. Then the
 same after deleting a quarter of the rows and giving another quarter new vectors; and queries per second without a
 filter of 1 and 16 clients against the same prepared statement in plain psycopg. Writes ``bench-search.png`` to --out.
+
+It is long. ``--home DIR`` keeps the server there and what was measured, so that it can be run in pieces: ``--phases
+build`` while the machine does other work, ``--phases fresh --shares .0001 .001`` in quiet, and so on; the last one
+prints all. Delete the folder afterwards.
 """
 
 from __future__ import annotations
@@ -14,12 +18,11 @@ import argparse
 import json
 import os
 import sys
-import threading
-import time
 import uuid
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,15 +31,14 @@ import numpy as np
 import psycopg
 from pgvector.psycopg import register_vector
 from psycopg import sql
-from psycopg_pool import ConnectionPool
 
-from rag_pgvector import planner
 from rag_pgvector.evals.bench.filtered import LangChain, LlamaIndex, Ours, Searched, Store, id_of
 from rag_pgvector.evals.bench.measure import latency, machine, read_target, seconds, target, turns, versions
-from rag_pgvector.evals.bench.realistic import Vectors, clusters, perturbed, unit
-from rag_pgvector.evals.bench.server import database, describe_server, embedded_server, say
+from rag_pgvector.evals.bench.realistic import Vectors, clusters, kept_vectors, perturbed, unit
+from rag_pgvector.evals.bench.server import database, describe_server, embedded_server, kept_database, say
+from rag_pgvector.evals.bench.throughput import CLIENTS, throughput
 
-__all__ = ["main", "measure"]
+__all__ = ["Session", "main"]
 
 K = 10
 SHARES = (0.0001, 0.001, 0.01, 0.05, 0.2, 0.5, 1.0)
@@ -44,58 +46,162 @@ FIXED: dict[str, dict[str, Any]] = {
     "exact": {"exact": True},
     **{f"hnsw_ef{ef}": {"exact": False, "ef_search": ef} for ef in (40, 120, 400, 1000)},
 }
-PEERS: dict[str, Callable[[str, Searched], Store]] = {"langchain-postgres": LangChain, "llama-index": LlamaIndex}
+PEERS: dict[str, Callable[..., Store]] = {"langchain-postgres": LangChain, "llama-index": LlamaIndex}
 PEERS_EF = (40, 400)
-CLIENTS = 16
-_QPS_SECONDS = 3.0
+#: In this order. "fresh" and "changed" ask; "disturb" deletes and updates between them.
+PHASES = ("build", "fresh", "throughput", "disturb", "changed")
+CHANGED_SHARES = (0.01, 0.2, 1.0)
+_MEASURED = "bench-search.json"
 
 Ask = Callable[[Any, int | None], list[str]]
 
 
-def measure(server: str, vectors: Vectors, *, queries: int, peers: bool) -> dict[str, Any]:
-    """Load, ask and report. The server's user may create databases."""
-    described = {"machine": machine(), "server": describe_server(server)}
-    draw = np.random.default_rng(5)
-    data = Searched(vectors.rows, draw.permutation(len(vectors.rows)))
-    run, left_out = uuid.uuid4().hex[:8], {}
-    with ExitStack() as stack, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the peers' deprecations are not this benchmark's to show
-        stores: dict[str, Store] = {}
-        urls: dict[str, str] = {}
-        made: dict[str, Callable[[str, Searched], Store]] = {"ours": partial(Ours, clients=CLIENTS)}
-        for name, make in {**made, **(PEERS if peers else {})}.items():
-            say(f"load and index {len(data.rows)} rows: {name}")
-            urls[name] = stack.enter_context(database(server, f"rag_bench_{run}_{name}"))
+@dataclass(frozen=True)
+class Session:
+    """One run of the benchmark, or of a part of it.
+
+    Attributes:
+        home: A folder with a server and what other runs measured; None for databases that are dropped at the end.
+        phases: What to do of ``PHASES``, and at which of ``SHARES``. What was done before is not done again.
+    """
+
+    server: str
+    vectors: Vectors
+    queries: int
+    peers: bool
+    home: Path | None = None
+    phases: Sequence[str] = PHASES
+    shares: Sequence[float] = SHARES
+
+    def measure(self) -> dict[str, Any]:
+        """Load, ask and report. The server's user may create databases."""
+        draw = np.random.default_rng(5)
+        data = Searched(self.vectors.rows.copy(), draw.permutation(len(self.vectors.rows)))
+        found = self._before()
+        with ExitStack() as stack, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the peers' deprecations are not this benchmark's to show
+            urls, stores = self._stores(stack, data, found)
+            asks = _asks(stores)
+            if "fresh" in self.phases:
+                everything = np.arange(len(data.rows))
+                self._ask_all("fresh", self.shares, asks, stores, data, everything, found)
+            if "throughput" in self.phases and "throughput" not in found:
+                ours = stores["ours"]
+                assert isinstance(ours, Ours)
+                found["throughput"] = throughput(urls["ours"], ours, self.vectors.queries, k=K)
+                self._keep(found)
+            gone, moved = _drawn_changes(data, draw)
+            if "disturb" in self.phases:
+                for name, store in stores.items():
+                    if name not in found["disturbed"]:
+                        _disturb(urls[name], name, store, data, gone, moved)
+                        found["disturbed"].append(name)
+                        self._keep(found)
+            if "changed" in self.phases:
+                found["dead_rows"] = {name: _dead_rows(urls[name]) for name in stores}
+                few = {name: ask for name, ask in asks.items() if not name.startswith("hnsw")}
+                kept = np.setdiff1d(np.arange(len(data.rows)), gone)
+                shares = [share for share in CHANGED_SHARES if share in self.shares]
+                self._ask_all("changed", shares, few, stores, data, kept, found)
+        return self._report(found)
+
+    def _stores(
+        self, stack: ExitStack, data: Searched, found: dict[str, Any]
+    ) -> tuple[dict[str, str], dict[str, Store]]:
+        run, urls, stores = uuid.uuid4().hex[:8], {}, {}
+        made: dict[str, Callable[..., Store]] = {"ours": partial(Ours, clients=CLIENTS)}
+        for name, make in {**made, **(PEERS if self.peers else {})}.items():
+            load = name not in found["loaded"]
+            if load and "build" not in self.phases:
+                continue
+            if self.home is None:
+                urls[name] = stack.enter_context(database(self.server, f"rag_bench_{run}_{name}"))
+            else:
+                urls[name] = kept_database(self.server, f"rag_bench_search_{name}", anew=load)
             try:
-                stores[name] = make(urls[name], data)
+                if load:
+                    say(f"load and index {len(data.rows)} rows: {name}")
+                stores[name] = make(urls[name], data, load=load)
             except ImportError as error:
-                left_out[name] = f"not installed ({error})"
+                found["left_out"][name] = f"not installed ({error})"
                 continue
             stack.callback(stores[name].close)
+            found["loaded"] = sorted({*found["loaded"], name})
+            self._keep(found)
+        return urls, stores
+
+    def _ask_all(
+        self,
+        phase: str,
+        shares: Sequence[float],
+        asks: dict[str, Ask],
+        stores: dict[str, Store],
+        data: Searched,
+        rows: Any,
+        found: dict[str, Any],
+    ) -> None:
         ours = stores["ours"]
         assert isinstance(ours, Ours)
-        asks = _asks(stores)
-        fresh = [_at(share, asks, ours, data, np.arange(len(data.rows)), vectors.queries, queries) for share in SHARES]
-        qps = _throughput(urls["ours"], ours, vectors.queries)
-        kept = _disturb(urls, stores, data, draw)
-        few = {name: ask for name, ask in asks.items() if not name.startswith("hnsw")}
-        changed = [_at(share, few, ours, data, kept, vectors.queries, queries) for share in (0.01, 0.2, 1.0)]
-    return {
-        **described,
-        "versions": versions("rag-pgvector", "langchain-postgres", "llama-index-vector-stores-postgres", "pgvector"),
-        "data": {"rows": len(data.rows), "dimensions": data.rows.shape[1], "queries": queries, "from": vectors.origin},
-        "k": K,
-        "fresh": fresh,
-        "after_updates_and_deletes": changed,
-        "without_filter": qps,
-        "left_out": left_out,
-        "targets": {
-            "recall": target(min(at["asked"]["ours"]["recall_at_10"] for at in [*fresh, *changed]), 0.99),
-            "p95_vs_best_fixed_plan": target(max(at["p95_vs_best_fixed"] for at in fresh), 2.0, at_most=True),
-            "p50_vs_raw": target(qps["p50_vs_raw"], 1.3, at_most=True),
-            "qps_16_clients_vs_raw": target(qps["qps"][f"{CLIENTS}_clients"]["ours/raw"], 0.8),
-        },
-    }
+        for share in shares:
+            if all(at["share"] != share for at in found[phase]):
+                found[phase].append(_at(share, asks, ours, data, rows, self.vectors.queries, self.queries))
+                found[phase].sort(key=lambda at: at["share"])
+                self._keep(found)
+
+    def _before(self) -> dict[str, Any]:
+        file = None if self.home is None else self.home / _MEASURED
+        if file is not None and file.is_file():
+            found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            if found["rows"] != len(self.vectors.rows):
+                raise SystemExit(
+                    f"{self.home} holds {found['rows']} rows: give --rows {found['rows']}, or another --home"
+                )
+            return found
+        return {
+            "machine": machine(),
+            "server": describe_server(self.server),
+            "rows": len(self.vectors.rows),
+            "left_out": {},
+            "loaded": [],
+            "disturbed": [],
+            "fresh": [],
+            "changed": [],
+        }
+
+    def _keep(self, found: dict[str, Any]) -> None:
+        if self.home is not None:
+            (self.home / _MEASURED).write_text(json.dumps(found, indent=2), encoding="utf-8")
+
+    def _report(self, found: dict[str, Any]) -> dict[str, Any]:
+        rows, fresh, qps = self.vectors.rows, found["fresh"], found.get("throughput")
+        asked = [*fresh, *found["changed"]]
+        return {
+            **{name: found[name] for name in ("machine", "server", "left_out")},
+            "versions": versions(
+                "rag-pgvector", "langchain-postgres", "llama-index-vector-stores-postgres", "pgvector"
+            ),
+            "data": {
+                "rows": len(rows),
+                "dimensions": rows.shape[1],
+                "queries": self.queries,
+                "from": self.vectors.origin,
+            },
+            "k": K,
+            "fresh": fresh,
+            "after_updates_and_deletes": found["changed"],
+            "dead_rows": found.get("dead_rows"),
+            "without_filter": qps,
+            "targets": {
+                "recall": target(min((at["asked"]["ours"]["recall_at_10"] for at in asked), default=None), 0.99),
+                "p95_vs_best_fixed_plan": target(
+                    max((at["p95_vs_best_fixed"] for at in fresh), default=None), 2.0, at_most=True
+                ),
+                "p50_vs_raw": target(None if qps is None else qps["p50_vs_raw"], 1.3, at_most=True),
+                "qps_16_clients_vs_raw": target(
+                    None if qps is None else qps["qps"][f"{CLIENTS}_clients"]["ours/raw"], 0.8
+                ),
+            },
+        }
 
 
 def _asks(stores: dict[str, Store]) -> dict[str, Ask]:
@@ -141,90 +247,35 @@ def _at(
     }
 
 
-def _disturb(urls: dict[str, str], stores: dict[str, Store], data: Searched, draw: Any) -> Any:
-    """Delete a quarter of everybody's rows, give another quarter new vectors; returns the rows that are left."""
-    order = draw.permutation(len(data.rows))
-    gone, moved = np.array_split(order, 4)[:2]
+def _drawn_changes(data: Searched, draw: np.random.Generator) -> tuple[Any, Any]:
+    """Which quarter of the rows is to go, and which gets new vectors: ``data`` has them from now on."""
+    gone, moved = np.array_split(draw.permutation(len(data.rows)), 4)[:2]
     noise = 0.6 * unit(draw.standard_normal((len(moved), data.rows.shape[1]), dtype=np.float32))
     data.rows[moved] = unit(data.rows[moved] + noise)
-    for name, store in stores.items():
-        say(f"delete and update: {name}")
-        with psycopg.connect(urls[name]) as conn:
-            register_vector(conn)
-            names = {"table": store.table, "id": store.id_column}
-            conn.execute(
-                sql.SQL("DELETE FROM {table} WHERE {id} = ANY(%s)").format(**names),
-                ([id_of(i) for i in gone.tolist()],),
-            )
-            conn.cursor().executemany(
-                sql.SQL("UPDATE {table} SET embedding = %s WHERE {id} = %s").format(**names),
-                [(data.rows[i], id_of(i)) for i in moved.tolist()],
-            )
-    return np.setdiff1d(np.arange(len(data.rows)), gone)
+    return gone, moved
 
 
-# ----------------------------------------------------------------------------------------------- without a filter
-
-
-def _throughput(url: str, ours: Ours, asked: Any) -> dict[str, Any]:
-    """p50 of one client, and queries per second, against the same statement prepared in plain psycopg."""
-    statement = sql.SQL(
-        "SELECT id, content, metadata, document_id, source, page_or_row, char_start, char_end, node, "
-        "embedding <=> %b AS distance FROM {} ORDER BY distance LIMIT {}"
-    ).format(ours.table, sql.Literal(K))
-
-    def configure(conn: psycopg.Connection[Any]) -> None:
+def _disturb(url: str, name: str, store: Store, data: Searched, gone: Any, moved: Any) -> None:
+    """Delete and update in one library's table, in one transaction."""
+    say(f"delete and update: {name}")
+    with psycopg.connect(url) as conn:
         register_vector(conn)
-        conn.execute("SET hnsw.iterative_scan = strict_order")
-        conn.execute(sql.SQL("SET hnsw.ef_search = {}").format(sql.Literal(planner.EF_SEARCH)))
-
-    with ConnectionPool(
-        url, min_size=1, max_size=CLIENTS, kwargs={"autocommit": True}, configure=configure, open=True
-    ) as pool:
-
-        def raw(query: Any) -> Any:
-            conn = pool.getconn()
-            try:
-                return conn.execute(statement, [query], prepare=True, binary=True).fetchall()
-            finally:
-                pool.putconn(conn)
-
-        asks: dict[str, Callable[[Any], Any]] = {"ours": lambda query: ours.search(query, K, None), "raw": raw}
-        for ask in asks.values():
-            for query in asked[:20]:
-                ask(query)
-        took: dict[str, list[float]] = {name: [] for name in asks}
-        for i, name in turns(list(asks), 300):
-            took[name].append(seconds(partial(asks[name], asked[i % len(asked)])))
-        qps: dict[str, dict[str, float]] = {}
-        for clients in (1, CLIENTS):
-            rates: dict[str, list[float]] = {name: [] for name in asks}
-            for _, name in turns(list(asks), 3):
-                rates[name].append(_rate(asks[name], asked, clients))
-            found = {name: round(float(np.median(each)), 1) for name, each in rates.items()}
-            key = f"{clients}_client{'s' if clients > 1 else ''}"
-            qps[key] = {**found, "ours/raw": round(found["ours"] / found["raw"], 3)}
-    one = {name: latency(each) for name, each in took.items()}
-    return {**one, "p50_vs_raw": round(one["ours"]["p50_ms"] / one["raw"]["p50_ms"], 3), "qps": qps}
+        names = {"table": store.table, "id": store.id_column}
+        conn.execute(
+            sql.SQL("DELETE FROM {table} WHERE {id} = ANY(%s)").format(**names), ([id_of(i) for i in gone.tolist()],)
+        )
+        conn.cursor().executemany(
+            sql.SQL("UPDATE {table} SET embedding = %s WHERE {id} = %s").format(**names),
+            [(data.rows[i], id_of(i)) for i in moved.tolist()],
+        )
 
 
-def _rate(ask: Callable[[Any], Any], asked: Any, clients: int) -> float:
-    """Queries per second of so many threads, each with a connection of its own."""
-    done = [0] * clients
-    until = time.perf_counter() + _QPS_SECONDS
-
-    def work(number: int) -> None:
-        while time.perf_counter() < until:
-            ask(asked[(number * 31 + done[number]) % len(asked)])
-            done[number] += 1
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(clients)]
-    started = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(done) / (time.perf_counter() - started)
+def _dead_rows(url: str) -> int:
+    """How many dead rows autovacuum has left, of all tables of a database."""
+    with psycopg.connect(url) as conn:
+        found = conn.execute("SELECT coalesce(sum(n_dead_tup), 0)::bigint FROM pg_stat_user_tables").fetchone()
+    assert found is not None
+    return int(found[0])
 
 
 # -------------------------------------------------------------------------------------------------------- showing
@@ -256,7 +307,7 @@ def _print(report: dict[str, Any]) -> None:
         print(f"{at['share']:.2%} pass; {at['plan']}; best fixed plan {at['best_fixed']}")
         for name, found in at["asked"].items():
             print(f"    {name:26} p50 {found['p50_ms']:9.3f}  p95 {found['p95_ms']:9.3f}  {found['recall_at_10']:.4f}")
-    print(json.dumps(report["without_filter"], indent=2))
+    print(json.dumps({name: report[name] for name in ("dead_rows", "without_filter")}, indent=2))
     for name, found in report["targets"].items():
         print(read_target(name, found))
 
@@ -271,16 +322,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--queries", type=int, default=50, help="per selectivity; default 50")
     parser.add_argument("--no-peers", action="store_true", help="only our plans and plain psycopg")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the plot; default out")
+    parser.add_argument("--home", type=Path, help="keep an embedded server here, and what was measured")
+    parser.add_argument("--phases", nargs="+", choices=PHASES, default=PHASES, help="needs --home")
+    parser.add_argument("--shares", nargs="+", type=float, choices=SHARES, default=SHARES, help="of rows that pass")
     options = parser.parse_args(arguments)
+    if (options.phases != PHASES and options.home is None) or (options.url and options.home):
+        parser.error("--phases needs --home, and --home an embedded server: leave out --url")
     if options.rows < 100 or options.queries < 1:
         parser.error(f"--rows {options.rows} --queries {options.queries}: use at least 100 rows and 1 query")
     given = os.environ.get("RAG_PGVECTOR_DATA")
     folder = options.data or (Path(given) if given else None)
-    vectors = perturbed(folder, options.rows, 200) if folder is not None else clusters(options.rows, 200)
+    vectors = kept_vectors(
+        None if options.home is None else options.home / f"vectors-{options.rows}.npz",
+        lambda: perturbed(folder, options.rows, 200) if folder is not None else clusters(options.rows, 200),
+    )
     with ExitStack() as stack:
-        server = options.url or stack.enter_context(embedded_server())
-        report = measure(server, vectors, queries=options.queries, peers=not options.no_peers)
-    plot(report, options.out / "bench-search.png")
+        server = options.url or stack.enter_context(embedded_server(options.home))
+        report = Session(
+            server,
+            vectors,
+            queries=options.queries,
+            peers=not options.no_peers,
+            home=options.home,
+            phases=options.phases,
+            shares=options.shares,
+        ).measure()
+    if report["fresh"]:
+        plot(report, options.out / "bench-search.png")
     print(json.dumps(report, indent=2)) if options.json else _print(report)
     return 0
 

@@ -119,7 +119,8 @@ def _say_report(report: IndexReport, name: str, as_json: bool, taken_in: int = 0
 
 
 def _described(found: IndexStatus) -> str:
-    lines = [f"state      {found.state.replace('_', ' ')}"]
+    remedy = ": its building was interrupted; searches are exact until the next build, which makes it anew"
+    lines = [f"state      {found.state.replace('_', ' ')}{remedy if found.state == 'invalid' else ''}"]
     if found.name:
         held = "" if found.holds == "vector" else f" of {found.holds}"
         parameters = f" ({', '.join(found.parameters)})" if found.parameters else ""

@@ -93,6 +93,19 @@ def test_scale(server_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert left_behind(server_url) == []
 
 
+def test_building_and_measuring_apart(parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--data", str(tmp_path / "none"), "--sizes", "200", "--sentences", "20", "--queries", "3"]
+    arguments += ["--seconds", "0.1", "--home", str(parent / "kept"), "--out", str(tmp_path)]
+    assert scale.main([*arguments, "--build"]) == 0
+    built = json.loads(capsys.readouterr().out)
+    assert built["rows"] == 200
+    assert not (tmp_path / "bench-scale.json").exists()
+    assert scale.main([*arguments, "--json"]) == 0
+    one = json.loads(capsys.readouterr().out)["sizes"]["200"]
+    assert built == {name: value for name, value in one.items() if name != "modes"}  # it was not built again
+    assert one["modes"]["hybrid"]["p50_ms"] > 0
+
+
 @pytest.mark.parametrize("wrong", [["--sizes", "5"], ["--queries", "0"], ["--sentences", "1"]])
 def test_sizes_that_measure_nothing_are_refused(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:

@@ -84,6 +84,7 @@ def test_from_nothing_to_nothing(
     docs = filled(600, index=method, quantization=quantization)
     status = call(docs, "index_status")
     assert (status.state, status.index_bytes, status.parameters) == ("missing", None, ())
+    assert status.build_bytes > 0, "also before anybody analysed the table"
     assert call(docs, "rebuild_index").reason == "built"
     first = call(docs, "index_status")
     assert (first.state, first.method, first.rows, first.leftovers) == ("valid", method, 600, ())
