@@ -9,7 +9,8 @@ weights whatever does best on the very set that is measured.
 - LlamaIndex: the store's hybrid mode (the vectors' results, then the words'), and ``QueryFusionRetriever`` over the
   store's dense and sparse modes, as core's documentation combines them.
 
-``NAME:PREFIX`` takes those documents and questions whose ids begin so: one language of ir_xquad.
+``NAME:PREFIX`` takes those documents and questions whose ids begin so: one language of ir_xquad. It is long:
+``--systems`` and ``--resume`` run it in pieces (give the same --queries each time).
 """
 
 from __future__ import annotations
@@ -43,7 +44,13 @@ __all__ = ["VectorSet", "load_set", "main", "measure", "some_questions"]
 
 K = 100
 METRICS = ["nDCG@10", "nDCG_exp@10", "R@100"]
+OURS = "rag-pgvector"
 SETS = ["ir_scifact", "ir_cranfield", "ir_cisi", "ir_xquad:en", "ir_xquad:zh", "rag_claude_docs"]
+
+
+#: Metrics by method of one system, and those by set and system.
+Rows = dict[str, dict[str, Any]]
+Done = dict[str, dict[str, Rows]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,52 +128,65 @@ def _ours(url: str, data: VectorSet) -> dict[str, Evaluation]:
     return found
 
 
-def measure(server: str, sets: Sequence[VectorSet]) -> dict[str, Any]:
-    """Evaluate ours and the peers on every set, and return the report."""
-    report: dict[str, Any] = {"machine": machine(), "server": describe_server(server), "sets": {}, "left_out": {}}
+def measure(server: str, sets: Sequence[VectorSet], systems: Sequence[str], file: Path, done: Done) -> dict[str, Any]:
+    """Evaluate ours and the peers on every set, and return the report.
+
+    ``done``: what earlier runs measured, by set and system; each new one is written to ``file`` with it.
+    """
+    left_out: dict[str, str] = {}
+    report: dict[str, Any] = {"machine": machine(), "server": describe_server(server)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the peers' deprecations are not this benchmark's to show
         for data in sets:
-            report["sets"][data.name] = _measure(server, data, report["left_out"])
+            rows = done.setdefault(data.name, {})
+            for system in systems:
+                if system not in rows:
+                    say(f"{data.name}: {system}")
+                    try:
+                        rows[system] = _measure(server, data, system)
+                    except ImportError as error:
+                        left_out[system] = f"not installed ({error})"
+                    file.write_text(json.dumps(done, indent=2), encoding="utf-8")
     report["versions"] = versions(
         "rag-pgvector", "langchain-postgres", "llama-index-core", "llama-index-vector-stores-postgres", "pgvector"
     )
+    report["left_out"] = left_out
+    report["sets"] = {data.name: _together(data, done[data.name]) for data in sets}
     report["targets"] = _targets(report["sets"])
     return report
 
 
-def _measure(server: str, data: VectorSet, left_out: dict[str, str]) -> dict[str, Any]:
-    rows: dict[str, Evaluation] = {}
-    with ExitStack() as stack:
-        run = uuid.uuid4().hex[:8]
-        say(f"{data.name}: ours")
-        rows |= _ours(stack.enter_context(database(server, f"rag_bench_{run}_ours")), data)
-        for name, evaluate_peer in PEERS.items():
-            say(f"{data.name}: {name}")
-            try:
-                url = stack.enter_context(database(server, f"rag_bench_{run}_{name[:5]}"))
-                found = evaluate_peer(url, data.golden, data.documents, data.queries, METRICS, K)
-            except ImportError as error:
-                left_out[name] = f"not installed ({error})"
-                continue
-            rows |= {f"{name}: {how}": result for how, result in found.items()}
-    reached = {name: row.metrics["nDCG@10"] for name, row in rows.items()}
-    best = {
-        peer: max((value for name, value in reached.items() if name.startswith(f"{peer}: hybrid")), default=None)
+def _measure(server: str, data: VectorSet, system: str) -> Rows:
+    """One system on one set: each of its methods with its metrics."""
+    with database(server, f"rag_bench_{uuid.uuid4().hex[:8]}_{system[:5]}") as url:
+        if system == OURS:
+            found = _ours(url, data)
+        else:
+            found = PEERS[system](url, data.golden, data.documents, data.queries, METRICS, K)
+    return {
+        name: {
+            **{metric: round(value, 4) for metric, value in row.metrics.items()},
+            "nDCG@10_interval": [round(value, 4) for value in row.intervals["nDCG@10"]],
+            "p50_ms": round(row.latency_ms["p50"], 2),
+        }
+        for name, row in found.items()
+    }
+
+
+def _together(data: VectorSet, systems: dict[str, Rows]) -> dict[str, Any]:
+    hybrids = {
+        peer: [row["nDCG@10"] for how, row in systems.get(peer, {}).items() if how.startswith("hybrid")]
         for peer in PEERS
     }
     return {
         "documents": len(data.golden.documents),
         "queries": len(data.golden.queries),
         "rows": {
-            name: {
-                **{metric: round(value, 4) for metric, value in row.metrics.items()},
-                "nDCG@10_interval": [round(value, 4) for value in row.intervals["nDCG@10"]],
-                "p50_ms": round(row.latency_ms["p50"], 2),
-            }
+            name if system == OURS else f"{system}: {name}": row
+            for system, rows in systems.items()
             for name, row in rows.items()
         },
-        "best_peer_hybrid": {peer: None if value is None else round(value, 4) for peer, value in best.items()},
+        "best_peer_hybrid": {peer: max(reached, default=None) for peer, reached in hybrids.items()},
     }
 
 
@@ -175,6 +195,8 @@ def _targets(sets: dict[str, Any]) -> dict[str, Any]:
     found = {}
     for name, one in sets.items():
         rows = {key: row["nDCG@10"] for key, row in one["rows"].items()}
+        if "hybrid" not in rows:
+            continue
         better = max(rows["dense"], rows["keyword"])
         allowed = -0.01 if name.endswith(":zh") else 0.0
         found[f"{name}: hybrid - better arm"] = _difference(rows["hybrid"] - better, allowed)
@@ -196,7 +218,7 @@ def plot(report: dict[str, Any], file: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    names = list(report["sets"])
+    names = [name for name, one in report["sets"].items() if "hybrid" in one["rows"]]
     bars = ["dense", "keyword", "hybrid"]
     figure, axes = pyplot.subplots(figsize=(10, 4.5))
     width = 0.8 / (len(bars) + len(PEERS))
@@ -234,6 +256,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--url", help="a server where databases may be created (default: an embedded one)")
     parser.add_argument("--out", type=Path, default=Path("out"), help="where the plot goes, and the vectors' cache")
+    parser.add_argument(
+        "--systems", nargs="+", choices=[OURS, *PEERS], default=[OURS, *PEERS], help="whom to ask (default: all)"
+    )
+    parser.add_argument("--resume", action="store_true", help="leave out what --out has already, by set and system")
     options = parser.parse_args(arguments)
     if options.queries is not None and options.queries < 1:
         parser.error(f"--queries {options.queries}: use at least 1")
@@ -243,9 +269,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sets = [load_set(options.data, name, options.out / "vectors") for name in names]
     if options.queries is not None:
         sets = [some_questions(data, options.queries) for data in sets]
+    file = options.out / "bench-hybrid.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    done: Done = json.loads(file.read_text(encoding="utf-8")) if options.resume and file.is_file() else {}
     with ExitStack() as stack:
         server = options.url or stack.enter_context(embedded_server())
-        report = measure(server, sets)
+        report = measure(server, sets, options.systems, file, done)
     plot(report, options.out / "bench-hybrid.png")
     if options.json:
         print(json.dumps(report, indent=2))

@@ -68,7 +68,10 @@ def test_hybrid(server_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert one["rows"]["keyword"]["nDCG@10"] == one["rows"]["hybrid"]["nDCG@10"] == 1.0
     assert all(0.0 <= value <= 1.0 for value in one["best_peer_hybrid"].values())
     assert (tmp_path / "out" / "bench-hybrid.png").stat().st_size > 1000
-    assert hybrid.main(arguments) == 0  # with the vectors of before
+    assert hybrid.main([*arguments, "--resume"]) == 0
+    assert json.loads(capsys.readouterr().out)["sets"] == report["sets"]  # latency, too: nothing was asked again
+    assert hybrid.main([*arguments, "--systems", "rag-pgvector"]) == 0  # with the vectors of before
+    assert json.loads(capsys.readouterr().out)["sets"]["tiny:en"]["best_peer_hybrid"] == dict.fromkeys(hybrid.PEERS)
     assert left_behind(server_url) == []
 
 
