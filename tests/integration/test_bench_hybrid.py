@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from rag_pgvector.evals.bench import hybrid, scale
+from rag_pgvector.evals.bench.hybrid_peers import PEERS
 from rag_pgvector.evals.formats import read_beir
 
 TEXTS = [
@@ -71,7 +72,7 @@ def test_hybrid(server_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert hybrid.main([*arguments, "--resume"]) == 0
     assert json.loads(capsys.readouterr().out)["sets"] == report["sets"]  # latency, too: nothing was asked again
     assert hybrid.main([*arguments, "--systems", "rag-pgvector"]) == 0  # with the vectors of before
-    assert json.loads(capsys.readouterr().out)["sets"]["tiny:en"]["best_peer_hybrid"] == dict.fromkeys(hybrid.PEERS)
+    assert json.loads(capsys.readouterr().out)["sets"]["tiny:en"]["best_peer_hybrid"] == dict.fromkeys(PEERS)
     assert left_behind(server_url) == []
 
 
