@@ -15,13 +15,14 @@ from rag_pgvector.ingest.loaders import (
     loader_for,
     register_loader,
 )
-from rag_pgvector.ingest.pipeline import Mode, aingest, ingest, retry_failed
+from rag_pgvector.ingest.pipeline import Engine, Mode, aingest, ingest, retry_failed
 from rag_pgvector.ingest.report import Failure, IngestReport, Progress
 from rag_pgvector.runs import FailureRecord, IngestRun
 
 __all__ = [
     "Block",
     "ChunkOptions",
+    "Engine",
     "Failure",
     "FailureRecord",
     "IngestReport",

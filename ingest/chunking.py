@@ -108,6 +108,9 @@ def estimate_tokens(text: str) -> int:
 
 def token_count(embedder: Any) -> tuple[TokenCount, str]:
     """How an embedder counts tokens and the name of that count: its tokeniser where it shows it, else an estimate."""
+    counting = getattr(embedder, "count_tokens", None)
+    if counting is not None:
+        return counting, str(embedder.name)
     offsets = getattr(embedder, "token_offsets", None)
     if offsets is None:
         return estimate_tokens, "estimate"

@@ -1,7 +1,7 @@
 """Files into a collection: load, chunk, embed only what is new, write. Run it again, and only what changed is done.
 
-Three stages overlap: a thread reads and chunks files, this thread embeds, and a third writes. Documents are written one
-by one, each with all of its chunks in one transaction: an interrupted run leaves whole documents, and the next one goes
+Three stages overlap: a thread reads and chunks files, this thread embeds, and a third writes. Documents are written in
+groups, each with all of its chunks in one transaction: an interrupted run leaves whole documents, and the next one goes
 on where it stopped. Texts are embedded in windows over document borders, sorted by length, since a batch costs what its
 longest text costs.
 """
@@ -11,35 +11,37 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from rag_pgvector.errors import ChunkError, ConfigError, DatabaseError, LoadError
+from rag_pgvector.errors import ConfigError, LoadError
 from rag_pgvector.index import INDEX_PAYS_ROWS
 from rag_pgvector.ingest.chunking import ChunkOptions, token_count
 from rag_pgvector.ingest.foreign import foreign_documents, is_foreign
 from rag_pgvector.ingest.history import Ledger, failures, sources_of, to_retry
 from rag_pgvector.ingest.loaders import TableOptions
-from rag_pgvector.ingest.reading import Failed, Item, Kept, Read, Reader, Reading
+from rag_pgvector.ingest.reading import Failed, Finished, Item, Kept, Read, Reader, Reading
 from rag_pgvector.ingest.report import Failure, IngestReport, Progress
 from rag_pgvector.ingest.sources import covered_by, find_files
+from rag_pgvector.ingest.storing import Storing, Written
 from rag_pgvector.types import Chunk, Document, IndexReport, WriteCounts
 
 if TYPE_CHECKING:
     from rag_pgvector.collection import Collection
 
-__all__ = ["Mode", "aingest", "ingest", "retry_failed"]
+__all__ = ["Engine", "Mode", "aingest", "ingest", "retry_failed"]
 
 Mode = Literal["append", "sync", "full"]
+Engine = Literal["local", "ray"]
 #: A path, a document of a framework, or several of either.
 Given: TypeAlias = Any
 
-#: Chunks that are embedded and written together, unless one document alone has more.
+#: Chunks that are embedded and written together, unless one document alone has more. The first windows are smaller, for
+#: the model waits until one is full.
 _WINDOW = 2_048
-#: Texts per call of the embedder: progress is reported in between.
-_BATCH = 256
+_FIRST_WINDOW = 256
 #: Tokens that a model adds around a text.
 _SPECIAL_TOKENS = 2
 
@@ -54,6 +56,7 @@ def ingest(
     dry_run: bool = False,
     strict: bool = False,
     progress: Progress | None = None,
+    engine: Engine = "local",
 ) -> IngestReport:
     """Ingest files, folders, globs and documents into a collection, and bring what was ingested before up to date.
 
@@ -71,9 +74,13 @@ def ingest(
         dry_run: Report what would be done; nothing is embedded or written.
         strict: Stop at the first file or row that cannot be read (LoadError) instead of reporting it in ``failed``.
         progress: Called now and then; see Progress.
+        engine: ``local``: threads of this process. ``ray``: the same on Ray Data (extra ``ray``), on the cluster that
+            ``ray.init`` connected or on this machine; every node must reach the database and the files.
 
     Raises LoadError for a path that does not exist, EmbeddingError, EmbedderMismatchError, DatabaseError.
     """
+    if engine not in ("local", "ray"):
+        raise ConfigError(f"engine={engine!r}: use local or ray")
     if mode not in ("append", "sync", "full"):
         raise ConfigError(f"mode={mode!r}: use append, sync or full")
     everything: list[Any]
@@ -95,6 +102,7 @@ def ingest(
         dry_run=dry_run,
         strict=strict,
         progress=progress,
+        engine=engine,
     )
     return run.whole(files, covered)
 
@@ -126,16 +134,6 @@ async def aingest(collection: Collection, paths: Given, **options: Any) -> Inges
     return await asyncio.to_thread(ingest, collection, paths, **options)
 
 
-@dataclass(slots=True)
-class _Written:
-    """What became of some documents: counts, and per failed one its number of chunks, its file and why."""
-
-    counts: WriteCounts = field(default_factory=WriteCounts)
-    documents: int = 0
-    chunks: int = 0
-    failed: list[tuple[int, str, LoadError]] = field(default_factory=list)
-
-
 class _Run:
     """One call of ``ingest``: what is stored, what waits to be embedded, and what was done."""
 
@@ -151,7 +149,9 @@ class _Run:
         dry_run: bool,
         strict: bool,
         progress: Progress | None,
+        engine: Engine = "local",
     ) -> None:
+        self._engine = engine
         self._started = time.monotonic()
         embedder = collection.embedder
         self._collection = collection
@@ -159,7 +159,8 @@ class _Run:
         self.stored: dict[str, list[Document]] = {}
         for document in collection.documents(exact_scope=True):  # what it would replace, and no other scope's
             self.stored.setdefault(str(document.metadata.get("file", document.source)), []).append(document)
-        self._known = {document.id for documents in self.stored.values() for document in documents}
+        self._known = frozenset(document.id for documents in self.stored.values() for document in documents)
+        self._storing = Storing(collection, self._known)
         count, count_name = token_count(embedder)
         max_tokens = getattr(embedder, "max_tokens", None)
         fitted = _fitted(options, max_tokens)
@@ -174,7 +175,8 @@ class _Run:
         )
         self._ledger = Ledger(collection, files, mode=mode, options=options, table=table, dry_run=dry_run)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="rag_pgvector ingest: writing")
-        self._writing: Future[_Written] | None = None
+        self._writing: Future[Written] | None = None
+        self._window = min(_FIRST_WINDOW, _WINDOW)
         self._waiting: list[Read] = []
         self._waiting_chunks = 0
         self.counts = WriteCounts()
@@ -185,7 +187,10 @@ class _Run:
         """Read ``files``, remove what is ``covered`` and gone, build the index, write down what was done."""
         index = None
         try:
-            self.read(files)
+            if self._engine == "ray" and not self._dry_run:
+                self._read_by_ray(files)
+            else:
+                self.read(files)
             if covered is not None:
                 self._remove_gone(sources_of(files), covered)
             if not self._dry_run:
@@ -230,20 +235,38 @@ class _Run:
         reading = Reading(self._reader, files)
         try:
             for event in reading:
-                if isinstance(event, Failed):
-                    self._fail(event.file, event.error)
-                elif isinstance(event, Kept):
-                    self._keep(event)
-                elif isinstance(event, Read):
+                if isinstance(event, Read):
                     self._take(event)
                 else:
-                    gone = [d for d in self.stored.get(event.source, ()) if d.id not in event.documents]
-                    self._delete(gone)
+                    self._note(event)
             self._flush()
             self._settle()
         finally:
             reading.stop()
             self._writer.shutdown(cancel_futures=True)
+
+    def _read_by_ray(self, files: Sequence[Item]) -> None:
+        from rag_pgvector.ingest.distributed import Stored, distributed
+
+        for outcome in distributed(self._collection, self._reader, files, self._known):
+            if not isinstance(outcome, Stored):
+                self._note(outcome)
+                continue
+            for file, document, rejected in outcome.reads:
+                self._ledger.document(file, document)
+                self.total += int(document.metadata["chunks"])
+                for error in rejected:
+                    self._fail(file, error)
+            self.embedded += outcome.embedded
+            self._wrote(outcome.written)
+
+    def _note(self, event: Failed | Kept | Finished) -> None:
+        if isinstance(event, Failed):
+            self._fail(event.file, event.error)
+        elif isinstance(event, Kept):
+            self._keep(event)
+        else:
+            self._delete([d for d in self.stored.get(event.source, ()) if d.id not in event.documents])
 
     def _keep(self, kept: Kept) -> None:
         for document in kept.documents:
@@ -264,7 +287,8 @@ class _Run:
         self._waiting.append(read)
         self._waiting_chunks += len(read.chunks)
         self.total += len(read.chunks)
-        if self._waiting_chunks >= _WINDOW:
+        if self._waiting_chunks >= self._window:
+            self._window = min(2 * self._window, _WINDOW)
             self._flush()
 
     def _flush(self) -> None:
@@ -274,25 +298,23 @@ class _Run:
             for read in waiting:
                 self._would_write(read)
             return
-        prepared = [
-            (document, self._with_stored(document, chunks) if document.id in self._known else chunks)
-            for document, chunks in ((read.document, read.chunks) for read in waiting)
-        ]
-        texts = [chunk.embedded_text for _, chunks in prepared for chunk in chunks if chunk.embedding is None]
-        vectors = self._embed(texts)
-        whole = [
-            (document, [c if c.embedding is not None else replace(c, embedding=next(vectors)) for c in chunks])
-            for document, chunks in prepared
-        ]
+        if not waiting:
+            return
+        whole = self._storing.embedded([(read.document, read.chunks) for read in waiting], self._embedding)
         self._settle()
-        self._writing = self._writer.submit(self._write, whole)
+        self._writing = self._writer.submit(self._storing.write, whole)
+
+    def _embedding(self, texts: int, done: int) -> None:
+        self.embedded += texts
+        self.tell("embedding", embedded=done)
 
     def _settle(self) -> None:
         """Wait until what was handed over is written, and raise what went wrong."""
         writing, self._writing = self._writing, None
-        if writing is None:
-            return
-        written = writing.result()
+        if writing is not None:
+            self._wrote(writing.result())
+
+    def _wrote(self, written: Written) -> None:
         self.counts += written.counts
         self.documents += written.documents
         self.done += written.chunks
@@ -300,49 +322,6 @@ class _Run:
             self.total -= chunks
             self._fail(file, error)
         self.tell("writing")
-
-    def _with_stored(self, document: Document, chunks: list[Chunk]) -> list[Chunk]:
-        """The chunks with the embeddings that the document has stored of the same texts, under whatever ids."""
-        stored = self._collection.embedded_hashes(document.id)
-        if not stored:
-            return chunks
-        holder = {made_of: id_ for id_, made_of in stored.items()}
-        wanted = [holder.get(self._collection.embedding_hash(chunk.embedded_text)) for chunk in chunks]
-        ids = [id_ for id_ in set(wanted) if id_ is not None]
-        vectors = self._collection.document_embeddings(document.id, ids)
-        return [
-            replace(chunk, embedding=None if id_ is None else vectors.get(id_))
-            for chunk, id_ in zip(chunks, wanted, strict=True)
-        ]
-
-    def _embed(self, texts: Sequence[str]) -> Iterator[Sequence[float]]:
-        """The vectors of texts, in their order."""
-        order = sorted(range(len(texts)), key=lambda at: len(texts[at]), reverse=True)
-        vectors: list[Any] = [None] * len(texts)
-        for begin in range(0, len(order), _BATCH):
-            batch = order[begin : begin + _BATCH]
-            for at, vector in zip(batch, self._collection.embed_documents([texts[at] for at in batch]), strict=True):
-                vectors[at] = vector
-            self.embedded += len(batch)
-            self.tell("embedding", embedded=begin + len(batch))
-        return iter(cast("list[Sequence[float]]", vectors))
-
-    def _write(self, documents: Sequence[tuple[Document, list[Chunk]]]) -> _Written:
-        """Runs in the writing thread, and changes nothing of this object."""
-        written = _Written()
-        for document, chunks in documents:
-            try:
-                written.counts += self._collection.put_document(document, chunks)
-            except (ChunkError, DatabaseError) as error:
-                # What this document's data caused is its own failure; what the server or the connection did, the run's.
-                if isinstance(error, DatabaseError) and (error.sqlstate or "")[:2] not in ("22", "54"):
-                    raise
-                file = str(document.metadata.get("file", document.source))
-                written.failed.append((len(chunks), file, LoadError(document.source, str(error))))
-                continue
-            written.documents += 1
-            written.chunks += len(chunks)
-        return written
 
     def _would_write(self, read: Read) -> None:
         """Count as ``_write`` does, without writing."""

@@ -64,6 +64,7 @@ def find_remote(url: str, name_of: Callable[[str], str]) -> Iterator[RemoteFile]
     """
     shown = _shown(url)
     filesystem, inside = _filesystem(url, shown)
+    filesystem.invalidate_cache()  # what an earlier call of this process listed
     inside = inside.rstrip("/")
     web = urlsplit(url).scheme in _WEB
     try:
@@ -141,4 +142,9 @@ def _reason(error: Exception) -> str:
         return "no such file or folder"
     if isinstance(error, PermissionError):
         return "it may not be read with these credentials"
+    if "NoCredentials" in type(error).__name__:  # botocore's
+        return (
+            "no credentials were found: give them where the store's own tools look for them (of S3: AWS_ACCESS_KEY_ID "
+            "and AWS_SECRET_ACCESS_KEY, a profile, the machine's role)"
+        )
     return f"it cannot be read ({type(error).__name__})"

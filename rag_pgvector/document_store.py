@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rag_pgvector import documents, read, schema, write
 from rag_pgvector.arguments import as_chunks, as_ids
 from rag_pgvector.bound import BoundEmbedder
-from rag_pgvector.errors import DatabaseError
+from rag_pgvector.errors import ChunkError, DatabaseError
 from rag_pgvector.fence import fenced
 from rag_pgvector.plan import Plan
 from rag_pgvector.planner import EXACT_ROWS, Estimates
@@ -82,10 +82,23 @@ class DocumentStore:
         self._note_write(len(records))
         return counts
 
+    def _put_documents(self, given: Sequence[tuple[Document, Sequence[Chunk]]]) -> WriteCounts:
+        """``put_document`` for several whose chunks have ids, in one transaction. ChunkError if two share one."""
+        sized = [(document, len({chunk.id for chunk in chunks})) for document, chunks in given]
+        records = self._rows([chunk for document, chunks in given for chunk in self._own(document, chunks)])
+        if len(records) < sum(size for _, size in sized):
+            raise ChunkError("two documents have a chunk of the same id")
+        counts = self._run(lambda: documents.put_documents(self._table, sized, records), atomic=True, retry=True)
+        self._note_write(len(records))
+        return counts
+
     def _document_records(self, document: Document, chunks: Iterable[Chunk]) -> builtins.list[write.Record]:
+        return self._rows(self._own(document, chunks))
+
+    def _own(self, document: Document, chunks: Iterable[Chunk]) -> builtins.list[Chunk]:
         self._table.require_native("documents")
         documents.check(document)
-        own = [
+        return [
             replace(
                 chunk,
                 id=write.new_id() if chunk.id is None else chunk.id,
@@ -94,6 +107,8 @@ class DocumentStore:
             )
             for chunk in as_chunks(chunks)
         ]
+
+    def _rows(self, own: Sequence[Chunk]) -> builtins.list[write.Record]:
         model = self._embedder.model_if_used
         return write.prepare(own, self._table, [model] * len(own))
 

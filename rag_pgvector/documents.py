@@ -10,7 +10,7 @@ from psycopg import sql
 from rag_pgvector.arguments import as_ids, as_key
 from rag_pgvector.errors import ChunkError, ConfigError
 from rag_pgvector.filters import KeyIn, Not
-from rag_pgvector.plan import Execute, Plan
+from rag_pgvector.plan import Batch, Execute, Plan
 from rag_pgvector.read import where
 from rag_pgvector.records import MAX_DOCUMENT_ID_BYTES, Record, check_length, check_text, json_text
 from rag_pgvector.table import Table
@@ -25,6 +25,7 @@ __all__ = [
     "get_document",
     "list_documents",
     "put_document",
+    "put_documents",
     "put_text",
     "texts",
 ]
@@ -57,9 +58,15 @@ def put_document(table: Table, document: Document, records: Sequence[Record]) ->
 
     A record without an embedding whose stored text is the same keeps the stored embedding.
     """
-    yield from put_text(table, document, chunks=len(records))
+    return (yield from put_documents(table, [(document, len(records))], records))
+
+
+def put_documents(table: Table, given: Sequence[tuple[Document, int]], records: Sequence[Record]) -> Plan[WriteCounts]:
+    """Store documents, each with how many of ``records`` are its chunks; as ``put_document``, in one transaction."""
+    ordered = sorted(given, key=lambda pair: pair[0].id)  # so that writers do not deadlock
+    yield Batch([_put(table, document, chunks) for document, chunks in ordered])
     seqs = yield from stage(table, records)
-    condition, params = _own_chunks(table, document.id)
+    condition, params = _own_chunks(table, [document.id for document, _ in given])
     vanished = sql.SQL("{} AND NOT EXISTS (SELECT FROM pg_temp.rag_staging s WHERE s.id = c.id)").format(condition)
     deleted = yield from delete(table, vanished, params)
     return WriteCounts(deleted=deleted) + (yield from store_staged(table, records, seqs))
@@ -67,9 +74,13 @@ def put_document(table: Table, document: Document, records: Sequence[Record]) ->
 
 def put_text(table: Table, document: Document, *, chunks: int) -> Plan[None]:
     """Store a document that is to have so many chunks, and none of them."""
+    yield _put(table, document, chunks)
+
+
+def _put(table: Table, document: Document, chunks: int) -> Execute:
     check(document)
     who = f"document {document.id!r}"
-    yield Execute(
+    return Execute(
         _PUT,
         (
             table.collection_id,
@@ -87,10 +98,13 @@ def put_text(table: Table, document: Document, *, chunks: int) -> Plan[None]:
     )
 
 
-def _own_chunks(table: Table, document_id: str) -> tuple[sql.Composed, list[Any]]:
-    """The chunks of a document as it is written: in exactly the bound scope."""
+def _own_chunks(table: Table, document_ids: Sequence[str]) -> tuple[sql.Composed, list[Any]]:
+    """The chunks of documents as they are written: in exactly the bound scope."""
     owner = [sql.SQL("{} = %s").format(sql.Identifier(name)) for name in table.owner_columns]
-    return sql.SQL(" AND ").join([*owner, sql.SQL("document_id = %s")]), [*table.owner, as_key(document_id)]
+    return sql.SQL(" AND ").join([*owner, sql.SQL("document_id = ANY(%s::text[])")]), [
+        *table.owner,
+        [as_key(id_) for id_ in document_ids],
+    ]
 
 
 def _of_collection(table: Table, *more: str, exact_scope: bool = False) -> tuple[sql.Composed, list[Any]]:
@@ -104,7 +118,7 @@ def _of_collection(table: Table, *more: str, exact_scope: bool = False) -> tuple
 
 def embedded_hashes(table: Table, document_id: str) -> Plan[dict[str, bytes]]:
     """What each stored embedding of a document was made of, by chunk id (see ``write.embedding_hash``)."""
-    condition, params = _own_chunks(table, document_id)
+    condition, params = _own_chunks(table, [document_id])
     query = sql.SQL(
         "SELECT id, embedding_hash FROM {} WHERE {} AND embedding IS NOT NULL AND embedding_hash IS NOT NULL"
     )
@@ -114,7 +128,7 @@ def embedded_hashes(table: Table, document_id: str) -> Plan[dict[str, bytes]]:
 
 def embeddings(table: Table, document_id: str, ids: Sequence[str]) -> Plan[dict[str, list[float]]]:
     """The stored vectors of these chunks of a document, by chunk id; those without one are left out."""
-    condition, params = _own_chunks(table, document_id)
+    condition, params = _own_chunks(table, [document_id])
     query = sql.SQL("SELECT id, embedding::real[] FROM {} WHERE {} AND id = ANY(%s::text[]) AND embedding IS NOT NULL")
     rows = yield Execute(query.format(table.identifier, condition), [*params, list(ids)])
     return {row[0]: row[1] for row in rows}
@@ -174,6 +188,6 @@ def delete_document(table: Table, document_id: str, *, exact_scope: bool = False
     """Delete a document and its chunks; returns how many chunks went. One transaction."""
     condition, params = _of_collection(table, "id = %s", exact_scope=exact_scope)
     yield Execute(sql.SQL("DELETE FROM rag.documents WHERE {}").format(condition), [*params, as_key(document_id)])
-    found = _own_chunks(table, document_id) if exact_scope else where(table, document_id=document_id)
+    found = _own_chunks(table, [document_id]) if exact_scope else where(table, document_id=document_id)
     assert found is not None
     return (yield from delete(table, *found))

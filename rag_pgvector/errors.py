@@ -90,6 +90,11 @@ class MissingDependencyError(RagPgvectorError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed. Install it with: pip install 'rag-pgvector[{extra}]'")
+        self._given = package, extra
+
+    def __reduce__(self) -> tuple[type[MissingDependencyError], tuple[str, str]]:
+        """Errors are told from one process to another."""
+        return type(self), self._given
 
 
 class CollectionNotFoundError(RagPgvectorError, LookupError):
@@ -119,6 +124,10 @@ class LoadError(RagPgvectorError, ValueError):
         self.source = source
         self.where = where
         self.reason = reason
+
+    def __reduce__(self) -> tuple[type[LoadError], tuple[str, str, str]]:
+        """Errors are told from one process to another."""
+        return type(self), (self.source, self.reason, self.where)
 
 
 class ServerError(RagPgvectorError, RuntimeError):

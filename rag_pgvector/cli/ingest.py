@@ -26,7 +26,7 @@ from rag_pgvector.errors import ConfigError
 if TYPE_CHECKING:
     from rag_pgvector.collection import Collection
     from rag_pgvector.database import Database
-    from rag_pgvector.ingest import Failure, IngestReport, Mode
+    from rag_pgvector.ingest import Engine, Failure, IngestReport, Mode
     from rag_pgvector.ingest.methods import Method
 
 __all__ = ["ingested", "register"]
@@ -78,6 +78,9 @@ def ingest(
     delimiter: Annotated[str | None, typer.Option(metavar="CHARACTER", help="Of CSV files; else detected.")] = None,
     encoding: Annotated[str | None, typer.Option(metavar="NAME", help="Of CSV files; else detected.")] = None,
     decimal: Annotated[str | None, typer.Option(metavar="CHARACTER", help="Of CSV files: . or ,")] = None,
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", help='local, or ray: on Ray Data (extra "ray"), several machines too.')
+    ] = "local",
     show_failed: Annotated[
         bool, typer.Option("--show-failed", help="List what could not be ingested, with its reason; ingest nothing.")
     ] = False,
@@ -132,6 +135,8 @@ def ingest(
     options = ChunkOptions(size=tokens, overlap=min(24, tokens // 2), by=cast("Method", by), rows=rows)
     if mode not in ("append", "sync", "full"):
         raise ConfigError(f"--mode {mode}: use append, sync or full")
+    if engine not in ("local", "ray"):
+        raise ConfigError(f"--engine {engine}: use local or ray")
     list(find_files(paths))  # a path that does not exist is told before a collection is made
     with open_database(url) as db:
         who = identify(db, tenant, scope, api_key, "data.ingest")
@@ -155,6 +160,7 @@ def ingest(
                 dry_run=dry_run,
                 strict=strict,
                 progress=tell,
+                engine=cast("Engine", engine),
             )
     _tell(report, name, as_json)
     if not report.documents and not (mode != "append" and report.deleted):

@@ -39,6 +39,7 @@ def as_embedder(obj: Any) -> Embedder:
             adocuments=getattr(obj, "aembed_documents", None),
             aquery=getattr(obj, "aembed_query", None),
             token_offsets=getattr(obj, "token_offsets", None),
+            count_tokens=getattr(obj, "count_tokens", None),
             queries=getattr(obj, "embed_queries", None),
             aqueries=getattr(obj, "aembed_queries", None),
             max_tokens=_max_tokens(obj),
@@ -93,6 +94,7 @@ class CheckedEmbedder:
         adocuments: Callable[[list[str]], Awaitable[Any]] | None = None,
         aquery: Callable[[str], Awaitable[Any]] | None = None,
         token_offsets: Callable[[str], list[tuple[int, int]]] | None = None,
+        count_tokens: Callable[[str], int] | None = None,
         queries: _Documents | None = None,
         aqueries: Callable[[list[str]], Awaitable[Any]] | None = None,
         max_tokens: int | None = None,
@@ -105,6 +107,8 @@ class CheckedEmbedder:
         self._dimensions: int | None = None
         if token_offsets is not None:
             self.token_offsets = token_offsets
+        if count_tokens is not None:
+            self.count_tokens = count_tokens
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"

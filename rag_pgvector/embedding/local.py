@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from rag_pgvector.embedding.protocol import Vectors, as_texts
+from rag_pgvector.embedding.tokens import token_counter
 from rag_pgvector.errors import EmbeddingError, MissingDependencyError
 
 __all__ = ["SentenceTransformerEmbedder"]
@@ -78,6 +79,17 @@ class SentenceTransformerEmbedder:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Sent to another process as its settings: the model is loaded there."""
+        made = partial(
+            type(self),
+            self.name,
+            device=self._device,
+            batch_tokens=self._batch_tokens,
+            precision=self._wanted_precision,
+        )
+        return made, ()
+
     @property
     def dimensions(self) -> int:
         return _BUNDLED_DIMENSIONS if self._is_bundled else self._model.dimensions
@@ -99,6 +111,10 @@ class SentenceTransformerEmbedder:
         """
         offsets: list[tuple[int, int]] = self._tokenizer.encode(text, add_special_tokens=False).offsets
         return offsets
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens ``token_offsets`` gives, sooner."""
+        return self._token_counter(text)
 
     def embed_documents(self, texts: Iterable[str]) -> Vectors:
         """The vectors of texts to be found, ``(n, dimensions)``. Texts are cut off after ``max_tokens``."""
@@ -186,6 +202,10 @@ class SentenceTransformerEmbedder:
                 f"model {self.name!r} could not be loaded ({type(error).__name__}: {error}): name a folder or a model "
                 "of the Hugging Face hub, or leave EMBEDDING_MODEL out for the bundled one"
             ) from error
+
+    @cached_property
+    def _token_counter(self) -> Callable[[str], int]:
+        return token_counter(self._tokenizer)
 
     @cached_property
     def _tokenizer(self) -> Any:

@@ -19,9 +19,10 @@ class Embedder(Protocol):
     """Text to vectors of one length. Every method may be called from several threads at once.
 
     An embedder may also have ``token_offsets(text) -> list[(start, end)]``: the spans of the model's tokens in the
-    text; chunking counts with it. ``max_tokens``: how many of them the model reads; no chunk is made longer. And
-    ``embed_queries(texts) -> (n, dimensions)`` (with ``aembed_queries``), which ``search_many`` calls once for all of
-    its questions; without it, ``embed_query`` is called for each.
+    text; chunking counts with it, or with ``count_tokens(text) -> int``, which is to give as many. ``max_tokens``: how
+    many of them the model reads; no chunk is made longer. And ``embed_queries(texts) -> (n, dimensions)`` (with
+    ``aembed_queries``), which ``search_many`` calls once for all of its questions; without it, ``embed_query`` is
+    called for each.
     """
 
     @property

@@ -29,8 +29,10 @@ PROGRAM = """
     import numpy as np
     import psycopg
     from rag_pgvector import Database, open, settings
-    from rag_pgvector.ingest import ingest, loaders
+    from rag_pgvector.ingest import ingest, loaders, pipeline
     from rag_pgvector.ingest.loaders import csv, text
+
+    pipeline._WINDOW = 8  # two documents a transaction
 
     url, folder = sys.argv[1:]
 
@@ -66,7 +68,7 @@ def embed(texts: list[str]) -> list[Any]:
 def corpus(tmp_path: Path) -> Path:
     folder = tmp_path / "corpus"
     folder.mkdir()
-    for i in range(24):
+    for i in range(48):
         body = "\n\n".join(f"## Part {j}\n\nText {i} {j} of a small corpus." for j in range(6))
         (folder / f"{i:02}.md").write_text(f"# Title {i}\n\n{body}\n")
     (folder / "t.csv").write_text("k,v\n" + "".join(f"row {i},{i}\n" for i in range(60)))

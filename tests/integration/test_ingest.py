@@ -108,7 +108,8 @@ def test_the_second_run_does_nothing(
 ) -> None:
     ingest(collection, corpus)
     embedder.texts.clear()
-    monkeypatch.setattr(Collection, "put_document", lambda *_: pytest.fail("an unchanged document was written"))
+    for method in ("put_document", "_put_documents"):
+        monkeypatch.setattr(Collection, method, lambda *_: pytest.fail("an unchanged document was written"))
     before = collection.list(limit=100)
     report = ingest(collection, [str(corpus)])
     assert counts(report) == (0, 0, 6, 0)

