@@ -53,6 +53,7 @@ class ChunkOptions:
         rows: Rows of a table per chunk. More than one makes chunks without the rows' metadata, for reading, not for
             questions about single cells.
         by: How a text is divided. "structure": paragraphs, and sentences where one is too long, within a section.
+            "paragraph": so too, and what a long paragraph was divided into shares no chunk with its neighbours.
             "sentence": whole sentences up to the size, within a section. "tokens": windows of whole words up to the
             size, within a page. "page": a page (without pages, the document) where it fits, else as by structure.
             "semantic": sentences, with a cut where the meaning turns; each sentence is embedded once for it.
@@ -235,7 +236,8 @@ def split(
             yield span
             return
         blocks = (Block(*span, "literal"),)
-    yield from _join(text, list(atoms(text, blocks, options.size, count)), options, count)
+    apart = options.by == "paragraph"
+    yield from _join(text, list(atoms(text, blocks, options.size, count, apart=apart)), options, count)
 
 
 def _foreign(text: str, piece: Piece, splitter: Splitter) -> Iterator[Span]:
@@ -274,7 +276,8 @@ def _join(text: str, parts: Sequence[Atom], options: ChunkOptions, count: TokenC
             total += parts[upto].tokens
             upto += 1
         # "For example:" goes with its example.
-        if upto < len(parts) and upto - at > 1 and text[first.start : parts[upto - 1].end].rstrip().endswith(":"):
+        ends = upto < len(parts) and not parts[upto].fresh and upto - at > 1
+        if ends and text[first.start : parts[upto - 1].end].rstrip().endswith(":"):
             upto -= parts[upto - 1].tokens + parts[upto].tokens <= options.size
         # Tokens need not add up exactly over a cut.
         while upto - at > 1 and _tokens(text, start, parts[upto - 1].end, count) > options.size:

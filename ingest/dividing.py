@@ -37,16 +37,28 @@ class Atom:
     fresh: bool = False
 
 
-def atoms(text: str, blocks: Sequence[Block], size: int, count: TokenCount) -> Iterator[Atom]:
+def atoms(text: str, blocks: Sequence[Block], size: int, count: TokenCount, *, apart: bool = False) -> Iterator[Atom]:
+    """Paragraphs, and the parts of one that is too long.
+
+    ``apart`` marks them so that these parts share no chunk with the paragraph's neighbours, but for one that ends with
+    a colon and so announces them.
+    """
+    fresh = announced = False
     for unit in _units(blocks):
-        whole = measured(text, unit[0].char_start, unit[-1].char_end, size, count)
+        start, end = unit[0].char_start, unit[-1].char_end
+        whole = measured(text, start, end, size, count)
         if whole.tokens <= size:
-            yield whole
+            yield replace(whole, fresh=fresh)
+            fresh, announced = False, text[max(start, end - 8) : end].rstrip().endswith(":")
             continue
+        fresh = apart and not announced
         for number, block in enumerate(unit):
             # A heading stays with the beginning of a block that would just fit without it.
             force = number > 0 and len(unit) > 1
-            yield from _divide(text, block.char_start, block.char_end, _LEVELS[block.kind], size, count, force=force)
+            for atom in _divide(text, block.char_start, block.char_end, _LEVELS[block.kind], size, count, force=force):
+                yield replace(atom, fresh=fresh)
+                fresh = False
+        fresh, announced = apart, False
 
 
 def sentence_atoms(text: str, blocks: Sequence[Block], size: int, count: TokenCount) -> Iterator[Atom]:

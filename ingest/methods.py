@@ -17,7 +17,7 @@ from rag_pgvector.ingest.loaders import Piece
 
 __all__ = ["Embed", "Method", "by_page", "marked", "turns", "windows"]
 
-Method: TypeAlias = Literal["structure", "sentence", "tokens", "page", "semantic"]
+Method: TypeAlias = Literal["structure", "paragraph", "sentence", "tokens", "page", "semantic"]
 #: Texts to vectors, one row each.
 Embed: TypeAlias = Callable[[list[str]], Any]
 

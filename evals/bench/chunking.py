@@ -103,7 +103,7 @@ def _ways(model: Any) -> dict[str, Divide]:
     sentences = SentenceSplitter(tokenizer=tokens, chunk_size=SIZE, chunk_overlap=OVERLAP)
     return {
         "rag_pgvector": ours(),
-        **{f"rag_pgvector by {by}": ours(by=by) for by in ("sentence", "tokens", "semantic")},
+        **{f"rag_pgvector by {by}": ours(by=by) for by in ("paragraph", "sentence", "tokens", "semantic")},
         "langchain recursive, same size": _found(recursive.split_text),
         "llama-index sentence, same size": _found(sentences.split_text),
         "langchain recursive, as shipped": _found(RecursiveCharacterTextSplitter().split_text),

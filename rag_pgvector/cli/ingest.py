@@ -58,7 +58,9 @@ def ingest(
     size: Annotated[int | None, typer.Option(metavar="TOKENS", help="Most tokens of a chunk.  [default: 200]")] = None,
     by: Annotated[
         str,
-        typer.Option(metavar="METHOD", help="How texts are divided: structure, sentence, tokens, page or semantic."),
+        typer.Option(
+            metavar="METHOD", help="How texts are divided: structure, paragraph, sentence, tokens, page, semantic."
+        ),
     ] = "structure",
     rows: Annotated[int, typer.Option(metavar="COUNT", help="Rows of a table per chunk.")] = 1,
     content: Annotated[

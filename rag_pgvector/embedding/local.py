@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -26,6 +27,8 @@ _BUNDLED_MAX_TOKENS = 256
 #: Padded tokens of one batch. More of them leave the cache of a CPU; measured there with paragraphs and with sentences,
 #: of which one fixed number of texts suits either, but not both. The GPU's is an estimate.
 _BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
+#: Batches that are computed at once on a CPU, each by its share of the threads; more would queue for Python's lock.
+_AT_ONCE = 4
 
 #: Half precision is used where these come out as in single precision.
 _PROBES = (
@@ -43,6 +46,8 @@ class _Model:
     max_tokens: int | None
     precision: str
     batch_tokens: int
+    #: Threads that torch computes with on a CPU; 1 elsewhere.
+    threads: int
 
 
 class SentenceTransformerEmbedder:
@@ -125,8 +130,19 @@ class SentenceTransformerEmbedder:
             return np.empty((0, self.dimensions), dtype=np.float32)
         model = self._model
         found = np.empty((len(texts), model.dimensions), dtype=np.float32)
-        for batch in _batches(texts, model.max_tokens or 512, model.batch_tokens):
+
+        def encode(batch: list[int]) -> None:
             found[batch] = self._encode(getattr(model.encoder, method), [texts[i] for i in batch])
+
+        batches = list(_batches(texts, model.max_tokens or 512, model.batch_tokens))
+        workers = min(model.threads, _AT_ONCE, len(batches))
+        if workers < 2:
+            for batch in batches:
+                encode(batch)
+            return found
+        with _workers(workers, model.threads) as pool:
+            for _ in pool.map(encode, batches):
+                pass
         return found
 
     def embed_query(self, text: str) -> Vectors:
@@ -186,6 +202,7 @@ class SentenceTransformerEmbedder:
             max_tokens=encoder.max_seq_length,
             precision=precision,
             batch_tokens=self._batch_tokens or _BATCH_TOKENS.get(kind, _BATCH_TOKENS["cpu"]),
+            threads=_torch_threads() if kind == "cpu" else 1,
         )
 
     def _open(self) -> Any:
@@ -242,6 +259,45 @@ def _no_progress_bars() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
+
+
+def _torch_threads() -> int:
+    import torch
+
+    return int(torch.get_num_threads())
+
+
+_starting = threading.Lock()
+
+
+@contextmanager
+def _workers(count: int, threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that each compute batches with their share of torch's threads.
+
+    Threads that share a batch wait for each other after every operation, and so for whatever keeps one of them from its
+    core: reading, writing, the server. How many there are is a setting of the calling thread, and also what new threads
+    begin with, which is put back.
+    """
+    import torch
+
+    begun = threading.Barrier(count + 1)
+
+    def begin() -> None:
+        torch.set_num_threads(max(1, threads // count))
+        begun.wait()
+
+    with ThreadPoolExecutor(count, "rag_pgvector embedding", begin) as pool:
+        with _starting:
+            try:
+                for _ in range(count):  # no thread is idle before all have begun, so that each starts one
+                    pool.submit(int)
+                begun.wait()
+            except BaseException:
+                begun.abort()
+                raise
+            finally:
+                torch.set_num_threads(threads)
+        yield pool
 
 
 def _half_precision(kind: str) -> Any:

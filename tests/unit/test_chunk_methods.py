@@ -37,7 +37,7 @@ def chunks_of(document: LoadedDocument, limit: int | None = None, **options: Any
     return list(chunk_document(document, options=given, count=words, limit=limit, embed=topic))
 
 
-@pytest.mark.parametrize("by", ["sentence", "tokens", "page", "semantic"])
+@pytest.mark.parametrize("by", ["paragraph", "sentence", "tokens", "page", "semantic"])
 @settings(max_examples=100, deadline=None)
 @given(text=_TEXTS, size=st.integers(16, 60))
 def test_any_text_by(tmp_path_factory: pytest.TempPathFactory, by: str, text: str, size: int) -> None:
@@ -56,6 +56,23 @@ def test_by_sentence(tmp_path: Path) -> None:
         assert before.char_end is not None
         assert before.char_start < after.char_start < before.char_end  # type: ignore[operator]  # a sentence again
         assert after.content.startswith(("First", "Second"))
+
+
+def test_by_paragraph(tmp_path: Path) -> None:
+    """What a long paragraph is divided into keeps its neighbours out, but for one that announces it."""
+    long = " ".join(f"Sentence {i} of the long paragraph." for i in range(9))
+    document = loaded(tmp_path, f"Before it.\n\n{long}\n\nAfter it.\n\nMore of it.\n\nNamely:\n\n{long}")
+    mixed = chunks_of(document, size=26, overlap=0)
+    assert mixed[0].content.startswith("Before it.\n\nSentence 0")
+    apart = [chunk.content for chunk in chunks_of(document, size=26, overlap=0, by="paragraph")]
+    assert apart[0] == "Before it."
+    assert apart[1].startswith("Sentence 0")
+    assert "Sentence 8 of the long paragraph." in apart
+    (after,) = [content for content in apart if "After" in content]
+    assert after.startswith("After it.\n\nMore of it.")
+    assert [content for content in apart if "Namely:" in content] == [
+        content for content in apart if "Namely:\n\nSentence 0" in content
+    ]
 
 
 def test_by_tokens(tmp_path: Path) -> None:
@@ -83,7 +100,7 @@ def _fields(piece: Any) -> dict[str, Any]:
     return {name: getattr(piece, name) for name in piece.__dataclass_fields__}
 
 
-@pytest.mark.parametrize("by", ["structure", "sentence", "tokens", "page", "semantic"])
+@pytest.mark.parametrize("by", ["structure", "paragraph", "sentence", "tokens", "page", "semantic"])
 def test_rows_stay_rows(tmp_path: Path, by: str) -> None:
     document = loaded(tmp_path, "a,b\n" + "".join(f"{i},x\n" for i in range(7)), "t.csv")
     assert [chunk.page_or_row for chunk in chunks_of(document, by=by)] == list(range(7))
