@@ -46,8 +46,7 @@ class _Model:
     max_tokens: int | None
     precision: str
     batch_tokens: int
-    #: Threads that torch computes with on a CPU; 1 elsewhere.
-    threads: int
+    on_cpu: bool
 
 
 class SentenceTransformerEmbedder:
@@ -135,12 +134,13 @@ class SentenceTransformerEmbedder:
             found[batch] = self._encode(getattr(model.encoder, method), [texts[i] for i in batch])
 
         batches = list(_batches(texts, model.max_tokens or 512, model.batch_tokens))
-        workers = min(model.threads, _AT_ONCE, len(batches))
+        threads = _torch_threads() if model.on_cpu else 1
+        workers = min(threads, _AT_ONCE, len(batches))
         if workers < 2:
             for batch in batches:
                 encode(batch)
             return found
-        with _workers(workers, model.threads) as pool:
+        with _workers(workers, threads) as pool:
             for _ in pool.map(encode, batches):
                 pass
         return found
@@ -202,7 +202,7 @@ class SentenceTransformerEmbedder:
             max_tokens=encoder.max_seq_length,
             precision=precision,
             batch_tokens=self._batch_tokens or _BATCH_TOKENS.get(kind, _BATCH_TOKENS["cpu"]),
-            threads=_torch_threads() if kind == "cpu" else 1,
+            on_cpu=kind == "cpu",
         )
 
     def _open(self) -> Any:
@@ -261,13 +261,15 @@ def _no_progress_bars() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+#: Held while the number of threads that new threads begin with is another one.
+_starting = threading.Lock()
+
+
 def _torch_threads() -> int:
     import torch
 
-    return int(torch.get_num_threads())
-
-
-_starting = threading.Lock()
+    with _starting:
+        return int(torch.get_num_threads())
 
 
 @contextmanager

