@@ -1,7 +1,7 @@
 """``engine="ray"``: reading, chunking, embedding and writing as stages of Ray Data, on as many machines as Ray has.
 
 The stages are those of ``pipeline``, and what they do to a document is the same code, so that the chunks are the same.
-Actors keep the model and their one connection each: there are as many connections as actors. What is between two stages
+Actors keep the model; those that embed and those that write have one connection each, which bounds them. What is between two stages
 lies in Ray's object store, whose back-pressure bounds it. Documents are written whole, so that a run that was
 interrupted goes on as a local one would.
 """
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from rag_pgvector.database import Database
+from rag_pgvector.embedding import resolve_embedder
 from rag_pgvector.errors import ConfigError, LoadError, MissingDependencyError, RagPgvectorError
 from rag_pgvector.ingest.chunking import token_count
 from rag_pgvector.ingest.loaders import LoadedDocument
@@ -91,7 +92,7 @@ class _Reading:
         self, place: _Place, options: Mapping[str, Any], items: Sequence[tuple[Item, Sequence[Document]]]
     ) -> None:
         self._items = items
-        embedder = place.collection().embedder
+        embedder = resolve_embedder(place.embedder)
         count, name = token_count(embedder)
         self._reader = Reader(count=count, count_name=name, embed=embedder.embed_documents, stored={}, **options)
 
