@@ -1,9 +1,9 @@
 """``engine="ray"``: reading, chunking, embedding and writing as stages of Ray Data, on as many machines as Ray has.
 
 The stages are those of ``pipeline``, and what they do to a document is the same code, so that the chunks are the same.
-Actors keep the model; those that embed and those that write have one connection each, which bounds them. What is between two stages
-lies in Ray's object store, whose back-pressure bounds it. Documents are written whole, so that a run that was
-interrupted goes on as a local one would.
+Actors keep the model; those that embed and those that write have one connection each, so that their number bounds it.
+What is between two stages lies in Ray's object store, whose back-pressure bounds it. Documents are written whole, so
+that a run that was interrupted goes on as a local one would.
 """
 
 from __future__ import annotations
