@@ -13,7 +13,7 @@ import ray
 from ray import cloudpickle
 
 from rag_pgvector import Collection, CollectionConfig, Database
-from rag_pgvector.errors import ConfigError, EmbeddingError, LoadError, MissingDependencyError
+from rag_pgvector.errors import ConfigError, EmbeddingError, MissingDependencyError
 from rag_pgvector.ingest import IngestReport, failures, ingest
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Ray's own
@@ -97,8 +97,6 @@ def test_a_run_that_ended_goes_on(db: Database, corpus: Path) -> None:
     ingest(clean, [corpus / "2.md"])
     assert report.documents == 8
     assert stored(docs) == stored(clean)
-    with pytest.raises(LoadError, match=r"empty\.csv"):
-        ingest(made(db, "strict"), corpus, engine="ray", strict=True)
 
 
 def test_a_tenants_scope(tenant_db: Database, corpus: Path) -> None:
