@@ -121,12 +121,15 @@ def _documents(url: str, folder: Path) -> dict[str, Any]:
         in_batches = seconds(lambda batches=batches: [model.embed_documents(batch) for batch in batches])  # type: ignore[misc]
         at_once = seconds(lambda every=every: model.embed_documents(every))  # type: ignore[misc]
         alone.append(min(in_batches, at_once))
-        rounds.append({"total": ours[-1], "batches": in_batches, "at_once": at_once, "in_the_run": timed.seconds})
+        parts = {"total": ours[-1], "batches": in_batches, "at_once": at_once, "in_the_run": timed.seconds}
+        rounds.append({name: round(value, 2) for name, value in parts.items()})
+        say(f"  {rounds[-1]}")
     peers: dict[str, Any] = {}
     for name, path in (("langchain", _langchain), ("llama-index", _llama_index)):
         say(f"documents: {name}")
         try:
             peers[name] = path(url, folder)
+            say(f"  {peers[name]}")
         except ImportError as error:
             peers[name] = {"left_out": str(error)}
     total = median(ours)
@@ -139,7 +142,7 @@ def _documents(url: str, folder: Path) -> dict[str, Any]:
         "characters_per_s": round(characters / total),
         "total_vs_embedding": round(median(mine / bare for mine, bare in zip(ours, alone, strict=True)), 3),
         "precision": getattr(model, "precision", None),
-        "rounds": [{name: round(value, 2) for name, value in each.items()} for each in rounds],
+        "rounds": rounds,
         "peers": peers,
         "ratios": {f"ours/{n}": round(p["seconds"] / total, 2) for n, p in peers.items() if "seconds" in p},
     }
