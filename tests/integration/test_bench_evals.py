@@ -79,7 +79,7 @@ def test_everybody_is_measured_by_the_same_harness(
     server_url: str, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     common = ["--data", str(data), "--url", server_url, "--out", str(data / "out")]
-    assert evals.main(["--sets", "ir_xquad", "qa_squad2", "csv_faq_covid", "--limit", "9", "--json", *common]) == 0
+    assert evals.main(["--sets", "ir_xquad", "qa_squad2", "--limit", "9", "--json", *common]) == 0
     report = json.loads(capsys.readouterr().out)
     found = report["retrieval"]["ir_xquad"]
     assert (found["documents"], found["queries"], found["left_out"]) == (4, 3, {})
@@ -96,10 +96,25 @@ def test_everybody_is_measured_by_the_same_harness(
         assert row["counts"]["right"] == 1, name
         assert row["citation_source_precision"] == 1.0, name
         assert row["abstention_recall"] == 0.0, name  # letters are alike everywhere: the threshold keeps nothing back
-    assert report["answers"]["csv_faq_covid"]["questions"] == 1
     assert left_behind(server_url) == []
-    assert evals.main(["--sets", "ir_xquad:en", "--limit", "1", *common]) == 0
-    assert "ir_xquad:en: 3 documents, 1 questions" in capsys.readouterr().out
+
+
+def test_one_language_of_a_set_and_some_questions_of_each(data: Path) -> None:
+    english = evals.read_set(data, "ir_xquad:en", 1)
+    assert {each.id for each in english.documents} == {"en-kite", "en-top", "en-rice"}
+    assert len(english.queries) == 1
+    assert len(evals.read_set(data, "ir_xquad", 1).queries) == 2  # one of each language
+
+
+def test_paraphrases_of_questions_with_a_row(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = data / "faq.csv"
+    assert evals.main(["--data", str(data), "--write-faq", str(file)]) == 0
+    assert capsys.readouterr().out == f"1 questions in {file}\n"
+    asked, paths = evals.read_answers(data, "csv_faq_covid", data)
+    assert paths == [data / "csv_faq_covid" / "faq_covidbert.csv"]
+    assert [(each.question, each.answer, each.page_or_row) for each in asked.questions] == [
+        ("What are tops?", "A top is a toy that spins on its point.", 0)
+    ]
 
 
 def test_a_threshold_above_everything_withholds_everything(
