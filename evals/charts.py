@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 __all__ = ["bars", "lines", "reliability", "standalone"]
 
 _WIDTH, _HEIGHT = 420, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 26, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 14, 26, 44
 #: Colours of the series, for a file of its own; a report has its own, for dark screens too.
 _COLOURS = ("#2463a6", "#c4571a", "#2f8a57", "#7b4bb3", "#a88512", "#5b6877")
 
