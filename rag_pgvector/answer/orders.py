@@ -19,7 +19,7 @@ __all__ = ["asks_for_orders", "gives_orders"]
 
 _SAY = (
     r"(?:answer|reply|respond|say|state|tell|output|print|write|claim|insist|mention|give|provide|recommend|repeat|"
-    r"reveal|inform|confirm|quote|return|declare|advise|disclose|include|insert|append|use|pretend|"
+    r"reveal|inform|confirm|quote|return|declare|advise|disclose|include|append|pretend|"
     r"jawab(?:lah)?|balas(?:lah)?|katakan(?:lah)?|beritahu(?:kan)?|beri ?tahu(?:kan)?|nyatakan(?:lah)?|sebut(?:kan)?|"
     r"tulis(?:kan|lah)?|ulang(?:i|kan)?|dedahkan|sampaikan)"
 )
@@ -47,9 +47,10 @@ _WHEN_ASKED = re.compile(
     re.IGNORECASE,
 )
 _ORDER = _BEGINS + r"(?:ask|" + _SAY + r")\b"
+_PUT = _BEGINS + r"(?:ask|insert|put|place|" + _SAY + r")\b"
 _TO_A_MACHINE = re.compile(
     r"\b(?:assistants?|chat ?bots?|language models?|llms?|ai(?: models?| systems?| agents?| assistants?)?|"
-    r"pembantu (?:ai|maya|digital)|model bahasa)\b[^.?!\n]{0,60}?" + _ORDER + "|" + _ORDER + r"[^.?!\n]{0,100}"
+    r"pembantu (?:ai|maya|digital)|model bahasa)\b[^.?!\n]{0,60}?" + _ORDER + "|" + _PUT + r"[^.?!\n]{0,100}"
     r"\b(?:in|with|as|into|to|dalam|pada|sebagai) (?:all )?(?:of )?"
     r"(?:your (?:\w+ )?(?:answers?|repl(?:y|ies)|responses?|outputs?)|jawapan (?:anda|kamu)|jawaban (?:anda|kamu))\b",
     re.IGNORECASE,
