@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from dataclasses import replace
 from pathlib import Path
 
 from rag_pgvector.errors import LoadError
@@ -46,7 +48,8 @@ def read_squad(path: Path) -> AnswerSet:
     """SQuAD 1.1 or 2.0, or a list of its paragraphs (``context``, ``qas``), as IDK-MRC has it. Raises LoadError.
 
     Source: Rajpurkar et al. 2018, "Know What You Don't Know: Unanswerable Questions for SQuAD". Every context is a
-    document; a question that is impossible is of kind ``adversarial``.
+    document; a question that is impossible is of kind ``adversarial``. An answer that does not stand at its place, but
+    elsewhere in the context, is taken from there, with a warning.
     """
     return _squad(path, read_json(path))
 
@@ -54,12 +57,13 @@ def read_squad(path: Path) -> AnswerSet:
 def _squad(path: Path, document: Place) -> AnswerSet:
     documents: dict[str, CorpusDocument] = {}
     questions: dict[str, GoldenQuestion] = {}
+    warnings: list[str] = []
 
     def paragraph(place: Place, id_: str, title: str) -> None:
         context = place.get("context", str)
         documents[id_] = CorpusDocument(id=id_, title=title, text=context)
         for asked in place.each("qas"):
-            question = _squad_question(asked, id_, context, len(title) + 1 if title else 0)
+            question = _squad_question(asked, id_, context, len(title) + 1 if title else 0, warnings)
             if question.id in questions:
                 raise asked.error(f"id {question.id!r:.80} comes twice")
             questions[question.id] = question
@@ -72,16 +76,22 @@ def _squad(path: Path, document: Place) -> AnswerSet:
             title = article.get("title", str, default="")
             for i, place in enumerate(article.each("paragraphs")):
                 paragraph(place, f"{title or len(documents)}#{i}", title)
-    return _set(path, list(questions.values()), tuple(documents.values()), "squad")
+    found = _set(path, list(questions.values()), tuple(documents.values()), "squad")
+    return replace(found, warnings=tuple(warnings))
 
 
-def _squad_question(asked: Place, source: str, context: str, offset: int) -> GoldenQuestion:
+def _squad_question(asked: Place, source: str, context: str, offset: int, warnings: list[str]) -> GoldenQuestion:
     impossible = asked.get("is_impossible", bool, default=False)
     texts, span = [], None
     for answer in asked.each("answers"):
         text, start = answer.get("text", str), answer.get("answer_start", int)
         if context[start : start + len(text)] != text:
-            raise answer.error(f"{text!r:.60} does not stand at {start} of its context")
+            places = [match.start() for match in re.finditer(re.escape(text), context)]
+            wrong = answer.error(f"{text!r:.60} does not stand at {start} of its context")
+            if not places:
+                raise wrong
+            start = min(places, key=lambda place, said=start: abs(place - said))
+            warnings.append(f"{wrong}: taken from {start}")
         if text.strip():
             texts.append(text)
             span = span or Span(source, offset + start, offset + start + len(text))

@@ -94,12 +94,14 @@ class AnswerSet:
         questions: In the order of the file.
         documents: What to ask, if no collection is given; their ids are the questions' sources.
         format: How it was written: "golden", "squad", "labelled-rag", "ragas", "csv" or "beir".
+        warnings: What was mended in reading it.
     """
 
     name: str
     questions: tuple[GoldenQuestion, ...] = field(repr=False)
     documents: tuple[CorpusDocument, ...] = field(default=(), repr=False)
     format: str
+    warnings: tuple[str, ...] = ()
 
 
 def same_source(given: str | None, expected: str) -> bool:

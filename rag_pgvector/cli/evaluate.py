@@ -57,6 +57,8 @@ __all__ = ["register"]
 
 _MODES = ("dense", "keyword", "hybrid")
 _KEYS = ("id", "document_id", "source")
+#: Warnings about a golden set that are shown.
+_WARNED = 10
 #: Questions that a sweep asks at every setting, at most.
 _SWEPT = 200
 
@@ -281,6 +283,8 @@ def answers(
     after.check()
     judge = judge_of(judge_model, judge_url)
     asked = read_questions(golden_path(golden, store))
+    for warning in asked.warnings[:_WARNED]:
+        complain(f"warning: {warning}")
     questions = asked.questions if limit is None else draw(asked.questions, limit)
     if name is None and not paths and not asked.documents:
         raise ConfigError(f"{golden} brings no documents to ask: add --collection NAME or --ingest PATH")

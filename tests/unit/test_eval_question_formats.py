@@ -118,7 +118,7 @@ def test_beir_with_answers(tmp_path: Path) -> None:
 
 
 MISTAKES: list[tuple[str, str, tuple[str, str], int, str]] = [
-    ("a.json", SQUAD, ('"answer_start": 22', '"answer_start": 23'), 5, "does not stand at 23"),
+    ("a.json", SQUAD, ('"text": "Kelantan"', '"text": "Kedah"'), 5, "'Kedah' does not stand at 22"),
     ("a.json", SQUAD, ('"question": "Who made it?", ', ""), 6, "no 'question'"),
     ("a.json", SQUAD, ('"id": "2"', '"id": "1"'), 6, "'1' comes twice"),
     ("a.json", SQUAD, ('"is_impossible": true', '"is_impossible": "no"'), 6, "is not true or false"),
@@ -143,6 +143,18 @@ def test_a_mistake_has_its_line(
     with pytest.raises(LoadError, match=f"line {line}: ") as caught:
         read_questions(path)
     assert part in str(caught.value)
+
+
+def test_an_answer_beside_its_place_is_found_and_told_of(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.json", SQUAD.replace('"answer_start": 22', '"answer_start": 20'))
+    found = read_questions(path)
+    assert (found.questions[0].answer, found.questions[0].span) == (
+        "Kelantan",
+        read_questions(written(tmp_path, "b.json", SQUAD)).questions[0].span,
+    )
+    assert len(found.warnings) == 1
+    assert "line 5: " in found.warnings[0]
+    assert found.warnings[0].endswith("'Kelantan' does not stand at 20 of its context: taken from 22")
 
 
 def golden_line(**change: Any) -> str:
