@@ -90,7 +90,7 @@ def _squad_question(asked: Place, source: str, context: str, offset: int, warnin
             wrong = answer.error(f"{text!r:.60} does not stand at {start} of its context")
             if not places:
                 raise wrong
-            start = min(places, key=lambda place, said=start: abs(place - said))
+            _, start = min((abs(place - start), place) for place in places)
             warnings.append(f"{wrong}: taken from {start}")
         if text.strip():
             texts.append(text)
