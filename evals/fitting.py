@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -27,7 +28,7 @@ def fit(
     signals: Floats,
     right: NDArray[np.bool_],
     *,
-    ridge: float,
+    ridge: float | Sequence[float],
     centre: Floats | None = None,
     importance: Floats | None = None,
     free_intercept: bool = True,
@@ -35,8 +36,9 @@ def fit(
     """Intercept and weights, ``(1 + features,)``, none of the weights negative.
 
     Maximises the log likelihood less ``ridge / 2`` times the squared distance of the weights to ``centre`` (0 by
-    default): with a prior's weights as the centre, a maximum a posteriori estimate. The intercept is penalised only
-    where ``free_intercept`` is false. A weight that turns negative is held at 0, one at a time.
+    default): with a prior's weights as the centre, a maximum a posteriori estimate. ``ridge`` may be one number for the
+    intercept and each weight. The intercept is penalised only where ``free_intercept`` is false. A weight that turns
+    negative is held at 0, one at a time.
 
     Args:
         signals: Shape ``(n, features)``.
@@ -46,7 +48,7 @@ def fit(
     target = right.astype(np.float64)
     weight = np.ones(len(target)) if importance is None else importance
     middle = np.zeros(design.shape[1]) if centre is None else centre
-    penalty = np.full(design.shape[1], ridge)
+    penalty = np.broadcast_to(np.asarray(ridge, dtype=np.float64), design.shape[1]).copy()
     if free_intercept:
         penalty[0] = 0.0
     free = np.ones(design.shape[1], dtype=np.bool_)

@@ -23,7 +23,7 @@ from rag_pgvector.types import SearchResult
 from rag_pgvector.vectors import VectorParam, as_vector
 
 if TYPE_CHECKING:
-    from rag_pgvector.embedding import Embedder
+    from rag_pgvector.embedding import Embedder, Likeness
 
 __all__ = ["Searchable"]
 
@@ -200,6 +200,17 @@ class Searchable(Calibrated):
 
     async def aembed_documents(self, texts: Sequence[str]) -> Vectors:
         return await (await asyncio.to_thread(self._embedder.proven)).aembed_documents(texts)
+
+    def likeness(self, question: str, texts: Sequence[str]) -> Likeness:
+        """How like texts are to a question, by the collection's embedder."""
+        from rag_pgvector.embedding import likeness
+
+        return likeness(self._embedder.proven(), question, texts)
+
+    async def alikeness(self, question: str, texts: Sequence[str]) -> Likeness:
+        from rag_pgvector.embedding import alikeness
+
+        return await alikeness(await asyncio.to_thread(self._embedder.proven), question, texts)
 
     def embed_query(self, text: str) -> Vectors:
         """The vector of a question, ``(dimensions,)``, by the collection's embedder."""

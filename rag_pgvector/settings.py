@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     embedding_daily_quota: int | None = Field(None, ge=0, description="a whole number from 0")
     rag_top_k: int = Field(3, ge=1, description="a whole number from 1")
     conf_threshold: float = Field(0.6, ge=0, le=1, description="a number from 0 to 1")
+    #: Largest share of wrong answers from prose; in place of conf_threshold, and only with a calibration.
+    target_risk: float | None = Field(None, gt=0, lt=1, description="a share between 0 and 1")
     openai_api_key: SecretStr | None = Field(None, description="a text; in a YAML file, put it in quotes")
     voyage_api_key: SecretStr | None = Field(None, description="a text; in a YAML file, put it in quotes")
     deepinfra_api_key: SecretStr | None = Field(None, description="a text; in a YAML file, put it in quotes")

@@ -24,12 +24,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rag_pgvector.answer.confidence import EXTRACTIVE_INTERCEPT, EXTRACTIVE_WEIGHTS
+from rag_pgvector.answer.confidence import PRIOR_BY_TOKENS
 from rag_pgvector.answer.signals import SIGNALS
 from rag_pgvector.evals.bench.measure import machine, target, versions
-from rag_pgvector.evals.calibrate import Label, calibration_of
+from rag_pgvector.evals.calibrate import platt
 from rag_pgvector.evals.confidence import at_threshold, measure
-from rag_pgvector.evals.fit_prior import Sample, collect, confidence_of, report
+from rag_pgvector.evals.fit_prior import Sample, collect, confidence_of, fitted, report
+from rag_pgvector.evals.fitting import logistic
 from rag_pgvector.evals.in_memory import VectorCache
 from rag_pgvector.evals.question_sets import SETS, read_questions
 
@@ -40,39 +41,43 @@ Floats: TypeAlias = NDArray[np.float64]
 
 def shipped() -> Floats:
     """The shipped intercept and weights, in the order of ``SIGNALS``."""
-    return np.array([EXTRACTIVE_INTERCEPT, *(EXTRACTIVE_WEIGHTS[name] for name in SIGNALS)])
+    return np.array([PRIOR_BY_TOKENS.intercept, *(PRIOR_BY_TOKENS.weights[name] for name in SIGNALS)])
 
 
-def calibrated(samples: Sequence[Sample], *, labels: int = 50, draws: int = 20) -> dict[str, Any]:
-    """What ``calibrate`` makes of so many questions, tried on those about other documents; means over the draws."""
+def calibrated(samples: Sequence[Sample], prior: Floats, *, labels: int = 50, draws: int = 100) -> dict[str, Any]:
+    """What ``calibrate`` makes of so many questions, tried on those about other documents; means over random draws.
+
+    Near misses are drawn with their questions, as ``calibrate`` makes them; the samples hold .40 of them, which is what
+    they weigh there, so here each counts in full. ``floor``: the error that perfect confidences would show on so many.
+
+    Args:
+        prior: Intercept and weights fitted on other sets, in the order of ``SIGNALS``.
+    """
     rows = []
     used = [sample for sample in samples if not sample.vetoed and sample.kind in ("answerable", "near_miss")]
     groups = sorted({sample.group for sample in used})
+    logits = prior[0] + np.array([sample.signals for sample in used]) @ prior[1:]
+    right = np.array([sample.right for sample in used])
+    asked = np.array([sample.kind == "answerable" for sample in used])
     for seed in range(draws):
-        order = np.random.default_rng(seed).permutation(len(groups))
-        mine = {groups[at] for at in order[: len(groups) // 2]}
-        own = [sample for sample in used if sample.group in mine]
-        chosen = np.random.default_rng(seed).permutation(len(own))
-        taken: list[Label] = []
-        for at in chosen:
-            sample = own[at]
-            if sum(not label.made for label in taken) == labels:
-                break
-            signals = dict(zip(SIGNALS, sample.signals, strict=True))
-            taken.append(Label(sample.group, signals, sample.right, made=sample.kind == "near_miss"))
-        held = [sample for sample in used if sample.group not in mine]
-        if sum(not label.made for label in taken) < labels or len({label.right for label in taken}) < 2 or not held:
+        draw = np.random.default_rng(seed)
+        mine = {groups[at] for at in draw.permutation(len(groups))[: len(groups) // 2]}
+        own = np.array([sample.group in mine for sample in used])
+        order = draw.permutation(np.flatnonzero(own))
+        upto = int(np.searchsorted(np.cumsum(asked[order]), labels)) + 1
+        taken, held = order[:upto], ~own
+        if asked[taken].sum() < labels or len(set(right[taken])) < 2 or not held.any():
             continue
-        found = calibration_of(taken, {})
-        logits = shipped()[0] + np.array([sample.signals for sample in held]) @ shipped()[1:]
-        confidence = 1.0 / (1.0 + np.exp(-(found["intercept"] + found["slope"] * logits)))
-        right = np.array([sample.right for sample in held])
-        row = measure(confidence, right)
-        rows.append([row["ece"], row["ece_debiased"], at_threshold(confidence, right, threshold=0.6)["accuracy"]])
+        intercept, slope = platt(logits[taken], right[taken], np.ones(len(taken)))
+        confidence = logistic(intercept + slope * logits[held])
+        row = measure(confidence, right[held])
+        accuracy = at_threshold(confidence, right[held], threshold=0.6)["accuracy"]
+        before = measure(logistic(logits[held]), right[held])["ece_debiased"]
+        rows.append([row["ece"], row["ece_debiased"], accuracy, row["ece_noise_floor"], before])
     if not rows:
         return {"labels": labels, "draws": 0}
-    columns = [np.array([row[at] for row in rows if row[at] is not None]) for at in range(3)]
-    names = ("ece", "ece_debiased", "accuracy_at_0.6")
+    names = ("ece", "ece_debiased", "accuracy_at_0.6", "floor", "prior_ece_debiased")
+    columns = [np.array([row[at] for row in rows if row[at] is not None]) for at in range(len(names))]
     return {"labels": labels, "draws": len(rows)} | {
         name: {"mean": float(column.mean()), "interval": [float(x) for x in np.quantile(column, [0.025, 0.975])]}
         for name, column in zip(names, columns, strict=True)
@@ -94,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from rag_pgvector.settings import load_settings
 
     embedder = default_embedder(load_settings())
-    embed = VectorCache(embedder.embed_documents, options.cache)
+    embed = VectorCache(embedder.embed_documents, options.cache, token_vectors=getattr(embedder, "token_vectors", None))
     count, _ = token_count(embedder)
     samples: dict[str, list[Sample]] = {}
     peers: dict[str, Any] = {}
@@ -111,7 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "mix": measure(confidence, right, groups=[s.group for s in mix], intervals=True, resamples=200),
             "at_0.6": at_threshold(confidence, right, threshold=0.6),
         }
-        figures[name]["calibrated"] = calibrated(own)
+        others = [sample for other, many in samples.items() if other != name for sample in many]
+        figures[name]["calibrated"] = calibrated(own, fitted(others) if others else shipped())
         figures[name]["peers"] = peers[name]
     document: dict[str, Any] = {"machine": machine(), "versions": versions(), "most": options.most, "sets": figures}
     if "squad2" in figures:

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rag_pgvector.answer.evidence import Source, Unit, source_of, units
 from rag_pgvector.answer.lexical import Query, coverage, fold, idf, pair_coverage, term_set, terms
 from rag_pgvector.answer.orders import asks_for_orders, gives_orders
 from rag_pgvector.answer.values import holds
+from rag_pgvector.embedding import Likeness
 from rag_pgvector.types import Chunk, ScoredChunk
 
 __all__ = ["EMBEDDED", "Candidate", "Passage", "alike", "candidates_of", "order", "score"]
@@ -154,9 +154,10 @@ def candidates_of(
     return found[:EMBEDDED]
 
 
-#: What a unit's score is made of.
+#: What a unit's score is made of; ``tokens`` only where the embedder shows them.
 WEIGHTS: Mapping[str, float] = {
     "cosine": 1.0,
+    "tokens": 1.5,
     "covered": 0.6,
     "pairs": 0.2,
     "typed": 0.1,
@@ -165,20 +166,18 @@ WEIGHTS: Mapping[str, float] = {
 }
 
 
-def score(candidates: Sequence[Candidate], embedded: NDArray[np.float64]) -> None:
-    """Completes the candidates' scores. ``embedded``: the question's vector, then theirs."""
-    norms = np.linalg.norm(embedded, axis=1, keepdims=True)
-    directions = embedded / np.where(norms > 0, norms, 1.0)
-    cosines = np.nan_to_num(directions[1:] @ directions[0])
-    for candidate, cosine in zip(candidates, cosines, strict=True):
-        candidate.parts["cosine"] = float(cosine)
-        candidate.score = sum(weight * candidate.parts[name] for name, weight in WEIGHTS.items())
+def score(candidates: Sequence[Candidate], found: Likeness) -> None:
+    """Completes the candidates' scores. ``found``: how like they are to the question, in their order."""
+    for at, candidate in enumerate(candidates):
+        candidate.parts["cosine"] = float(found.cosines[at])
+        if found.tokens is not None:
+            candidate.parts["tokens"] = float(found.tokens[at])
+        candidate.score = sum(weight * candidate.parts.get(name, 0.0) for name, weight in WEIGHTS.items())
 
 
 def _admits(query: Query, passage: Passage) -> bool:
     """False where a year, a larger number, a quotation or an identifier of the question is absent from a passage."""
-    # Small numbers are often spelled out.
-    numbers = {number for number in query.numbers if not number.isdigit() or int(number[:9]) > 12}
+    numbers = query.required
     if not numbers and not query.literals:
         return True
     chunk = passage.chunk

@@ -13,6 +13,7 @@ from rag_pgvector.answer.models import LanguageModel, Request, language_model
 from rag_pgvector.answer.steps import (
     Answering,
     Calibrated,
+    Compare,
     EmbedTexts,
     Find,
     Generate,
@@ -129,10 +130,12 @@ def _start(
     if k is None or threshold is None:
         settings = load_settings()
         k = settings.rag_top_k if k is None else k
-        threshold = settings.conf_threshold if threshold is None else threshold
+        if threshold is None:
+            threshold = settings.conf_threshold
+            target_risk = settings.target_risk if target_risk is None else target_risk
     if model is None:
         return answer(question, k=k, filter=filter, threshold=threshold, target_risk=target_risk)
-    return answer_with_model(question, k=k, filter=filter, threshold=threshold)
+    return answer_with_model(question, k=k, filter=filter, threshold=threshold, target_risk=target_risk)
 
 
 def _next(answering: Answering, reply: Any) -> Step | GroundedAnswer:
@@ -144,7 +147,7 @@ def _next(answering: Answering, reply: Any) -> Step | GroundedAnswer:
 
 
 def _call(
-    step: Find | Rows | Totals | Tables | Texts | EmbedTexts | Calibrated,
+    step: Find | Rows | Totals | Tables | Texts | EmbedTexts | Compare | Calibrated,
 ) -> tuple[str, list[Any], dict[str, Any]]:
     """The method of a collection that answers a step, and what it is given."""
     if isinstance(step, Find):
@@ -157,6 +160,8 @@ def _call(
         return "tables", [], {}
     if isinstance(step, EmbedTexts):
         return "embed_documents", [step.texts], {}
+    if isinstance(step, Compare):
+        return "likeness", [step.question, step.texts], {}
     if isinstance(step, Calibrated):
         return "calibration", [step.mode], {}
     return "texts", [step.document_ids], {}

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from rag_pgvector.answer.candidates import Candidate, alike, candidates_of, order, score
 from rag_pgvector.answer.confidence import judge
 from rag_pgvector.answer.evidence import cite, extend
 from rag_pgvector.answer.lexical import Query
 from rag_pgvector.answer.signals import signals_of
-from rag_pgvector.answer.steps import Calibrated, EmbedTexts, Find, Step, Texts
+from rag_pgvector.answer.spans import disagree, minimal_span
+from rag_pgvector.answer.steps import Calibrated, Compare, Find, Step, Texts
 from rag_pgvector.answer.types import FailureMode, GroundedAnswer
 from rag_pgvector.types import ScoredChunk
 
@@ -58,8 +57,7 @@ def extract(
     candidates = candidates_of(query, weights, read, texts)
     if not candidates:
         return _failure("no_results", threshold)
-    embedded = np.asarray((yield EmbedTexts([query.text, *(each.embedded for each in candidates)])), dtype=np.float64)
-    score(candidates, embedded)
+    score(candidates, (yield Compare(query.text, [each.embedded for each in candidates])))
     warnings = ("a document has changed since it was cut into chunks: ingest it again",) * any(
         each.source.stale for each in candidates
     )
@@ -86,7 +84,14 @@ def extract(
     }
     if judged.confidence < judged.threshold:
         return _failure("low_confidence", judged.threshold, near_misses=misses, **common)
+    if (other := disagree(query, admitted)) is not None:
+        both = tuple(
+            cite(each.passage.chunk, each.source, each.unit.start, each.unit.end, score=each.passage.score)
+            for each in (best, other)
+        )
+        return _failure("conflicting_evidence", judged.threshold, near_misses=both, **common)
     answer = best.source.text[start:end]
+    span = minimal_span(query, answer)
     citations = [
         cite(best.passage.chunk, best.source, start, end, score=best.passage.score, answer_span=(0, len(answer)))
     ]
@@ -100,6 +105,8 @@ def extract(
         citations=tuple(citations),
         threshold=judged.threshold,
         mode="extractive",
+        span_start=span[0] if span else None,
+        span_end=span[1] if span else None,
         **common,
     )
 

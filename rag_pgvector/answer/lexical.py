@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -186,6 +186,7 @@ class Query:
         pairs: Neighbouring content terms.
         names: Terms of capitalised names (not the first word's capital).
         numbers: Numbers and years; evidence without them is no evidence.
+        sizes: Those of them that say how much the asker has ("my table of 500,000 rows"): evidence may lack them.
         literals: Quoted strings and identifiers, folded; the same.
         wants: What the answer should hold: "number", "year", "date", "name", "code" or "".
     """
@@ -197,6 +198,13 @@ class Query:
     numbers: frozenset[str]
     literals: frozenset[str]
     wants: str
+    sizes: frozenset[str] = frozenset()
+
+    @property
+    def required(self) -> frozenset[str]:
+        """The numbers that evidence must hold. Small ones are often spelled out."""
+        large = {number for number in self.numbers if not number.isdigit() or int(number[:9]) > 12}
+        return frozenset(large) - self.sizes
 
 
 _QUOTED = re.compile("\"([^\"\n]{2,80})\"|“([^”\n]{2,80})”|`([^`\n]{1,80})`|(?<!\\w)'([^'\n]{2,80})'(?!\\w)")
@@ -251,7 +259,37 @@ def read_query(question: str) -> Query:
         numbers=frozenset(numbers),
         literals=frozenset(literal for literal in literals if literal),
         wants=wants,
+        sizes=frozenset(_sizes(question)),
     )
+
+
+#: Who asks about what is theirs, or supposes something.
+_MINE = re.compile(r"\b(?:I|I'm|I've|my|we|we've|our|if|suppose|assume|assuming|say|imagine)\b(?!\.)", re.IGNORECASE)
+#: A number that counts the things named after it: not a year, not a version, not part of a name.
+_COUNTED = re.compile(
+    r"(?<![\w.,#§/-])(\d[\d,]*(?:\.\d+)?)(?: (?:thousand|million|billion))?[ -]([a-z]{2,})\b(?!\s*\d)"
+)
+_NAMING = re.compile(
+    r"\b(?:in|of|since|until|year|version|section|chapter|article|rule|error|code|port|number|no|page|step|part|rfc|pep)"
+    r"\.? $",
+    re.IGNORECASE,
+)
+_MONTH_OR_LINK = frozenset(
+    "am and as at by for from in is of on or pm than that the to was when with january february march april may june "
+    "july august september october november december".split()
+)
+
+
+def _sizes(question: str) -> Iterator[str]:
+    """The numbers in a question that tell of the asker's own case."""
+    mine = _MINE.search(question)
+    for match in _COUNTED.finditer(question) if mine else ():
+        digits = number(match.group(1))
+        plain = re.fullmatch(r"(?:1\d|2[01])\d\d", match.group(1).rstrip(",")) is not None
+        before = _NAMING.search(question, 0, match.start())
+        named = before is not None and before.group().strip(" .").casefold() not in ("of", "in")
+        if digits and not plain and not named and match.group(2) not in _MONTH_OR_LINK:
+            yield digits
 
 
 def idf(query: Query, texts: Iterable[Set[str]], count: int) -> dict[str, float]:

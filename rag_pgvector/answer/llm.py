@@ -27,6 +27,7 @@ from rag_pgvector.answer.route import answer
 from rag_pgvector.answer.steps import Answering, EmbedTexts, Find, Generate, Step, Texts
 from rag_pgvector.answer.types import Citation, FailureMode, GroundedAnswer, RejectedCitation
 from rag_pgvector.answer.verify import Checked, Passage, check
+from rag_pgvector.errors import ConfigError
 from rag_pgvector.types import Chunk, ScoredChunk
 
 __all__ = ["LLM_WEIGHTS", "answer_with_model", "llm_confidence"]
@@ -52,14 +53,22 @@ LLM_WEIGHTS: Mapping[str, float] = {
 
 
 def answer_with_model(
-    question: str, *, k: int = 3, filter: Mapping[str, Any] | None = None, threshold: float = 0.6
+    question: str,
+    *,
+    k: int = 3,
+    filter: Mapping[str, Any] | None = None,
+    threshold: float = 0.6,
+    target_risk: float | None = None,
 ) -> Answering:
     """Answers a question with the help of the language model that the driver has.
 
     Args and errors are those of ``rag_pgvector.answer.answer``; ``k`` passages are shown to the model if that is more
-    than 8, and all quotations that carry the answer are cited.
+    than 8, and all quotations that carry the answer are cited. ``target_risk`` cannot be promised for a model's
+    answers: the threshold decides, and a warning says so.
     """
     seen = _Seen()
+    if target_risk is not None and not 0.0 < target_risk < 1.0:
+        raise ConfigError(f"target_risk={target_risk!r}: use a share of wrong answers between 0 and 1")
     given = yield from _recorded(answer(question, k=k, filter=filter, threshold=threshold), seen)
     if given.failure_mode == "invalid_query" or given.mode == "table":
         return given
@@ -67,7 +76,8 @@ def answer_with_model(
     if not passages:
         return given.model_copy(update={"mode": "llm"})
     prompt = write_prompt(seen.question, [(passage.title, passage.text) for passage in passages])
-    outcome = _Outcome(given, threshold, prompt.warnings)
+    unbounded = f"target_risk={target_risk} is not promised for a language model's answers: the threshold decides"
+    outcome = _Outcome(given, threshold, (*prompt.warnings, *((unbounded,) if target_risk is not None else ())))
     reply: Reply = yield Generate(prompt.system, prompt.user, SCHEMA)
     if reply.failure is not None:
         return outcome.failure(reply.failure, f"the language model: {reply.detail}")
@@ -227,8 +237,7 @@ def _passages(seen: _Seen, given: GroundedAnswer, most: int) -> Generator[Step, 
 def _holds_all(query: Query, cited: Sequence[Passage]) -> bool:
     """False where a year, a larger number or a quotation of the question stands in no passage that is cited."""
     text = " ".join(f"{passage.text} {passage.title} {_metadata(passage.chunk)}" for passage in cited)
-    numbers = {number for number in query.numbers if not number.isdigit() or int(number[:9]) > 12}
-    if numbers - set(terms(text)):
+    if query.required - set(terms(text)):
         return False
     folded = " ".join(fold(text).split())
     return all(" ".join(literal.split()) in folded for literal in query.literals)

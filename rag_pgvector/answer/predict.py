@@ -22,10 +22,11 @@ def predict(
     k: int | None = None,
     filter: Mapping[str, Any] | None = None,
     threshold: float | None = None,
+    target_risk: float | None = None,
 ) -> PredictResponse:
     """``Collection.ask``, timed. Takes its arguments and raises what it raises."""
     started = time.perf_counter()
-    prediction = collection.ask(question, k=k, filter=filter, threshold=threshold)
+    prediction = collection.ask(question, k=k, filter=filter, threshold=threshold, target_risk=target_risk)
     elapsed = time.perf_counter() - started
     return PredictResponse(
         prediction=prediction, latency_ms=round(elapsed * 1000), model_version=model_version(collection)

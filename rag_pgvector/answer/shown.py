@@ -67,7 +67,7 @@ def answer_html(answer: GroundedAnswer) -> str:
     if answer.asked_as is not None:
         parts.append(f'<p class="dim">read as: {escaped(answer.asked_as)}</p>')
     if answer.answer is not None:
-        parts.append(f'<p class="answer"><bdi>{escaped(answer.answer)}</bdi></p>')
+        parts.append(f'<p class="answer"><bdi>{_marked(answer)}</bdi></p>')
     else:
         mode = str(answer.failure_mode)
         parts.append(f'<p class="answer">No answer: {escaped(WHY_NO_ANSWER[mode])} <code>{escaped(mode)}</code></p>')
@@ -81,6 +81,15 @@ def answer_html(answer: GroundedAnswer) -> str:
     parts += [f'<p class="dim">note: {escaped(warning)}</p>' for warning in answer.warnings]
     parts.append("</div>")
     return "".join(parts)
+
+
+def _marked(answer: GroundedAnswer) -> str:
+    """The answer with what was asked for in bold."""
+    text = answer.answer or ""
+    start, end = answer.span_start, answer.span_end
+    if start is None or end is None:
+        return escaped(text)
+    return f"{escaped(text[:start])}<b>{escaped(text[start:end])}</b>{escaped(text[end:])}"
 
 
 def _bar(answer: GroundedAnswer) -> str:

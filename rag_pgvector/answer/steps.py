@@ -12,7 +12,19 @@ from typing import Any, TypeAlias
 
 from rag_pgvector.answer.types import GroundedAnswer
 
-__all__ = ["Answering", "Calibrated", "EmbedTexts", "Find", "Generate", "Rows", "Step", "Tables", "Texts", "Totals"]
+__all__ = [
+    "Answering",
+    "Calibrated",
+    "Compare",
+    "EmbedTexts",
+    "Find",
+    "Generate",
+    "Rows",
+    "Step",
+    "Tables",
+    "Texts",
+    "Totals",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +74,14 @@ class EmbedTexts:
 
 
 @dataclass(frozen=True, slots=True)
+class Compare:
+    """How like texts are to a question. Answered with a ``rag_pgvector.embedding.Likeness``."""
+
+    question: str
+    texts: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Calibrated:
     """The calibration of a mode of answering. Answered with its content and what its fingerprint must agree with, or
     with ``None``."""
@@ -82,5 +102,5 @@ class Generate:
     schema: Mapping[str, Any] | None = None
 
 
-Step: TypeAlias = Find | Rows | Totals | Tables | Texts | EmbedTexts | Generate | Calibrated
+Step: TypeAlias = Find | Rows | Totals | Tables | Texts | EmbedTexts | Compare | Generate | Calibrated
 Answering: TypeAlias = Generator[Step, Any, GroundedAnswer]

@@ -132,6 +132,9 @@ class GroundedAnswer(_Frozen):
         near_misses: When there is no answer: what came closest.
         warnings: What a careful reader should know.
         asked_as: The question that a follow-up was rewritten to, where one was.
+        span_start: First code point of the date, number or name in ``answer`` that the question asks for, where one is
+            clearly meant; a cut from prose only. The citation stays the whole sentence.
+        span_end: One past its last.
     """
 
     answer: str | None
@@ -148,11 +151,17 @@ class GroundedAnswer(_Frozen):
     near_misses: tuple[Citation, ...] = ()
     warnings: tuple[str, ...] = ()
     asked_as: str | None = None
+    span_start: int | None = Field(default=None, ge=0)
+    span_end: int | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _answered_or_not(self) -> GroundedAnswer:
         if not all(math.isfinite(value) for value in self.signals.values()):
             raise ValueError(f"signals={self.signals}: every value must be a finite number")
+        if (self.span_start is None) != (self.span_end is None):
+            raise ValueError("span_start and span_end: give both or neither")
+        if self.span_end is not None and not (self.span_start or 0) < self.span_end <= len(self.answer or ""):
+            raise ValueError(f"span {self.span_start} to {self.span_end}: must be a part of the answer")
         if self.failure_mode is not None:
             if self.answer or self.citations:
                 raise ValueError(f"failure_mode={self.failure_mode!r}: answer must be None and citations empty")
@@ -169,6 +178,13 @@ class GroundedAnswer(_Frozen):
             if citation.answer_end is not None and citation.answer_end > len(self.answer):
                 raise ValueError(f"answer_end={citation.answer_end}: the answer has {len(self.answer)} code points")
         return self
+
+    @property
+    def span(self) -> str | None:
+        """The date, number or name in the answer that is asked for, or None where none is clearly meant."""
+        if self.answer is None or self.span_start is None:
+            return None
+        return self.answer[self.span_start : self.span_end]
 
     def text(self) -> str:
         """The answer and its sources, or why there is none, as plain text."""

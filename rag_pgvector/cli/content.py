@@ -22,6 +22,7 @@ from rag_pgvector.cli.options import (
     open_database,
     probability,
     read_filter,
+    share,
     whole_number,
 )
 from rag_pgvector.cli.output import complain, place, printable, progress, say, say_json, working
@@ -159,6 +160,17 @@ def ask(
             show_default=False,
         ),
     ] = None,
+    target_risk: Annotated[
+        float | None,
+        typer.Option(
+            "--target-risk",
+            metavar="R",
+            parser=share,
+            help="Instead of it: largest share of wrong answers from prose, which a calibration guarantees.  "
+            "[default: TARGET_RISK, if set]",
+            show_default=False,
+        ),
+    ] = None,
     filter: Filter = None,
     tenant: TenantName = None,
     scope: ScopeName = None,
@@ -177,7 +189,9 @@ def ask(
         who = identify(db, tenant, scope, api_key, "data.vector_search")
         collection = who.bind(db.collection(name))
         with working("reading"):
-            response = predict(collection, question, k=k, filter=conditions, threshold=threshold)
+            response = predict(
+                collection, question, k=k, filter=conditions, threshold=threshold, target_risk=target_risk
+            )
     if as_json:
         say_json(response.model_dump(mode="json"))
     else:
@@ -186,6 +200,8 @@ def ask(
 
 def _say_answer(answer: GroundedAnswer) -> None:
     if answer.answer is not None:
+        if answer.span is not None:
+            say(f"   {printable(answer.span)}", style="bold")
         say(textwrap.indent(printable(answer.answer), "   "))
         for citation in answer.citations:
             _say_citation(citation)

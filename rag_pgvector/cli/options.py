@@ -29,6 +29,7 @@ __all__ = [
     "open_database",
     "probability",
     "read_filter",
+    "share",
     "whole_number",
     "without_password",
 ]
@@ -135,6 +136,14 @@ def probability(value: str | float) -> float:
         if 0.0 <= float(value) <= 1.0:
             return float(value)
     raise typer.BadParameter(f"{value!r}: use a number from 0 to 1")
+
+
+def share(value: str | float) -> float:
+    """The value of ``--target-risk``."""
+    with contextlib.suppress(ValueError):
+        if 0.0 < float(value) < 1.0:
+            return float(value)
+    raise typer.BadParameter(f"{value!r}: use a share between 0 and 1")
 
 
 def open_database(url: str | None) -> Database:

@@ -172,6 +172,8 @@ def test_bad_inputs_are_one_line(database_url: str, files: Path) -> None:
         assert db.collections() == []  # none of them made one
         db.collection("docs", config=CollectionConfig(dimensions=384))
         db.collection("short", config=CollectionConfig(dimensions=3))
+    assert "'1': use a share between 0 and 1" in refused(2, "ask", "x", "-c", "docs", *at, "--target-risk", "1")
+    assert "TARGET_RISK='0'" in refused(2, "ask", "x", "-c", "docs", *at, TARGET_RISK="0")
     assert "CONF_THRESHOLD='7'" in refused(2, "ask", "x", "-c", "docs", *at, CONF_THRESHOLD="7")
     assert "384 dimensions" in refused(1, "search", "x", "-c", "short", *at)
     assert "question ''" in refused(2, "search", "", "-c", "docs", *at)

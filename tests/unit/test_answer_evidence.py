@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_pgvector.answer import answer
-from rag_pgvector.answer.confidence import EXTRACTIVE_WEIGHTS, extractive_confidence
+from rag_pgvector.answer.confidence import PRIOR_BY_TOKENS, PRIOR_BY_VECTORS, Prior, extractive_confidence
 from rag_pgvector.answer.evidence import extend, source_of, units
 from rag_pgvector.answer.lexical import coverage, idf, read_query, stem, terms, tokens
 from rag_pgvector.answer.signals import SIGNALS
@@ -50,14 +50,32 @@ def test_rare_terms_weigh_more() -> None:
     assert coverage(weights, {stem("elephants")}) > 0.5 > coverage(weights, {"purpl"})
 
 
-def test_confidence_grows_with_evidence() -> None:
-    nothing = extractive_confidence({})
+@pytest.mark.parametrize(("prior", "names"), [(PRIOR_BY_TOKENS, SIGNALS), (PRIOR_BY_VECTORS, SIGNALS[:-1])])
+def test_confidence_grows_with_evidence(prior: Prior, names: tuple[str, ...]) -> None:
+    assert tuple(prior.weights) == names
+    assert all(weight >= 0 for weight in prior.weights.values())
+    none = dict.fromkeys(names, 0.0)
+    nothing = extractive_confidence(none)
     assert 0.0 <= nothing < 0.1
-    for name in EXTRACTIVE_WEIGHTS:
-        assert extractive_confidence({name: 1.0}) >= nothing
-    assert list(EXTRACTIVE_WEIGHTS) == list(SIGNALS)
-    assert all(weight >= 0 for weight in EXTRACTIVE_WEIGHTS.values())
-    assert 0.9 < extractive_confidence(dict.fromkeys(EXTRACTIVE_WEIGHTS, 1.0)) <= 1.0
+    for name in names:
+        assert extractive_confidence(none | {name: 1.0}) >= nothing
+    assert 0.9 < extractive_confidence(dict.fromkeys(names, 1.0)) <= 1.0
+
+
+def test_a_size_of_the_askers_own_need_not_stand_in_the_evidence() -> None:
+    for question, sizes in [
+        ("I have 500,000 rows. How many lists should I use?", {"500000"}),
+        ("If a batch has 256 texts of 1536 dimensions, does it fit?", {"256"}),
+        ("What were the exports in 2023 if we count 500 ports?", {"500"}),
+        ("I was born in 1990, what is the pension age?", set()),
+        ("Our server is on version 15 of it: what changes?", set()),
+        ("If I want to catch error 42 what do I do?", set()),
+        ("We need the rate of 1998 rows, or of 2024", set()),
+        ("Who won 500 medals?", set()),
+    ]:
+        query = read_query(question)
+        assert query.sizes == sizes, question
+        assert query.required == {each for each in query.numbers if int(each) > 12} - sizes
 
 
 TEXT = """# Tea

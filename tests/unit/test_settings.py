@@ -113,6 +113,8 @@ def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch, folder: Path) 
         ("RAG_TOP_K", "2.5", "a whole number from 1"),
         ("CONF_THRESHOLD", "1.01", "a number from 0 to 1"),
         ("CONF_THRESHOLD", "-0.1", "a number from 0 to 1"),
+        ("TARGET_RISK", "0", "a share between 0 and 1"),
+        ("TARGET_RISK", "1", "a share between 0 and 1"),
         ("CONF_THRESHOLD", "nan", "a number from 0 to 1"),
         ("EMBEDDING_DIMENSIONS", "0", "a whole number from 1"),
         ("EMBEDDING_DAILY_QUOTA", "-1", "a whole number from 0"),

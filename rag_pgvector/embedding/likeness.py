@@ -1,0 +1,67 @@
+"""How like texts are to a question: by their vectors, and token by token where the embedder shows its tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag_pgvector.embedding.protocol import Embedder, TokenVectors, Vectors
+
+__all__ = ["Likeness", "alikeness", "late_interaction", "likeness"]
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """Of some texts to one question.
+
+    Attributes:
+        cosines: Of their vectors, ``(n,)``, -1 to 1; 0 where one has no direction.
+        tokens: ``late_interaction``, ``(n,)``; None where the embedder has no ``token_vectors``.
+    """
+
+    cosines: NDArray[np.float64]
+    tokens: NDArray[np.float64] | None = None
+
+
+def likeness(embedder: Embedder, question: str, texts: Sequence[str]) -> Likeness:
+    """Embeds the question and the texts in one call. Raises EmbeddingError."""
+    many = getattr(embedder, "token_vectors", None)
+    found: TokenVectors | None = many([question, *texts]) if many is not None else None
+    if found is None:
+        return Likeness(_cosines(embedder.embed_documents([question, *texts])))
+    vectors, tokens = found
+    return Likeness(_cosines(vectors), np.array([late_interaction(tokens[0], each) for each in tokens[1:]]))
+
+
+async def alikeness(embedder: Embedder, question: str, texts: Sequence[str]) -> Likeness:
+    """``likeness`` that leaves the event loop free."""
+    many = getattr(embedder, "atoken_vectors", None)
+    found: TokenVectors | None = await many([question, *texts]) if many is not None else None
+    if found is None:
+        return Likeness(_cosines(await embedder.aembed_documents([question, *texts])))
+    vectors, tokens = found
+    return Likeness(_cosines(vectors), np.array([late_interaction(tokens[0], each) for each in tokens[1:]]))
+
+
+def late_interaction(question: Vectors, text: Vectors) -> float:
+    """The mean, over the question's tokens, of the greatest cosine to a token of the text: -1 to 1, 0 for no tokens.
+
+    Source: Khattab and Zaharia 2020, "ColBERT" (their sum, here a mean, since it is compared between questions).
+
+    Args:
+        question: Its tokens' vectors, normalised, ``(tokens, dimensions)``.
+        text: The same.
+    """
+    if not len(question) or not len(text):
+        return 0.0
+    return float((question @ text.T).max(axis=1).mean())
+
+
+def _cosines(vectors: Vectors) -> NDArray[np.float64]:
+    found = np.asarray(vectors, dtype=np.float64)
+    norms = np.linalg.norm(found, axis=1, keepdims=True)
+    directions = found / np.where(norms > 0, norms, 1.0)
+    return np.asarray(np.nan_to_num(directions[1:] @ directions[0]), dtype=np.float64)
