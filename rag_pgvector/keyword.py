@@ -19,6 +19,7 @@ from psycopg import sql
 from rag_pgvector.analysis import ANALYSER_VERSION, Question, analyser, phrase_pattern
 from rag_pgvector.config import SearchOptions
 from rag_pgvector.plan import Execute, Plan, Row
+from rag_pgvector.postings import code_of
 from rag_pgvector.read import CHUNK_WIDTH, Candidate, Where
 from rag_pgvector.search import Found
 from rag_pgvector.table import KEYWORD_KINDS, Table
@@ -31,6 +32,11 @@ __all__ = ["UNINDEXED_COUNTED", "first_look", "hits_of", "plan_of", "question_of
 UNINDEXED_COUNTED = 10_000
 #: With a filter, so many of the best documents are looked at before all are.
 _FIRST_LOOK = 1_000
+#: The bar for the best k is set by documents that hold a rarest term, about so many for each of the k ...
+_FIRST = 10
+#: ... by what the terms with this share of the postings, the rarer ones, give them.
+_SHARE = 0.3
+_PART = sql.SQL("idf / (1 + (c0 + c1 * (posting & 2097151)::float8) / (posting >> 21 & 2047)::float8)")
 
 
 def question_of(table: Table, text: str) -> Question:
@@ -107,15 +113,16 @@ def statement(
     params: list[Any] = [
         terms,
         [float(weight) for weight in question.terms.values()],
+        [code_of(term) for term in terms],
         *owner,  # segments
         *owner,  # tombstones
         *owner,  # pending: terms
         *owner,  # pending: statistics
-        *tenant,  # postings of the dead
-        *tenant,  # df
+        *tenant,  # blocks
         options.k1 * (1.0 - options.b),
         options.k1 * options.b,
-        *tenant,  # scores
+        limit,  # few
+        limit,  # bar
         limit,
         limit,
         *owner,  # unindexed
@@ -141,9 +148,9 @@ _SCORE = CHUNK_WIDTH + 1
 
 _QUERY = sql.SQL(
     """WITH asked AS MATERIALIZED (
-    SELECT * FROM unnest(%s::text[], %s::float8[]) AS a(term, weight)
+    SELECT * FROM unnest(%s::text[], %s::float8[], %s::bigint[]) AS a(term, weight, code)
 ), parts AS MATERIALIZED (
-    SELECT segment, documents, length FROM {segments} WHERE {owner}
+    SELECT segment, documents, length, buckets FROM {segments} WHERE {owner}
 ), dead AS MATERIALIZED (
     SELECT seq, length FROM {tombstones} WHERE {owner}
 ), waiting AS MATERIALIZED (
@@ -155,39 +162,71 @@ _QUERY = sql.SQL(
         UNION ALL SELECT count(*), sum(length) FROM {pending} WHERE {owner}
         UNION ALL SELECT -count(*), -sum(length) FROM dead
     ) AS counted
-), dead_terms AS MATERIALIZED (
-    SELECT term, count(*) AS documents FROM (
-        SELECT term, segment + (posting >> 32) AS seq FROM (
-            SELECT a.term, s.segment, unnest(b.postings) AS posting FROM asked a CROSS JOIN parts s
-            CROSS JOIN LATERAL ({block} AND b.term = a.term OFFSET 0) AS b
-        ) AS unnested
-        UNION ALL SELECT term, seq FROM waiting
-    ) AS held WHERE EXISTS (SELECT FROM dead) AND seq IN (SELECT seq FROM dead) GROUP BY term
+), blocks AS MATERIALIZED (
+    SELECT a.term, s.segment, b.postings, cardinality(b.postings) AS documents FROM asked a CROSS JOIN parts s
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN b.terms IS NULL THEN b.postings ELSE b.postings[
+            coalesce(b.ends[array_position(b.terms, a.term) - 1], 0) + 1 : b.ends[array_position(b.terms, a.term)]
+        ] END AS postings FROM {postings} AS b WHERE b.tenant_id = %s AND b.segment = s.segment
+            AND b.term = CASE s.buckets WHEN 0 THEN a.term ELSE chr(1) || mod(a.code, s.buckets) END OFFSET 0
+    ) AS b
 ), frequency AS MATERIALIZED (
-    SELECT a.term, a.weight, coalesce((
-            SELECT sum(cardinality(b.postings)) FROM parts s
-            CROSS JOIN LATERAL ({block} AND b.term = a.term OFFSET 0) AS b
-        ), 0) + (SELECT count(*) FROM waiting w WHERE w.term = a.term) - coalesce(d.documents, 0) AS df
-    FROM asked a LEFT JOIN dead_terms d USING (term)
+    SELECT term, sum(documents) AS df FROM (
+        SELECT term, documents FROM blocks
+        UNION ALL SELECT term, 1 FROM waiting
+        UNION ALL SELECT term, -1 FROM (
+            SELECT term, segment + (posting >> 32) AS seq
+            FROM (SELECT term, segment, unnest(postings) AS posting FROM blocks) AS unnested
+            UNION ALL SELECT term, seq FROM waiting
+        ) AS held WHERE EXISTS (SELECT FROM dead) AND (seq IN (SELECT seq FROM dead)) IS TRUE
+    ) AS counted GROUP BY term
 ), weighed AS MATERIALIZED (
-    SELECT term, weight * ln(1 + (documents - df + 0.5) / (df + 0.5))::float8 AS idf,
-        %s::float8 AS c0, %s::float8 * documents / length AS c1
-    FROM frequency CROSS JOIN size WHERE df > 0
-), scored AS (
-    SELECT seq, sum(part)::real AS score FROM (
-        SELECT segment + (posting >> 32) AS seq,
-            idf / (1 + (c0 + c1 * (posting & 2097151)::float8) / (posting >> 21 & 2047)::float8) AS part
-        FROM (
-            SELECT s.segment, w.idf, w.c0, w.c1, unnest(b.postings) AS posting FROM weighed w CROSS JOIN parts s
-            CROSS JOIN LATERAL ({block} AND b.term = w.term OFFSET 0) AS b
+    -- The rarest first. before: postings of rarer terms; most: what a document can get of this term and those after it.
+    SELECT term, idf, c0, c1, sum(df) OVER () AS total,
+        coalesce(sum(df) OVER (rarest ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before,
+        sum(idf) OVER (rarest ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS most
+    FROM (
+        SELECT term, df::float8 AS df, weight * ln(1 + (documents - df + 0.5) / (df + 0.5))::float8 AS idf,
+            %s::float8 AS c0, %s::float8 * documents / length AS c1
+        FROM frequency JOIN asked USING (term) CROSS JOIN size WHERE df > 0
+    ) AS found WINDOW rarest AS (ORDER BY df, term)
+), few AS MATERIALIZED (
+    SELECT segment + (posting >> 32) AS seq FROM (
+        SELECT segment, unnest(postings) AS posting FROM blocks JOIN weighed USING (term)
+        WHERE before < {first} * %s::bigint
+    ) AS unnested
+), bar AS MATERIALIZED (
+    -- The score that the k-th best has at least.
+    SELECT coalesce((
+        SELECT 0.999999 * sum(part) FROM (
+            SELECT segment + (posting >> 32) AS seq, {part} AS part FROM (
+                SELECT segment, idf, c0, c1, unnest(postings) AS posting FROM blocks JOIN weighed USING (term)
+                WHERE before < greatest({share} * total, {first} * %s::bigint)
+            ) AS unnested WHERE (segment + (posting >> 32) IN (SELECT seq FROM few)) IS TRUE
+        ) AS parted WHERE (seq IN (SELECT seq FROM dead)) IS NOT TRUE
+        GROUP BY seq ORDER BY sum(part) DESC OFFSET %s::bigint - 1 LIMIT 1), 0) AS score
+), chosen AS MATERIALIZED (
+    -- Documents without a needed term stay below the bar.
+    SELECT *, most >= (SELECT score FROM bar) AS needed FROM weighed
+), begun AS MATERIALIZED (
+    SELECT seq, sum(part) AS score FROM (
+        SELECT segment + (posting >> 32) AS seq, {part} AS part FROM (
+            SELECT segment, idf, c0, c1, unnest(postings) AS posting FROM blocks JOIN chosen USING (term) WHERE needed
         ) AS unnested
-        UNION ALL SELECT seq, idf / (1 + (c0 + c1 * length) / tf) FROM waiting JOIN weighed USING (term)
     ) AS parted GROUP BY seq
-), ranked AS (
-    -- With room for all of the dead, so that they need not be looked for among every document.
-    SELECT seq, score FROM scored ORDER BY score DESC, seq LIMIT %s::bigint + (SELECT count(*) FROM dead)
+    HAVING sum(part) >= (SELECT score FROM bar) - (SELECT coalesce(max(most), 0) FROM chosen WHERE NOT needed)
+), scored AS (
+    SELECT seq, sum(part) AS score FROM (
+        SELECT seq, score AS part FROM begun
+        UNION ALL SELECT segment + (posting >> 32), {part} FROM (
+            SELECT segment, idf, c0, c1, unnest(postings) AS posting FROM blocks JOIN chosen USING (term)
+            WHERE NOT needed
+        ) AS unnested WHERE (segment + (posting >> 32) IN (SELECT seq FROM begun)) IS TRUE
+        UNION ALL SELECT seq, idf / (1 + (c0 + c1 * length) / tf) FROM waiting JOIN weighed USING (term)
+    ) AS parted GROUP BY seq HAVING sum(part) >= (SELECT score FROM bar)
 ), best AS MATERIALIZED (
-    SELECT seq, score FROM ranked WHERE seq NOT IN (SELECT d.seq FROM dead d) ORDER BY score DESC, seq LIMIT %s
+    SELECT seq, score::real AS score FROM scored WHERE (seq IN (SELECT seq FROM dead)) IS NOT TRUE
+    ORDER BY score::real DESC, seq LIMIT %s
 )
 SELECT hit.*, said.* FROM (
     SELECT (SELECT count(*) FROM best) AS examined, (SELECT count(*) FROM (
@@ -240,9 +279,9 @@ def _composed(table: Table, shape: _Shape, where: sql.Composable | None) -> sql.
         counted=sql.Literal(UNINDEXED_COUNTED),
         owner=_owner(shape.scoped),
         liked=sql.SQL("").join([_LIKED] * shape.liked),
-        block=sql.SQL("SELECT postings FROM {} AS b WHERE b.tenant_id = %s AND b.segment = s.segment").format(
-            table.relation("postings")
-        ),
+        share=sql.Literal(_SHARE),
+        first=sql.Literal(_FIRST),
+        part=_PART,
         condition=sql.SQL("").join([sql.SQL(" AND ") + part for part in parts]),
-        **{kind: table.relation(kind) for kind in KEYWORD_KINDS if kind != "postings"},
+        **{kind: table.relation(kind) for kind in KEYWORD_KINDS},
     )

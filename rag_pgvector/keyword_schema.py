@@ -18,11 +18,13 @@ from psycopg import sql
 from rag_pgvector.fence import APP, OWNER, fence_sql
 from rag_pgvector.table import KEYWORD_KINDS, Table, table_name
 
-__all__ = ["add_column_sql", "create_sql", "fence_and_grant_sql", "trigger_sql"]
+__all__ = ["add_bucket_columns_sql", "add_column_sql", "create_sql", "fence_and_grant_sql", "trigger_sql"]
 
 _TABLES = {
     # One block is a tuple of 2 kB at most, four to a page. Each posting is a number: 31 bits of the distance between
     # seq and segment, 11 of the frequency, 21 of the document's length. The term '' lists all documents.
+    # A fresh segment has thousands of terms with a posting or two each, so it has "buckets": the row of a bucket holds
+    # the terms whose code falls into it, their postings one after the other, and where each one's end.
     "postings": """CREATE TABLE {table} (
     segment bigint NOT NULL,
     block integer NOT NULL,
@@ -30,6 +32,8 @@ _TABLES = {
     scope text NOT NULL,
     term text COLLATE "C" NOT NULL,
     postings bigint[] NOT NULL,
+    terms text[] COLLATE "C",
+    ends integer[],
     CONSTRAINT {key} PRIMARY KEY (tenant_id, segment, term, block)
 )""",
     "segments": """CREATE TABLE {table} (
@@ -39,6 +43,7 @@ _TABLES = {
     last bigint NOT NULL,
     documents bigint NOT NULL,
     length bigint NOT NULL,
+    buckets integer NOT NULL DEFAULT 0,
     CONSTRAINT {key} PRIMARY KEY (tenant_id, scope, segment)
 )""",
     "pending": """CREATE TABLE {table} (
@@ -82,6 +87,18 @@ def create_sql(table: Table) -> list[sql.Composed]:
 def add_column_sql(table: Table) -> sql.Composed:
     """The statement that makes an older table ready for ``create_sql``; all its rows are unindexed then."""
     return sql.SQL("ALTER TABLE {} ADD COLUMN keyword_length integer").format(table.identifier)
+
+
+def add_bucket_columns_sql(table: Table) -> list[sql.Composed]:
+    """The statements that give an older keyword index its buckets; what is stored stays as it is."""
+    return [
+        sql.SQL(
+            'ALTER TABLE {} ADD COLUMN IF NOT EXISTS terms text[] COLLATE "C", ADD COLUMN IF NOT EXISTS ends integer[]'
+        ).format(table.relation("postings")),
+        sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS buckets integer NOT NULL DEFAULT 0").format(
+            table.relation("segments")
+        ),
+    ]
 
 
 def trigger_sql(table: Table) -> list[sql.Composed]:

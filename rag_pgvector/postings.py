@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import struct
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
@@ -30,6 +31,7 @@ __all__ = [
     "add_segments",
     "choose",
     "clean_up",
+    "code_of",
     "json_counts",
     "owner_of",
     "segments_of",
@@ -43,6 +45,9 @@ BLOCK = 224
 #: Documents in a segment: what a write merges, or a bulk load makes, at most.
 WRITE_MERGE = 8_192
 SEGMENT = BATCH
+#: A segment of up to so many documents, which will be merged again soon, has its terms in buckets of about so many
+#: postings: 500 documents are 230 rows instead of 5,000, which are stored in a fifth of the time.
+BUCKETED, BUCKET = WRITE_MERGE, 128
 #: So many segments of a size become one.
 FANOUT = 5
 #: A segment with this share of dead documents is written anew.
@@ -58,6 +63,18 @@ class Segment:
     name: int
     documents: int
     dead: int
+
+
+def code_of(term: str) -> int:
+    """What decides a term's bucket: the rest of it divided by their number."""
+    return zlib.crc32(term.encode())
+
+
+def _buckets(documents: Sequence[tuple[int, Terms]]) -> int:
+    """Over how many buckets a segment's terms are spread; 0: each has rows of its own."""
+    if len(documents) > BUCKETED:
+        return 0
+    return max(1, sum(terms.length for _, terms in documents) // BUCKET)
 
 
 def json_counts(terms: Terms) -> str:
@@ -127,29 +144,31 @@ def add_segments(table: Table, made: Segments) -> Plan[None]:
     if not parts:
         return
     blocks = chain([b"PGCOPY\n\xff\r\n\0" + bytes(8)], made.rows, [b"\xff\xff"])
-    columns = sql.SQL("(segment, block, tenant_id, scope, term, postings)")
+    columns = sql.SQL("(segment, block, tenant_id, scope, term, postings, terms, ends)")
     if table.multi:  # COPY does not work into a table under row-level security
         temporary = sql.SQL(
             "CREATE TEMP TABLE IF NOT EXISTS rag_postings (segment bigint, block integer, tenant_id text, scope text, "
-            "term text, postings bigint[]) ON COMMIT DROP"
+            "term text, postings bigint[], terms text[], ends integer[]) ON COMMIT DROP"
         )
         yield Execute(temporary, prepare=False)
         yield Execute(sql.SQL("DELETE FROM pg_temp.rag_postings"), prepare=False)
         copy = sql.SQL("COPY pg_temp.rag_postings {} FROM STDIN (FORMAT BINARY)").format(columns)
         yield CopyIn(copy, blocks)
         insert = sql.SQL(
-            "INSERT INTO {} {} SELECT segment, block, tenant_id, scope, term, postings FROM pg_temp.rag_postings"
+            "INSERT INTO {} {} SELECT segment, block, tenant_id, scope, term, postings, terms, ends "
+            "FROM pg_temp.rag_postings"
         )
         yield Execute(insert.format(table.relation("postings"), columns), prepare=False)
     else:
         copy = sql.SQL("COPY {} {} FROM STDIN (FORMAT BINARY)").format(table.relation("postings"), columns)
         yield CopyIn(copy, blocks)
     rows = [
-        (*owner_of(table), part[0][0], part[-1][0], len(part), sum(terms.length for _, terms in part)) for part in parts
+        (*owner_of(table), part[0][0], part[-1][0], len(part), sum(t.length for _, t in part), _buckets(part))
+        for part in parts
     ]
-    one = sql.SQL("(%s, %s, %s, %s, %s, %s)")
+    one = sql.SQL("(%s, %s, %s, %s, %s, %s, %s)")
     yield Execute(
-        sql.SQL("INSERT INTO {} (tenant_id, scope, segment, last, documents, length) VALUES {}").format(
+        sql.SQL("INSERT INTO {} (tenant_id, scope, segment, last, documents, length, buckets) VALUES {}").format(
             table.relation("segments"), sql.SQL(", ").join([one] * len(rows))
         ),
         [value for row in rows for value in row],
@@ -158,47 +177,75 @@ def add_segments(table: Table, made: Segments) -> Plan[None]:
 
 
 _ELEMENT = np.dtype([("size", ">i4"), ("value", ">i8")])
+_END = np.dtype([("size", ">i4"), ("value", ">i4")])
 _length = struct.Struct(">i").pack
+_block_number = struct.Struct(">ii").pack
 _array_head = struct.Struct(">iiiiii").pack  # bytes, dimensions, nulls, type, elements, first index
-_INT8 = 20
+_INT8, _INT4, _TEXT = 20, 23, 25
+_NO_TERMS = _length(-1) * 2
 
 
 def _blocks(table: Table, documents: Sequence[tuple[int, Terms]]) -> Iterator[bytes]:
     """A segment's rows in PostgreSQL's binary COPY format, header and trailer aside."""
     segment = documents[0][0]
     vocabulary, words, document, tf = _sorted(documents)
+    names = [word.encode() for word in vocabulary]
+    keys: list[tuple[bytes, Sequence[bytes]]] = [(name, ()) for name in names]
+    counts = np.bincount(words, minlength=len(names))
+    if buckets := _buckets(documents):
+        bucket = np.fromiter(map(zlib.crc32, names), dtype=np.int64, count=len(names)) % buckets
+        order = np.argsort(bucket[words], kind="stable")
+        document, tf = document[order], tf[order]
+        by_bucket = np.argsort(bucket, kind="stable")
+        ends = np.cumsum(counts[by_bucket])
+        edges = np.searchsorted(bucket[by_bucket], np.arange(buckets + 1)).tolist()
+        used = [(i, by_bucket[a:b].tolist()) for i, (a, b) in enumerate(pairwise(edges)) if a < b]
+        keys = [(f"\x01{i}".encode(), [names[word] for word in mine]) for i, mine in used]
+        counts = np.bincount(bucket[words], minlength=buckets)[[i for i, _ in used]]
+        local = ends - np.repeat(np.cumsum(counts) - counts, [len(mine) for _, mine in used])
+        upto = np.empty(len(local), dtype=_END)
+        upto["size"], upto["value"] = 4, local
+        limits = memoryview(upto.tobytes())
     offsets = np.array([seq - segment for seq, _ in documents], dtype=np.int64) << _SEQ_SHIFT
     heads = offsets | np.array([terms.length for _, terms in documents], dtype=np.int64)
     packed = np.empty(len(heads) + len(words), dtype=_ELEMENT)
     packed["size"] = 8
     packed["value"] = np.concatenate([heads, heads[document] | (tf << _TF_SHIFT)])
-    starts = np.concatenate([[0], len(heads) + np.searchsorted(words, np.arange(len(vocabulary) + 1))])
+    starts = np.cumsum([0, len(heads), *counts.tolist()]).tolist()
     data = memoryview(packed.tobytes())
     width = _ELEMENT.itemsize
-    head = struct.pack(">hiq", 6, 8, segment)
+    head = struct.pack(">hiq", 8, 8, segment)
     owner = b"".join(_length(len(value)) + value for value in (part.encode() for part in owner_of(table)))
     out: list[bytes | memoryview] = []
-    size = 0
-    for word, (start, end) in zip(["", *vocabulary], pairwise(starts.tolist()), strict=True):
-        term = word.encode()
-        named = owner + _length(len(term)) + term
-        for block, at in enumerate(range(start, end, BLOCK)):
-            count = min(BLOCK, end - at)
+    size = place = 0
+    for (key, terms), (start, end) in zip([(b"", ()), *keys], pairwise(starts), strict=True):
+        named = owner + _length(len(key)) + key
+        held: Sequence[bytes | memoryview] = (_NO_TERMS,)
+        if terms:
+            listed = b"".join([_length(len(term)) + term for term in terms])
+            held = (
+                _array_head(20 + len(listed), 1, 0, _TEXT, len(terms), 1),
+                listed,
+                _array_head(20 + len(terms) * _END.itemsize, 1, 0, _INT4, len(terms), 1),
+                limits[place * _END.itemsize : (place + len(terms)) * _END.itemsize],
+            )
+            place += len(terms)
+        step = end - start if terms else BLOCK
+        for block, at in enumerate(range(start, end, step)):
+            count = min(step, end - at)
             out += (
                 head,
                 _block_number(4, block),
                 named,
                 _array_head(20 + count * width, 1, 0, _INT8, count, 1),
                 data[at * width : (at + count) * width],
+                *held,
             )
             size += count * width
         if size >= 1 << 18:
             yield b"".join(out)
             out, size = [], 0
     yield b"".join(out)
-
-
-_block_number = struct.Struct(">ii").pack
 
 
 def _sorted(
@@ -266,7 +313,13 @@ _MERGE = sql.SQL(
     DELETE FROM {segments} WHERE tenant_id = %s AND scope = %s AND segment = ANY(%s::bigint[]) RETURNING segment
 ), taken AS (
     DELETE FROM {postings} WHERE tenant_id = %s AND scope = %s AND segment = ANY(%s::bigint[])
-    RETURNING segment, term, postings
+    RETURNING segment, term, postings, terms, ends
+), lists AS (
+    SELECT segment, term, postings FROM taken WHERE terms IS NULL
+    UNION ALL SELECT segment, term, postings[coalesce(ends[n - 1], 0) + 1 : ends[n]] FROM (
+        SELECT segment, unnest(terms) AS term, generate_subscripts(terms, 1) AS n, postings, ends
+        FROM taken WHERE terms IS NOT NULL
+    ) AS bucket
 ), held AS MATERIALIZED (
     SELECT segment + (posting >> 32) AS seq, (posting & 2097151)::integer AS length
     FROM (SELECT segment, unnest(postings) AS posting FROM taken WHERE term = '') AS unnested
@@ -279,7 +332,7 @@ _MERGE = sql.SQL(
     SELECT h.* FROM held h WHERE h.seq NOT IN (SELECT d.seq FROM dead d) AND (SELECT count(*) FROM old) > 0
 ), live AS (
     SELECT term, segment + (posting >> 32) AS seq, posting >> 21 & 2047 AS tf, posting & 2097151 AS length
-    FROM (SELECT segment, term, unnest(postings) AS posting FROM taken) AS unnested
+    FROM (SELECT segment, term, unnest(postings) AS posting FROM lists) AS unnested
     WHERE segment + (posting >> 32) NOT IN (SELECT d.seq FROM dead d)
 )"""
 )

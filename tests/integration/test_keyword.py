@@ -39,10 +39,15 @@ Make = Callable[..., Collection]
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Flushes and merges after a handful of documents, several blocks for a term."""
+    """Flushes and merges after a handful of documents, several blocks for a term; fresh segments of both forms;
+    frequent terms left for the end from the first documents on."""
     monkeypatch.setattr(postings, "PENDING", 6)
     monkeypatch.setattr(postings, "FANOUT", 2)
     monkeypatch.setattr(postings, "BLOCK", 4)
+    monkeypatch.setattr(postings, "BUCKETED", 12)
+    monkeypatch.setattr(postings, "BUCKET", 3)
+    monkeypatch.setattr(keyword, "_FIRST", 1)
+    monkeypatch.setattr(keyword, "_SHARE", 0.2)
 
 
 @pytest.fixture

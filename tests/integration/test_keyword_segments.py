@@ -1,0 +1,84 @@
+"""Segments in buckets, and frequent terms left for the end of a search: what is saved must not show in a result."""
+
+from __future__ import annotations
+
+import random
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from rag_pgvector import Chunk, CollectionConfig, Database, SearchOptions, keyword, migrations, postings
+from rag_pgvector.intake import take_in
+from tests.integration.keyword_oracle import agrees, bm25
+
+KEYWORD = SearchOptions(mode="keyword")
+WORDS = [f"w{i}" for i in range(300)]
+WEIGHTS = [1 / (i + 2) for i in range(len(WORDS))]
+
+
+def texts_of(draw: random.Random, prefix: str, count: int) -> dict[str, str]:
+    return {f"{prefix}-{i}": " ".join(draw.choices(WORDS, WEIGHTS, k=draw.randint(1, 40))) for i in range(count)}
+
+
+def chunks(texts: dict[str, str]) -> list[Chunk]:
+    return [Chunk(id=id_, content=text, embedding=[1, 2]) for id_, text in texts.items()]
+
+
+def test_buckets_pruning_deletes_and_merges_agree_with_the_oracle(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyword, "_FIRST", 2)
+    monkeypatch.setattr(postings, "BUCKET", 64)
+    docs = db.collection("segments", config=CollectionConfig(dimensions=2))
+    relation = {kind: docs._table.relation(kind) for kind in ("postings", "segments")}
+    draw = random.Random(20261126)
+    texts: dict[str, str] = {}
+
+    def check() -> None:
+        for k in (1, 3, 10, 100):
+            for _ in range(6):
+                question = " ".join(draw.choices(WORDS, k=draw.randint(1, 7)))
+                agrees(docs.search(question, k=k, options=KEYWORD), bm25(texts, question), list(texts), k)
+
+    def count(what: str, kind: str) -> int:
+        with psycopg.connect(db.url) as conn:
+            query = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(relation[kind], sql.SQL(what))  # type: ignore[arg-type]
+            return int(conn.execute(query).fetchall()[0][0])
+
+    for call in range(postings.FANOUT - 1):
+        new = texts_of(draw, str(call), 270)
+        docs.add(chunks(new))
+        texts |= new
+        check()
+    assert count("buckets > 0", "segments") == postings.FANOUT - 1
+    assert count("terms IS NULL AND term <> ''", "postings") == 0
+    new = texts_of(draw, "single", 3)  # pending, beside the segments
+    docs.add(chunks(new))
+    texts |= new
+    gone = draw.sample(sorted(texts), 200)
+    docs.delete(gone)
+    texts = {id_: text for id_, text in texts.items() if id_ not in gone}
+    check()
+    new = texts_of(draw, "0", 270)  # the fifth segment, which replaces documents of the first
+    docs.add(chunks(new))
+    texts |= new
+    assert count("buckets > 0", "segments") == 0, "merged"
+    check()
+    assert count("terms IS NOT NULL", "postings") == 0
+    assert take_in(db, docs._table) == 0
+
+
+def test_an_index_without_buckets_gets_them(database_url: str) -> None:
+    texts = texts_of(random.Random(1), "old", 300)
+    with Database(database_url) as db:
+        docs = db.collection("older", config=CollectionConfig(dimensions=2))
+        with psycopg.connect(database_url) as conn:  # as the revision before left it
+            conn.execute("ALTER TABLE rag.postings_older DROP COLUMN terms, DROP COLUMN ends")
+            conn.execute("ALTER TABLE rag.segments_older DROP COLUMN buckets")
+            conn.execute("UPDATE rag.alembic_version SET version_num = '0010'")
+    with Database(database_url) as db:
+        assert db.upgrade() == migrations.HEAD
+        docs = db.collection("older")
+        docs.add(chunks(texts))
+        agrees(docs.search("w1 w7 w30", k=300, options=KEYWORD), bm25(texts, "w1 w7 w30"), list(texts), 300)
