@@ -198,7 +198,7 @@ def json_text(value: Mapping[str, Any] | None, what: str) -> str:
     if not isinstance(value, Mapping):
         raise ChunkError(f"{what} is {type(value).__name__} {value!r:.60}: use a dictionary")
     try:
-        text = json.dumps(dict(value), allow_nan=False, default=_plain, ensure_ascii=False)
+        text = _ENCODER.encode(dict(value))
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise ChunkError(
@@ -223,6 +223,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, uuid.UUID):
         return str(value)
     raise TypeError(f"{type(value).__name__} {value!r:.60}")
+
+
+_ENCODER = json.JSONEncoder(allow_nan=False, default=_plain, ensure_ascii=False)
 
 
 def _texts(value: Any) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -62,11 +63,10 @@ def as_matrix(
     vectors: Sequence[Any] | NDArray[Any], config: CollectionConfig, what: Sequence[str]
 ) -> NDArray[np.float32]:
     """``(n, dimensions)`` float32; ``what[i]`` names the i-th vector in errors."""
-    try:
-        with np.errstate(over="ignore"):
+    matrix = _packed(vectors, config.dimensions)
+    if matrix is None:
+        with suppress(TypeError, ValueError, OverflowError), np.errstate(over="ignore"):
             matrix = np.asarray(vectors, dtype=np.float32)
-    except (TypeError, ValueError, OverflowError):
-        matrix = None
     if matrix is None or matrix.ndim != 2 or matrix.shape[1] != config.dimensions:
         for vector, name in zip(vectors, what, strict=True):
             _check_one(vector, config, name)
@@ -80,6 +80,18 @@ def as_matrix(
     for i in np.flatnonzero(doubtful).tolist():
         _check_one(vectors[i], config, what[i])
     return matrix
+
+
+def _packed(vectors: Sequence[Any] | NDArray[Any], dimensions: int | None) -> NDArray[np.float32] | None:
+    """Lists of numbers as numpy would read them, in a third of its time; None for all else, which numpy judges."""
+    if not (len(vectors) and all(type(vector) is list and len(vector) == dimensions for vector in vectors)):
+        return None
+    pack = struct.Struct(f"={dimensions}f").pack
+    try:
+        packed = b"".join([pack(*vector) for vector in vectors])
+    except (struct.error, OverflowError, TypeError):
+        return None
+    return np.frombuffer(packed, dtype=np.float32).reshape(-1, dimensions)
 
 
 def _check_one(vector: Any, config: CollectionConfig, what: str) -> None:
