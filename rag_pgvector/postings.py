@@ -46,7 +46,7 @@ BLOCK = 224
 WRITE_MERGE = 8_192
 SEGMENT = BATCH
 #: A segment of up to so many documents, which will be merged again soon, has its terms in buckets of about so many
-#: postings: 500 documents are 230 rows instead of 5,000, which are stored in a fifth of the time.
+#: postings: 500 documents of 70 words are 275 rows instead of 4,756.
 BUCKETED, BUCKET = WRITE_MERGE, 128
 #: So many segments of a size become one.
 FANOUT = 5
