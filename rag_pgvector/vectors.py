@@ -84,7 +84,9 @@ def as_matrix(
 
 def _packed(vectors: Sequence[Any] | NDArray[Any], dimensions: int | None) -> NDArray[np.float32] | None:
     """Lists of numbers as numpy would read them, in a third of its time; None for all else, which numpy judges."""
-    if not (len(vectors) and all(type(vector) is list and len(vector) == dimensions for vector in vectors)):
+    if dimensions is None or not len(vectors):
+        return None
+    if not all(type(vector) is list and len(vector) == dimensions for vector in vectors):
         return None
     pack = struct.Struct(f"={dimensions}f").pack
     try:

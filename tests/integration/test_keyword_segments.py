@@ -43,7 +43,7 @@ def test_buckets_pruning_deletes_and_merges_agree_with_the_oracle(
 
     def count(what: str, kind: str) -> int:
         with psycopg.connect(db.url) as conn:
-            query = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(relation[kind], sql.SQL(what))  # type: ignore[arg-type]
+            query = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(relation[kind], sql.SQL(what))
             return int(conn.execute(query).fetchall()[0][0])
 
     for call in range(postings.FANOUT - 1):
