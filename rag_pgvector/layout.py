@@ -151,6 +151,14 @@ class Layout:
             _COMMA.join(sql.SQL("{} AS {}").format(self._shown(name), sql.Identifier(name)) for name in ORIGIN),
         )
 
+    @cached_property
+    def stored_columns(self) -> sql.Composable | None:
+        """What ``chunk_columns`` is made of, as it is stored and under the same names: those can then be applied to the
+        few rows that a sort leaves. None where they are expressions over the whole row."""
+        if not self.native:
+            return None
+        return _COMMA.join([self.column(name) for name in ("id", "content", "metadata", *ORIGIN, "node")])
+
     def metadata_of(self, value: Any) -> Mapping[str, Any]:
         """The metadata in the third of ``chunk_columns``."""
         if self.native:

@@ -39,9 +39,9 @@ __all__ = [
 ]
 
 #: hnsw.ef_search of our own connections (schema.SESSION_DEFAULTS).
-EF_SEARCH = 120
+EF_SEARCH = 240
 #: What the walk keeps under a filter or among other tenants' rows, where those that pass are a part of what it visits.
-EF_SEARCH_FILTERED = 240
+EF_SEARCH_FILTERED = 400
 #: So few rows are compared whatever it costs: at most a millisecond, and nothing is missed.
 EXACT_ROWS = 1_000
 #: An exact search misses nothing, which is worth so much more time.
@@ -49,7 +49,7 @@ EXACT_BONUS = 1.3
 #: pgvector's largest hnsw.ef_search.
 MOST_EF = 1000
 #: So many candidates are visited for each one that is wanted and passes.
-MARGIN = 3.0
+MARGIN = 4.0
 #: pgvector's default of hnsw.max_scan_tuples: where an iterative walk gives up.
 MAX_SCAN_TUPLES = 20_000
 #: A tenant's rows are counted up to here (an index-only scan of about 3 ms), and estimated from a sample beyond.
@@ -207,10 +207,15 @@ def passing_rows(table: Table, state: TableState, condition: Where | None) -> Pl
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """How to walk the index: pgvector's settings of the same names, those of HNSW or those of IVFFlat."""
+    """How to walk the index: pgvector's settings of the same names, those of HNSW or those of IVFFlat.
+
+    ``fetched``: take so many rows that pass, and the best of these. It makes the walk go on where the largest
+    ``ef_search`` holds hardly more than ``k`` of them.
+    """
 
     ef_search: int = 0
     max_scan_tuples: int = 0
+    fetched: int = 0
     probes: int = 0
     max_probes: int = 0
 
@@ -247,7 +252,8 @@ def choose(
     # A walk that finds little goes on for as long as the exact pass, which then follows, would have taken.
     each = (costs.walk_us(config, 1000) - costs.search_us) / 1000
     most = max(MAX_SCAN_TUPLES if options.exact is False else 1000, int(exact_us / each), 2 * ef_search)
-    return SearchPlan("hnsw", about, ef_search), Walk(ef_search, most)
+    scarce = options.ef_search is None and share < 1.0 and visited > MOST_EF
+    return SearchPlan("hnsw", about, ef_search), Walk(ef_search, most, math.ceil(MARGIN * k) if scarce else 0)
 
 
 def _choose_lists(

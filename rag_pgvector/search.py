@@ -48,9 +48,9 @@ def dense(
     if walk is not None:
         kind = index_kind(table.config)
         assert kind is not None
-        again = kind.candidates(k, walk.ef_search)
-        walked = statement(table, rendered, k, exact=False, candidates=again)
-        step = Execute(walked, params if kind.ordered else [*params, vector])
+        many = max(kind.candidates(k, walk.ef_search), walk.fetched)
+        walked = statement(table, rendered, k, exact=False, candidates=many)
+        step = Execute(walked, params if kind.ordered and many <= k else [*params, vector])
         if condition is None and session_defaults and walk.ef_search == EF_SEARCH:
             rows = yield step
         else:
@@ -119,7 +119,8 @@ def _walking(walk: Walk, *, alone: bool) -> SetLocal:
         }
     else:
         settings = {
-            "hnsw.iterative_scan": "strict_order",
+            # Strictly ordered, it would drop what it finds later and nearer; what was fetched beyond k is sorted again.
+            "hnsw.iterative_scan": "relaxed_order" if walk.fetched else "strict_order",
             "hnsw.ef_search": str(walk.ef_search),
             "hnsw.max_scan_tuples": str(walk.max_scan_tuples),
         }
@@ -134,26 +135,38 @@ def statement(table: Table, condition: bytes | None, k: int, *, exact: bool, can
     """The text of a search; its parameters are the vector and those of the condition.
 
     An index that does not give rows in the order of their distance is asked for ``candidates``, which are compared
-    again; the vector is then the last parameter, too.
+    again, and so is any where these are more than ``k``; the vector is then the last parameter, too.
 
     ``k`` is written out: for a parameter Postgres would plan the prepared statement anew at every call (8 % of it).
     """
-    found = sql.SQL(
-        "SELECT {columns}, {embedding} {operator} %s::{type} AS distance FROM {table} WHERE {embedding} IS NOT NULL"
-    ).format(
-        columns=table.layout.chunk_columns,
-        embedding=table.layout.embedding_column,
-        operator=table.distance.operator,
-        type=table.vector_type,
+    layout = table.layout
+    kind = None if exact else index_kind(table.config)
+    ordered = not exact and (kind is None or (kind.ordered and candidates <= k))
+    stored = None if ordered else layout.stored_columns
+    # "+ 0" hides the distance from the index: every row is compared, and once, since the sort is by what is returned.
+    distance = "({embedding} {operator} %s::{type}) + 0" if exact else "{embedding} {operator} %s::{type}"
+    found = sql.SQL("SELECT {columns}, {distance} AS distance FROM {table} WHERE {embedding} IS NOT NULL").format(
+        columns=layout.chunk_columns if stored is None else stored,
+        distance=sql.SQL(distance).format(
+            embedding=layout.embedding_column, operator=table.distance.operator, type=table.vector_type
+        ),
+        embedding=layout.embedding_column,
         table=table.identifier,
     )
     rows = found.as_bytes(None) + (b"" if condition is None else b" AND " + condition)
     limit = sql.Literal(k).as_bytes(None)
-    if exact:  # "+ 0" hides the distance from the index: every row is compared
-        return b"SELECT * FROM (" + rows + b") AS candidates ORDER BY distance + 0 LIMIT " + limit
-    kind = index_kind(table.config)
-    if kind is None or kind.ordered:
-        return rows + b" ORDER BY distance LIMIT " + limit
-    nearest = kind.ordering(table.layout.embedding_column).as_bytes(None)
-    rows += b" ORDER BY " + nearest + b" LIMIT " + sql.Literal(candidates or k).as_bytes(None)
-    return b"SELECT * FROM (" + rows + b") AS candidates ORDER BY distance + 0 LIMIT " + limit
+    if kind is not None and not ordered:
+        nearest = kind.ordering(layout.embedding_column).as_bytes(None)
+        rows += b" ORDER BY " + nearest + b" LIMIT " + sql.Literal(candidates or k).as_bytes(None)
+        rows = b"SELECT * FROM (" + rows + b") AS candidates"
+    rows += b" ORDER BY distance LIMIT " + limit
+    if stored is None:
+        return rows
+    # JSON becomes text after the sort: before it, that of every row would.
+    return (
+        b"SELECT "
+        + layout.chunk_columns.as_bytes(None)
+        + b", distance FROM ("
+        + rows
+        + b") AS nearest ORDER BY distance"
+    )

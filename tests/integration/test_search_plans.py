@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import psycopg
@@ -15,7 +17,9 @@ from typer.testing import CliRunner
 
 from rag_pgvector import Chunk, Collection, CollectionConfig, Database, SearchOptions
 from rag_pgvector.bound import BoundEmbedder
+from rag_pgvector.plan import Execute, Plan, SetLocal
 from rag_pgvector.planner import EXACT_ROWS, CostModel, stored_costs
+from rag_pgvector.read import where
 
 ROWS, SIZE = 4_000, 24
 SHARES = (0.001, 0.01, 0.05, 0.2, 0.5, 1.0)
@@ -99,6 +103,60 @@ def test_under_row_level_security_too(tenant_db: Database, vectors: NDArray[np.f
     assert result[0].chunk.id == "00007"
     assert small.search(vector=vectors[7], k=100).plan.kind == "exact"
     assert len(small.search(vector=vectors[7], k=100)) == 50
+
+
+def watched(plan: Plan[Any], lines: list[str]) -> Plan[Any]:
+    """A plan whose SELECTs are explained before they are sent, all but the vectors' search, which ``explain_search``
+    does; what Postgres says of each goes into ``lines``."""
+    reply: Any = None
+    while True:
+        try:
+            step = plan.send(reply)
+        except StopIteration as ended:
+            return ended.value
+        for one in flat(step):
+            query = one.query if isinstance(one.query, bytes) else one.query.as_bytes(None)
+            settings = isinstance(one, SetLocal) or b"pg_class" in query
+            if not settings and (query.startswith(b"WITH") or b" AS distance FROM " not in query):
+                rows = yield Execute(b"EXPLAIN (COSTS OFF) " + query, one.params, prepare=False)
+                lines.append("\n".join(row[0] for row in rows))
+        reply = yield step
+
+
+def flat(step: Any) -> Iterator[Execute]:
+    if isinstance(step, Execute):
+        yield step
+    for each in getattr(step, "steps", ()):
+        yield from flat(each)
+
+
+@pytest.mark.parametrize("tenancy", ["single", "multi"])
+def test_every_statement_of_a_hybrid_search(
+    tenant_db: Database, vectors: NDArray[np.float32], tenancy: Literal["single", "multi"]
+) -> None:
+    docs = tenant_db.collection("both", config=CollectionConfig(dimensions=SIZE, tenancy=tenancy))
+    for tenant in ("large", "other"):
+        bound = docs.for_tenant(tenant) if tenancy == "multi" else docs
+        # wide rows: on a few pages it would be right to read all of them
+        bound.add([replace(each, metadata={**each.metadata, "wide": "x" * 2000}) for each in chunks(vectors, tenant)])
+    docs.build_index()
+    bound = docs.for_tenant("large") if tenancy == "multi" else docs
+    asked = bound._asked("hybrid", "text 7", vectors[7], "", ())
+    condition = where(bound._table, filter=LOW)
+    lines: list[str] = []
+    make = bound._asked_plan([asked], 10, condition, LOW, SearchOptions())
+    (found,) = bound._run(lambda: watched(make(), lines), retry=True)
+    assert found.plan.kind == "hybrid"
+    past_all = [each for each in lines if "Seq Scan on chunks_both" in each]
+    assert not past_all, "\n\n".join(past_all)
+    (sample,) = (each for each in lines if "Tid Scan" in each)
+    assert "TID Cond: (ctid = ANY" in sample
+    (words,) = (each for each in lines if "postings_both" in each)
+    assert re.search(r"Index Cond: .*segment = .*term = ", words), words
+    assert re.search(r"Index Scan using seqkey_both.*\n.*Index Cond: .*seq = ", words), words
+    counted = [each for each in lines if each.startswith("Aggregate") and each is not sample]
+    assert len(counted) == (tenancy == "multi")
+    assert all("using chunks_both_pkey" in each and "Index Cond: (tenant_id" in each for each in counted), counted
 
 
 @pytest.mark.parametrize("exact", [None, False])
