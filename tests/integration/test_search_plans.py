@@ -137,8 +137,12 @@ def test_every_statement_of_a_hybrid_search(
     docs = tenant_db.collection("both", config=CollectionConfig(dimensions=SIZE, tenancy=tenancy))
     for tenant in ("large", "other"):
         bound = docs.for_tenant(tenant) if tenancy == "multi" else docs
-        # wide rows: on a few pages it would be right to read all of them
-        bound.add([replace(each, metadata={**each.metadata, "wide": "x" * 2000}) for each in chunks(vectors, tenant)])
+        # wide rows, which do not compress: on a few pages it would be right to read all of them
+        draw = np.random.default_rng(5)
+        wide = [
+            replace(each, metadata={**each.metadata, "w": draw.bytes(1000).hex()}) for each in chunks(vectors, tenant)
+        ]
+        bound.add(wide)
     docs.build_index()
     bound = docs.for_tenant("large") if tenancy == "multi" else docs
     asked = bound._asked("hybrid", "text 7", vectors[7], "", ())
