@@ -30,7 +30,7 @@ __all__ = ["Searchable"]
 Vectors: TypeAlias = NDArray[np.float32]
 
 _DEFAULT_OPTIONS = SearchOptions()
-#: Whether answers are compared token by token. Off until the golden sets were asked with it (docs/confidence.md).
+#: Whether answers are compared token by token. Off: it answered for a name that was not there (docs/confidence.md).
 _BY_TOKENS = False
 
 
