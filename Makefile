@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA := $(or $(RAG_PGVECTOR_DATA),../shared/data)
-STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+NEEDED := $(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+USED := $(VENV)/.used-$(NEEDED)
+STAMP := $(VENV)/.installed-$(NEEDED)
 
 export HF_HUB_OFFLINE := 1
 
@@ -14,14 +16,21 @@ VERBS := $(shell sed -nE 's/^([a-z][a-z-]+):.*/\1/p' $(firstword $(MAKEFILE_LIST
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
+INSTALL = $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+
+# what a user of the package has
+$(USED): pyproject.toml constraints.txt
+	$(INSTALL) '.[all]'
+	@rm -f $(VENV)/.used-* && touch $@
+
+# and what tests and benchmarks need besides
 $(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@rm -f $(VENV)/.installed-* && touch $@
+	$(INSTALL) '.[dev]'
+	@rm -f $(VENV)/.used-* $(VENV)/.installed-* && touch $(USED) $@
 
 install: $(STAMP) ## make .venv with everything in it
 
-demo: $(STAMP) ## embedded Postgres, bundled data, answers with citations
+demo: $(USED) ## embedded Postgres, bundled data, answers with citations
 	@$(BIN)/rag-pgvector demo
 
 test: $(STAMP) ## the whole test suite
