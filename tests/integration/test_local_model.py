@@ -144,12 +144,13 @@ def test_tokens_come_with_the_vectors(exact: SentenceTransformerEmbedder, embedd
     assert [len(each) for each in tokens] == [min(count, 254) for count in counts]
     for each in tokens:
         np.testing.assert_allclose(np.linalg.norm(each, axis=1), 1, atol=1e-5)
-    found = likeness(exact, "How is it steeped?", ["It is steeped hot.", "A cat sleeps.", ""])
-    assert found.tokens is not None
-    assert found.tokens[0] > found.tokens[1] > found.tokens[2] == 0.0
+    alike = likeness(exact, "How is it steeped?", ["It is steeped hot.", "A cat sleeps.", ""])
+    assert alike.tokens is not None
+    assert alike.tokens[0] > alike.tokens[1] > alike.tokens[2] == 0.0
     assert likeness(exact, SENTENCE, [SENTENCE]).tokens == pytest.approx([1.0], abs=1e-5)
     near = likeness(embedder, "How is it steeped?", ["It is steeped hot.", "A cat sleeps.", ""])
-    np.testing.assert_allclose(near.tokens, found.tokens, atol=1e-2)
+    assert near.tokens is not None
+    np.testing.assert_allclose(near.tokens, alike.tokens, atol=1e-2)
     folder = SentenceTransformerEmbedder(str(local._bundled_folder()))
     assert folder.token_vectors(["a"]) is None
     assert exact.token_vectors([]) is None
