@@ -125,7 +125,8 @@ class Shows:
         return embed(list(texts))
 
     def embed_query(self, text: str) -> NDArray[Any]:
-        return embed([text])[0]
+        first: NDArray[Any] = embed([text])[0]
+        return first
 
     def token_vectors(self, texts: Sequence[str]) -> tuple[NDArray[Any], list[NDArray[np.float32]]]:
         return embed(list(texts)), [np.eye(3, dtype=np.float32)[[len(text) % 3]] for text in texts]
