@@ -235,6 +235,12 @@ def _list(
 
 
 def _delete(table: sql.Identifier, namespace: str, keys: Sequence[str] | None) -> Plan[None]:
-    query = sql.SQL("DELETE FROM {} WHERE namespace = %s AND (%s::text[] IS NULL OR key = ANY(%s::text[]))")
-    wanted = None if keys is None else list(keys)
-    yield Execute(query.format(table), (namespace, wanted, wanted))
+    if keys is None:
+        yield Execute(sql.SQL("DELETE FROM {} WHERE namespace = %s").format(table), (namespace,))
+        return
+    # Joined, not "= ANY": Postgres may go through a long array anew for every row of the namespace.
+    query = sql.SQL(
+        "DELETE FROM {} AS record USING (SELECT DISTINCT unnest(%s::text[]) AS key) AS wanted "
+        "WHERE record.namespace = %s AND record.key = wanted.key"
+    )
+    yield Execute(query.format(table), (list(keys), namespace))
