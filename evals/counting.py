@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from rag_pgvector.embedding import Embedder, resolve_embedder
 from rag_pgvector.embedding.protocol import TokenVectors, Vectors, as_texts
+from rag_pgvector.evals.wrapping import WrappingEmbedder
 
 __all__ = ["CountingEmbedder"]
 
 
-class CountingEmbedder:
+class CountingEmbedder(WrappingEmbedder):
     """An embedder that counts its calls and texts. Give it to ``Database.collection(embedder=...)``.
 
     ``inner``: whatever ``Database.collection`` takes; ``None`` is the embedder of the settings. ``remember``: a text is
@@ -24,41 +24,19 @@ class CountingEmbedder:
     """
 
     def __init__(self, inner: Any = None, *, remember: bool = False) -> None:
-        self._given = inner
+        super().__init__(inner)
         self._known: dict[str, Any] | None = {} if remember else None
         self._last: tuple[list[str], Vectors] | None = None
         #: Vector and tokens' vectors by text; without ``remember``, those of the last call.
         self._tokens: dict[str, tuple[Any, Any]] = {}
-        self._inner: Embedder | None = None
         self._lock = threading.Lock()
         self.calls = 0
         self.texts = 0
-
-    @property
-    def inner(self) -> Embedder:
-        """The embedder that is asked; loaded when it is first needed."""
-        if self._inner is None:
-            self._inner = resolve_embedder(self._given)
-        return self._inner
 
     def _count(self, texts: int) -> None:
         with self._lock:
             self.calls += 1
             self.texts += texts
-
-    @property
-    def name(self) -> str:
-        return self.inner.name
-
-    @property
-    def dimensions(self) -> int:
-        return self.inner.dimensions
-
-    def __getattr__(self, name: str) -> Any:
-        # What an embedder may have besides (token_offsets, max_tokens). Many questions at once would not be counted.
-        if name.startswith("_") or "embed" in name:
-            raise AttributeError(name)
-        return getattr(self.inner, name)
 
     def embed_documents(self, texts: Iterable[str]) -> Vectors:
         found = as_texts(texts)

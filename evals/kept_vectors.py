@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from rag_pgvector.embedding import Embedder, resolve_embedder
 from rag_pgvector.embedding.protocol import Vectors, as_texts
+from rag_pgvector.evals.wrapping import WrappingEmbedder
 
 __all__ = ["KeptVectors"]
 
@@ -21,7 +21,7 @@ __all__ = ["KeptVectors"]
 _BATCH = 256
 
 
-class KeptVectors:
+class KeptVectors(WrappingEmbedder):
     """An embedder that looks into a file first. Give it to ``Database.collection(embedder=...)``.
 
     The file is SQLite: SHA-256 of the model's name, the kind (document or question) and the text; the vector as
@@ -35,34 +35,12 @@ class KeptVectors:
     """
 
     def __init__(self, file: Path, inner: Any = None, *, questions: bool = True) -> None:
-        self._given = inner
-        self._inner: Embedder | None = None
+        super().__init__(inner)
         self._questions = questions
         self._lock = threading.Lock()
         file.parent.mkdir(parents=True, exist_ok=True)
         self._file = sqlite3.connect(file, timeout=60, check_same_thread=False)
         self._file.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
-
-    @property
-    def inner(self) -> Embedder:
-        """The embedder that is asked for what is new; loaded when it is first needed."""
-        if self._inner is None:
-            self._inner = resolve_embedder(self._given)
-        return self._inner
-
-    @property
-    def name(self) -> str:
-        return self.inner.name
-
-    @property
-    def dimensions(self) -> int:
-        return self.inner.dimensions
-
-    def __getattr__(self, name: str) -> Any:
-        # What an embedder may have besides (token_offsets, max_tokens). All texts come through the methods below.
-        if name.startswith("_") or "embed" in name:
-            raise AttributeError(name)
-        return getattr(self.inner, name)
 
     def _key(self, kind: str, text: str) -> bytes:
         return hashlib.sha256(f"{self.name}\0{kind}\0{text}".encode(errors="surrogatepass")).digest()
