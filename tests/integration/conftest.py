@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
 from psycopg import sql
@@ -114,3 +115,14 @@ def server() -> Iterator[embedded.Server]:
     yield embedded.start(home)
     embedded.stop(home)
     shutil.rmtree(home)
+
+
+@pytest.fixture
+def docs(database_url: str) -> Iterator[Collection]:
+    """An empty collection of 8 dimensions; a text's vector is drawn with its bytes as the seed."""
+
+    def embed(texts: list[str]) -> list[Any]:
+        return [np.random.default_rng(list(text.encode())).standard_normal(8) for text in texts]
+
+    with Database(database_url) as db:
+        yield db.collection("docs", config=CollectionConfig(dimensions=8), embedder=embed)

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from langchain_core.documents import Document as LangChainDocument
 from llama_index.core.schema import Document as LlamaDocument
 from llama_index.core.schema import TextNode
 
-from rag_pgvector import Collection, CollectionConfig, Database
+from rag_pgvector import Collection
 from rag_pgvector.errors import ConfigError, LoadError
 from rag_pgvector.ingest import ingest
 from rag_pgvector.langchain import FileLoader
 from rag_pgvector.llamaindex import FileReader
-
-
-def embed(texts: list[str]) -> list[Any]:
-    return [np.random.default_rng(list(text.encode())).standard_normal(8) for text in texts]
-
-
-@pytest.fixture
-def docs(database_url: str) -> Iterator[Collection]:
-    with Database(database_url) as db:
-        yield db.collection("docs", config=CollectionConfig(dimensions=8), embedder=embed)
 
 
 def test_documents_of_both_frameworks(docs: Collection) -> None:

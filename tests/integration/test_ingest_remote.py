@@ -6,24 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import fsspec
-import numpy as np
 import pytest
 
-from rag_pgvector import Collection, CollectionConfig, Database
+from rag_pgvector import Collection
 from rag_pgvector.errors import LoadError
 from rag_pgvector.ingest import failures, ingest, retry_failed
 from rag_pgvector.ingest.remote import covers, is_remote, storable
 from rag_pgvector.langchain import FileLoader
-
-
-def embed(texts: list[str]) -> list[Any]:
-    return [np.random.default_rng(list(text.encode())).standard_normal(8) for text in texts]
-
-
-@pytest.fixture
-def docs(database_url: str) -> Iterator[Collection]:
-    with Database(database_url) as db:
-        yield db.collection("docs", config=CollectionConfig(dimensions=8), embedder=embed)
 
 
 @pytest.fixture
