@@ -101,7 +101,7 @@ class Collection(Indexed):
     def _upsert(self, chunks: Sequence[Chunk]) -> WriteCounts:
         missing = _not_embedded(chunks)
         vectors = self.embed_documents(missing) if missing else None
-        records = self._records(chunks, vectors)
+        records = self._records(chunks, vectors, count_later=True)
         counts = self._run(lambda: write.upsert(self._table, records), atomic=True, retry=True)
         self._note_write(len(records))
         return counts
@@ -114,15 +114,17 @@ class Collection(Indexed):
         self._note_write(len(records))
         return counts
 
-    def _records(self, chunks: Sequence[Chunk], vectors: Any) -> builtins.list[write.Record]:
+    def _records(
+        self, chunks: Sequence[Chunk], vectors: Any, *, count_later: bool = False
+    ) -> builtins.list[write.Record]:
         """Encode chunks, taking ``vectors`` in order for those without an embedding (None leaves them without)."""
         if vectors is None:
-            return write.prepare(chunks, self._table, [""] * len(chunks))
+            return write.prepare(chunks, self._table, [""] * len(chunks), count_later=count_later)
         model = self._embedder.model()
         made = iter(vectors)
         models = ["" if chunk.embedding is not None else model for chunk in chunks]
         full = [c if c.embedding is not None else replace(c, embedding=next(made)) for c in chunks]
-        return write.prepare(full, self._table, models)
+        return write.prepare(full, self._table, models, count_later=count_later)
 
     def delete(self, ids: Sequence[str] | None = None, *, filter: Mapping[str, Any] | None = None) -> int:
         """Delete by id, by filter, or by both at once (only rows that satisfy both); returns how many went.

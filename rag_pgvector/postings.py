@@ -255,11 +255,12 @@ def _sorted(
     indices = np.array([terms.index for _, terms in documents], dtype=np.int64)
     batch = documents[0][1].batch
     if batch is not None and all(t.batch is batch for _, t in documents) and bool((np.diff(indices) > 0).all()):
-        place = np.full(len(batch.lengths), -1, dtype=np.int64)
+        vocabulary, word, text, tf = batch.postings
+        place = np.full(len(batch), -1, dtype=np.int64)
         place[indices] = np.arange(len(documents))
-        document = place[batch.text]
+        document = place[text]
         listed = document >= 0
-        return batch.words, batch.word[listed], document[listed], batch.tf[listed]
+        return vocabulary, word[listed], document[listed], tf[listed]
     words: list[str] = []
     frequencies: list[int] = []
     for _, terms in documents:

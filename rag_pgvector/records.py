@@ -100,9 +100,10 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
-def prepare(chunks: Sequence[Chunk], table: Table, models: Sequence[str]) -> list[Record]:
+def prepare(chunks: Sequence[Chunk], table: Table, models: Sequence[str], *, count_later: bool = False) -> list[Record]:
     """Check chunks and encode them; ``models[i]`` made the i-th embedding. Of a repeated id the last one stays.
 
+    ``count_later`` leaves the terms of many records to whoever asks for them first: a plan that a thread may wait in.
     Raises ChunkError, VectorError and DimensionError, naming the chunk.
     """
     ids = [chunk.id if chunk.id is not None else new_id() for chunk in chunks]
@@ -136,6 +137,8 @@ def prepare(chunks: Sequence[Chunk], table: Table, models: Sequence[str]) -> lis
                 terms,
             )
         )
+        if not count_later:
+            terms.length  # noqa: B018  # counts it
     return records
 
 

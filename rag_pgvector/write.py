@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -56,6 +57,10 @@ SMALL_WRITE = 32
 _BLOCK_BYTES = 1 << 18
 #: Postings of so many rows are made ahead and held, 1.5 kB a row of 70 words.
 _EAGER = postings.SEGMENT
+#: Rows that are stored before the others' terms are counted: with a vector index, about the time that hundreds take.
+_FIRST = 64
+#: Seconds that a thread waits, so that the next statement is on its way before the two compete for the interpreter.
+_HEAD_START = 0.001
 T = TypeVar("T")
 
 _COLUMN_LIST = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
@@ -77,33 +82,61 @@ def upsert(table: Table, records: Sequence[Record]) -> Plan[WriteCounts]:
             params += [*record.values(), postings.json_counts(record.terms)]
         rows = yield Execute(_upsert_query(table, len(ordered), listed=True), [*params, *_owners(table)])
         return (yield from _written(table, rows[0], len(records)))
+    if len(records) > postings.PENDING and table.has_keywords and table.layout.unique:
+        return (yield from _upsert_ahead(table, records))
     seqs = yield from stage(table, records)
     return (yield from store_staged(table, records, seqs))
 
 
+def _upsert_ahead(table: Table, records: Sequence[Record]) -> Plan[WriteCounts]:
+    """Store the first records while the others' terms are counted, and the others while postings are made of them: the
+    server's part, insertion into the vector index above all, and Python's run side by side."""
+    seqs = yield from _staging(table, len(records))
+    pairs = sorted(zip(records, seqs, strict=True), key=lambda pair: pair[0].id)
+    yield _copy(table, pairs[:_FIRST], listed=False)
+    counted = _in_thread(lambda: [record.terms.length for record, _ in pairs])
+    first = yield Execute(_upsert_query(table, None, listed=False), table.owner, prepare=False)
+    yield Execute(sql.SQL("DELETE FROM pg_temp.rag_staging"), prepare=False)
+    counted.result()
+    yield _copy(table, pairs[_FIRST:], listed=False)
+    return (yield from store_staged(table, records, seqs, before=first[0]))
+
+
 def stage(table: Table, records: Sequence[Record]) -> Plan[Sequence[int]]:
     """Fill the temporary table ``rag_staging`` of this transaction; returns the ``seq`` that each record was given."""
+    seqs = yield from _staging(table, len(records))
+    yield _copy(table, list(zip(records, seqs, strict=True)), listed=len(records) <= postings.PENDING)
+    return seqs
+
+
+def _staging(table: Table, count: int) -> Plan[Sequence[int]]:
     typed = zip((*COLUMNS, "seq", "terms"), (*TYPES, "bigint", "jsonb"), strict=True)
     columns = sql.SQL(", ").join(
         sql.SQL("{} {}").format(sql.Identifier(name), table.vector_type if type_ == "vector" else sql.SQL(type_))
         for name, type_ in typed
     )
     create = Execute(sql.SQL("CREATE TEMP TABLE rag_staging ({}) ON COMMIT DROP").format(columns), prepare=False)
-    seqs: Sequence[int] = range(len(records))
-    if table.has_keywords:
-        # Drawn beforehand, so that it is known which rows got theirs: a row whose content stays keeps its old one.
-        draw = sql.SQL("SELECT nextval({}) FROM generate_series(1, %s)").format(_sequence(table))
-        rows = yield Batch([create, Execute(draw, (len(records),), prepare=False)])
-        seqs = [row[0] for row in rows]
-    else:
+    if not table.has_keywords:
         yield create
+        return range(count)
+    # Drawn beforehand, so that it is known which rows got theirs: a row whose content stays keeps its old one.
+    draw = sql.SQL("SELECT nextval({}) FROM generate_series(1, %s)").format(_sequence(table))
+    rows = yield Batch([create, Execute(draw, (count,), prepare=False)])
+    return [row[0] for row in rows]
+
+
+def _copy(table: Table, records: Sequence[tuple[Record, int]], *, listed: bool) -> CopyIn:
     copy = sql.SQL("COPY pg_temp.rag_staging ({}, seq, terms) FROM STDIN (FORMAT BINARY)").format(_COLUMN_LIST)
-    yield CopyIn(copy, _binary(records, seqs, len(records) <= postings.PENDING))
-    return seqs
+    return CopyIn(copy, _binary(records, listed))
 
 
-def store_staged(table: Table, records: Sequence[Record], seqs: Sequence[int]) -> Plan[WriteCounts]:
-    """Upsert the staged records and list their terms for keyword search."""
+def store_staged(
+    table: Table, records: Sequence[Record], seqs: Sequence[int], *, before: Row = (0, 0, None)
+) -> Plan[WriteCounts]:
+    """Upsert the staged records and list the terms of ``records`` for keyword search.
+
+    ``before`` is what the upsert of those that are staged no more returned: added, updated, their ``seq``.
+    """
     listed = len(records) <= postings.PENDING
     params = _owners(table) if listed else table.owner
     documents = [(seq, record.terms) for record, seq in zip(records, seqs, strict=True)]
@@ -113,14 +146,15 @@ def store_staged(table: Table, records: Sequence[Record], seqs: Sequence[int]) -
         made = _in_thread(lambda: _made(postings.segments_of(table, documents)))
     rows = yield Execute(_upsert_query(table, None, listed=listed), params, prepare=False)
     if table.has_keywords and not listed:
-        changed = set(rows[0][2] or ())
+        changed = {*(before[2] or ()), *(rows[0][2] or ())}
         if made is None or len(changed) < len(documents):
             segments = postings.segments_of(table, [each for each in documents if each[0] in changed])
         else:
             segments = made.result()
         yield from postings.add_segments(table, segments)
         yield from postings.clean_up(table)
-    return (yield from _written(table, rows[0], len(records)))
+    added, updated, third = rows[0]
+    return (yield from _written(table, (before[0] + added, before[1] + updated, third), len(records)))
 
 
 def _made(segments: postings.Segments) -> postings.Segments:
@@ -132,12 +166,13 @@ def _in_thread(work: Callable[[], T]) -> Future[T]:
     future: Future[T] = Future()
 
     def run() -> None:
+        time.sleep(_HEAD_START)
         try:
             future.set_result(work())
         except BaseException as error:  # noqa: BLE001  # raised again by result()
             future.set_exception(error)
 
-    threading.Thread(target=run, name="rag_pgvector postings", daemon=True).start()
+    threading.Thread(target=run, name="rag_pgvector terms", daemon=True).start()
     return future
 
 
@@ -266,12 +301,12 @@ _field_int = struct.Struct(">ii").pack
 _field_long = struct.Struct(">iq").pack
 
 
-def _binary(records: Sequence[Record], seqs: Sequence[int], listed: bool) -> Iterator[bytes]:
+def _binary(records: Sequence[tuple[Record, int]], listed: bool) -> Iterator[bytes]:
     """PostgreSQL's binary COPY format (its documentation, "COPY, Binary Format"), in blocks."""
     count = struct.pack(">h", len(COLUMNS) + 2)
     block = [b"PGCOPY\n\xff\r\n\0" + bytes(8)]
     size = 0
-    for record, seq in zip(records, seqs, strict=True):
+    for record, seq in records:
         parts = [
             count,
             _bytes(record.id.encode()),

@@ -17,7 +17,7 @@ from functools import lru_cache
 from importlib import resources
 from itertools import pairwise
 
-from rag_pgvector.analysis.batch import TermBatch, count_terms
+from rag_pgvector.analysis.batch import TermBatch
 from rag_pgvector.analysis.scripts import ASCII_TOKENS, INVISIBLE, clusters, is_spaceless, tokens_of_any_script
 from rag_pgvector.config import LANGUAGES
 from rag_pgvector.errors import ConfigError
@@ -61,15 +61,26 @@ _INVISIBLE = dict.fromkeys(map(ord, INVISIBLE))
 class Terms:
     """What a stored text is found by: how often each term stands in it (``counts``), and its ``length`` in tokens.
 
-    Where many texts were counted at once, ``batch`` and the text's ``index`` in it.
+    Of many texts, which are counted together when that is asked for, ``batch`` and the text's ``index`` in it.
     """
 
-    __slots__ = ("_counts", "batch", "index", "length")
+    __slots__ = ("_counts", "_length", "batch", "index")
 
     def __init__(
-        self, length: int, counts: dict[str, int] | None = None, *, batch: TermBatch | None = None, index: int = 0
+        self,
+        length: int | None = None,
+        counts: dict[str, int] | None = None,
+        *,
+        batch: TermBatch | None = None,
+        index: int = 0,
     ) -> None:
-        self.length, self._counts, self.batch, self.index = length, counts, batch, index
+        self._length, self._counts, self.batch, self.index = length, counts, batch, index
+
+    @property
+    def length(self) -> int:
+        if self._length is None:
+            self._length = self.batch.length(self.index) if self.batch else 0
+        return self._length
 
     @property
     def counts(self) -> dict[str, int]:
@@ -144,13 +155,18 @@ class Analyser:
         return Terms(length, counts)
 
     def all_terms(self, texts: Sequence[str]) -> list[Terms]:
-        """``terms`` of many texts, counted together: quicker from hundreds of them on."""
+        """``terms`` of many texts, counted together when they are needed: quicker from hundreds of them on."""
         known, learn = self._known.get, self._learn
         found = []
         for start in range(0, len(texts), BATCH):
-            tokens = [_tokens(text) for text in texts[start : start + BATCH]]
-            batch = count_terms(tokens, lambda t: known(t) or learn(t), max_length=MAX_LENGTH, max_tf=MAX_TF)
-            found += [Terms(length, batch=batch, index=i) for i, length in enumerate(batch.lengths)]
+            batch = TermBatch(
+                texts[start : start + BATCH],
+                _tokens,
+                lambda token: known(token) or learn(token),
+                max_length=MAX_LENGTH,
+                max_tf=MAX_TF,
+            )
+            found += [Terms(batch=batch, index=i) for i in range(len(batch))]
         return found
 
     def question(self, text: str) -> Question:

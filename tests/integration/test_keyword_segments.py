@@ -82,3 +82,22 @@ def test_an_index_without_buckets_gets_them(database_url: str) -> None:
         docs = db.collection("older")
         docs.add(chunks(texts))
         agrees(docs.search("w1 w7 w30", k=300, options=KEYWORD), bm25(texts, "w1 w7 w30"), list(texts), 300)
+
+
+def test_a_call_whose_first_rows_are_stored_ahead_of_the_others(db: Database) -> None:
+    """Old, changed and new rows on both sides of the border; each is counted and found once."""
+    docs = db.collection("ahead", config=CollectionConfig(dimensions=2))
+    draw = random.Random(7)
+    texts = texts_of(draw, "row", 400)
+    ids = sorted(texts)
+    docs.add(chunks({id_: texts[id_] for id_ in ids[::2]}))
+    changed = [*ids[2:12:2], *ids[300:320:2]]
+    texts |= {id_: f"w1 changed {id_}" for id_ in changed}
+    given = chunks(texts)
+    draw.shuffle(given)
+    counts = docs.upsert(given)
+    assert (counts.added, counts.updated, counts.unchanged) == (200, len(changed), 200 - len(changed))
+    for question in ("changed", "w0 w7", "w1"):
+        for k in (5, 500):
+            agrees(docs.search(question, k=k, options=KEYWORD), bm25(texts, question), list(texts), k)
+    assert docs.upsert(given).unchanged == 400
