@@ -2,9 +2,9 @@
 
 - ``documents``: a folder of text files end to end, against the pure embedding time of the same chunks (the same model;
   in the pipeline's batches and all in one call), and against LangChain's and LlamaIndex's usual path (loader, splitter,
-  their Postgres store) with the same model as they use it (fp32). Each divides the text in its own way. A rented core is
-  not always a whole one: the three are measured in turns, in five rounds after one that does not count, and of their
-  medians the quicker way to embed is compared.
+  their Postgres store) with the same model as they use it (fp32). Each divides the text in its own way. A rented core
+  is not always a whole one: the three are measured in turns, in five rounds after one that does not count, and of
+  their medians the quicker way to embed is compared.
 - ``again``: a second run over unchanged files, and one after a paragraph was changed.
 - ``rows``: a CSV file of many rows with a model that costs nothing, each size in a process of its own: rows per second
   without the vector index, which is built after, and the peak of its memory.
