@@ -44,7 +44,7 @@ def _perform(conn: psycopg.Connection[Any], step: Step) -> list[Row]:
 
 def _execute(conn: psycopg.Connection[Any], step: Execute) -> psycopg.Cursor[Row]:
     # Not conn.execute(): a caller's pool may give out dictionaries, or cursors that bind on the client.
-    cursor = psycopg.Cursor(conn, row_factory=tuple_row)
+    cursor = (psycopg.RawCursor if step.numbered else psycopg.Cursor)(conn, row_factory=tuple_row)
     return cursor.execute(step.query, step.params or None, prepare=step.prepare, binary=True)
 
 
@@ -81,7 +81,7 @@ async def _aperform(conn: psycopg.AsyncConnection[Any], step: Step) -> list[Row]
 
 
 async def _aexecute(conn: psycopg.AsyncConnection[Any], step: Execute) -> psycopg.AsyncCursor[Row]:
-    cursor = psycopg.AsyncCursor(conn, row_factory=tuple_row)
+    cursor = (psycopg.AsyncRawCursor if step.numbered else psycopg.AsyncCursor)(conn, row_factory=tuple_row)
     return await cursor.execute(step.query, step.params or None, prepare=step.prepare, binary=True)
 
 

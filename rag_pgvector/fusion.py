@@ -13,7 +13,6 @@ labelled sets, and what was refused, stands in docs/design.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -85,33 +84,43 @@ def convex(
     alpha: float,
     keyword_complete: bool,
     similarity: Callable[[float], float],
+    limit: int | None = None,
 ) -> list[Fused[H]]:
     """Both arms' hits by ``alpha * vectors + (1 - alpha) * words``, best first. Equal ``key``: the same chunk.
 
     A keyword hit that brings its distance is given its own vector score by ``similarity``, also where that is worse
     than all that the vector arm fetched. A chunk that the keyword arm did not return counts 0 there if that arm
-    returned all that it had (``keyword_complete``), else half of its lowest.
+    returned all that it had (``keyword_complete``), else half of its lowest. ``limit``: the best so many alone.
     """
-    near = _Scale(dense[-1].score, dense[0].score) if dense else _Scale(0.0, 0.0)
+    low, high = (dense[-1].score, dense[0].score) if dense else (0.0, 0.0)
+    width = high - low
+
+    def near(score: float) -> float:
+        """0..1 over what the vector arm fetched; below 0 for a chunk that it did not fetch."""
+        return (score - low) / width if width > 0.0 else float(score >= high)
+
     most = max((hit.score for hit in keyword), default=0.0) or 1.0
     unknown = 0.0 if keyword_complete or not keyword else 0.5 * keyword[-1].score / most
     found = {key(hit): hit for hit in dense}
-    vectors = {name: near.of(hit.score) for name, hit in found.items()}
+    vectors = {name: near(hit.score) for name, hit in found.items()}
     words: dict[Hashable, float] = {}
     for hit in keyword:
         name = key(hit)
         words[name] = hit.score
-        if found.setdefault(name, hit) is hit:
-            vectors[name] = near.of(similarity(hit.distance)) if dense and hit.distance is not None else 0.0
+        if name not in found:
+            found[name] = hit
+            vectors[name] = near(similarity(hit.distance)) if dense and hit.distance is not None else 0.0
     fused = {
-        name: alpha * vectors[name] + (1.0 - alpha) * (words[name] / most if name in words else unknown)
-        for name in found
+        name: alpha * vector + (1.0 - alpha) * (words[name] / most if name in words else unknown)
+        for name, vector in vectors.items()
     }
-    return _ordered(found, fused, words)
+    return _ordered(found, fused, words, limit)
 
 
-def reciprocal_ranks(dense: Sequence[H], keyword: Sequence[H], *, key: Callable[[H], Hashable]) -> list[Fused[H]]:
-    """Both arms' hits by the sum of 1 / (60 + rank), brought to 0..1 (1: first in both).
+def reciprocal_ranks(
+    dense: Sequence[H], keyword: Sequence[H], *, key: Callable[[H], Hashable], limit: int | None = None
+) -> list[Fused[H]]:
+    """Both arms' hits by the sum of 1 / (60 + rank), brought to 0..1 (1: first in both). ``limit``: see ``convex``.
 
     Cormack, Clarke and Büttcher 2009, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning
     Methods".
@@ -123,24 +132,12 @@ def reciprocal_ranks(dense: Sequence[H], keyword: Sequence[H], *, key: Callable[
             name = key(hit)
             found.setdefault(name, hit)
             fused[name] = fused.get(name, 0.0) + 0.5 * (RRF_K + 1) / (RRF_K + rank)
-    return _ordered(found, fused, {key(hit): hit.score for hit in keyword})
+    return _ordered(found, fused, {key(hit): hit.score for hit in keyword}, limit)
 
 
 def _ordered(
-    found: Mapping[Hashable, H], fused: Mapping[Hashable, float], words: Mapping[Hashable, float]
+    found: Mapping[Hashable, H], fused: Mapping[Hashable, float], words: Mapping[Hashable, float], limit: int | None
 ) -> list[Fused[H]]:
-    # sorted() is stable: equal ones stay in the order of the vectors, then of the words
-    order = sorted(found, key=lambda name: -fused[name])
+    # sorted() is stable, in reverse, too: equal ones stay in the order of the vectors, then of the words
+    order = sorted(fused, key=fused.__getitem__, reverse=True)[:limit]
     return [Fused(found[name], min(1.0, max(0.0, fused[name])), words.get(name)) for name in order]
-
-
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    """Vector scores at 0..1 over what the vector arm fetched; below 0 for a chunk that it did not fetch."""
-
-    low: float
-    high: float
-
-    def of(self, score: float) -> float:
-        width = self.high - self.low
-        return (score - self.low) / width if width > 0.0 else float(score >= self.high)

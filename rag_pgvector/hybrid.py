@@ -101,7 +101,7 @@ def _fused(table: Table, by_vectors: Found, by_words: Found, k: int, deep: int, 
     (dense, dense_plan), (words, words_plan) = by_vectors, by_words
     alpha = options.alpha if options.alpha is not None else table.alpha
     if options.fusion == "rrf":
-        hits = fusion.reciprocal_ranks(dense, words, key=_KEY)
+        hits = fusion.reciprocal_ranks(dense, words, key=_KEY, limit=k)
         alpha, reason = None, "reciprocal rank fusion"
     else:
         reason = "share of the vectors given" if options.alpha is not None else "the collection's share of the vectors"
@@ -114,6 +114,7 @@ def _fused(table: Table, by_vectors: Found, by_words: Found, k: int, deep: int, 
             alpha=alpha,
             keyword_complete=len(words) < deep,
             similarity=SIMILARITIES[table.config.distance],
+            limit=k,
         )
     warnings: tuple[str, ...] = ()
     if unindexed := words_plan.unindexed:
@@ -127,8 +128,7 @@ def _fused(table: Table, by_vectors: Found, by_words: Found, k: int, deep: int, 
         warnings=warnings,
     )
     chunks = [
-        ScoredChunk(chunk_of(table, each.hit.row), each.score, each.hit.distance, each.keyword_score)
-        for each in hits[:k]
+        ScoredChunk(chunk_of(table, each.hit.row), each.score, each.hit.distance, each.keyword_score) for each in hits
     ]
     return SearchResult(chunks, plan)
 

@@ -18,7 +18,7 @@ from psycopg import sql
 
 from rag_pgvector.analysis import ANALYSER_VERSION, Question, analyser, phrase_pattern
 from rag_pgvector.config import SearchOptions
-from rag_pgvector.plan import Execute, Plan, Row
+from rag_pgvector.plan import Execute, Plan, Row, numbered
 from rag_pgvector.postings import code_of
 from rag_pgvector.read import CHUNK_WIDTH, Candidate, Where
 from rag_pgvector.search import Found
@@ -112,7 +112,8 @@ def statement(
     tenant = [table.tenant]
     owner = [table.tenant, table.scope] if table.scope else tenant
     terms = list(question.terms)
-    pruned = limit is not None and limit <= PRUNED
+    single = len(terms) == 1
+    pruned = limit is not None and limit <= PRUNED and not single
     params: list[Any] = [
         terms,
         [float(weight) for weight in question.terms.values()],
@@ -124,7 +125,7 @@ def statement(
         *tenant,  # blocks
         options.k1 * (1.0 - options.b),
         options.k1 * options.b,
-        *([limit] * (4 if pruned else 2)),  # scores
+        *([limit] * (5 if pruned else 2)),  # scores
         *owner,  # unindexed
         *liked,
         *([] if vector is None else [vector]),
@@ -133,8 +134,10 @@ def statement(
         *required,
         k,
     ]
-    shape = _Shape(bool(table.scope), len(required), len(patterns) - len(required), vector is not None, pruned)
-    return Execute(_plain(table, shape) if where is None else _composed(table, shape, where), params)
+    shape = _Shape(bool(table.scope), len(required), len(patterns) - len(required), vector is not None, pruned, single)
+    if where is None:
+        return Execute(_plain(table, shape), params, numbered=True)
+    return Execute(_composed(table, shape, where), params)
 
 
 def hits_of(rows: Sequence[Row]) -> tuple[list[Candidate], int, int]:
@@ -201,15 +204,15 @@ SELECT hit.*, said.* FROM (
 ) AS hit ON true ORDER BY hit.score DESC, hit.seq"""
 )
 
-#: The scores of every document that holds a term.
+#: The scores of every document that holds a term. One term stands in a document once, and needs no sum.
 _EVERY = sql.SQL(
     """), scored AS (
-    SELECT seq, sum(part)::real AS score FROM (
+    SELECT seq, {total}::real AS score FROM (
         SELECT segment + (posting >> 32) AS seq, {part} AS part FROM (
             SELECT segment, idf, c0, c1, unnest(postings) AS posting FROM blocks JOIN weighed USING (term)
         ) AS unnested
         UNION ALL SELECT seq, idf / (1 + (c0 + c1 * length) / tf) FROM waiting JOIN weighed USING (term)
-    ) AS parted GROUP BY seq
+    ) AS parted{grouped}
 ), ranked AS (
     -- With room for all of the dead, so that they need not be looked for among every document.
     SELECT seq, score FROM scored ORDER BY score DESC, seq LIMIT %s::bigint + (SELECT count(*) FROM dead)
@@ -217,15 +220,17 @@ _EVERY = sql.SQL(
     SELECT seq, score FROM ranked WHERE (seq IN (SELECT seq FROM dead)) IS NOT TRUE ORDER BY score DESC, seq LIMIT %s
 """
 )
-#: The same best ones by MaxScore (Turtle and Flood 1995) for sets. Documents with a rarest term set a bar; documents
-#: without any of the terms that are needed to reach it are never made; and the frequent terms are looked up for those
-#: alone that may still reach it.
+#: The same best ones by MaxScore (Turtle and Flood 1995) for sets. The best documents of the rarest terms set a bar;
+#: documents without any of the terms that are needed to reach it are never made; and the frequent terms are looked up
+#: for those alone that may still reach it.
 _PRUNED = sql.SQL(
     """), few AS MATERIALIZED (
-    SELECT segment + (posting >> 32) AS seq FROM (
-        SELECT segment, unnest(postings) AS posting FROM blocks JOIN weighed USING (term)
-        WHERE before < {first} * %s::bigint
-    ) AS unnested
+    SELECT seq FROM (
+        SELECT segment + (posting >> 32) AS seq, {part} AS part FROM (
+            SELECT segment, idf, c0, c1, unnest(postings) AS posting FROM blocks JOIN weighed USING (term)
+            WHERE before < {first} * %s::bigint
+        ) AS unnested
+    ) AS parted WHERE (seq IN (SELECT seq FROM dead)) IS NOT TRUE ORDER BY part DESC LIMIT 2 * {first} * %s::bigint
 ), bar AS MATERIALIZED (
     -- The score that the k-th best has at least.
     SELECT coalesce((
@@ -234,29 +239,29 @@ _PRUNED = sql.SQL(
                 SELECT segment, idf, c0, c1, unnest(postings) AS posting FROM blocks JOIN weighed USING (term)
                 WHERE before < greatest({share} * total, {first} * %s::bigint)
             ) AS unnested WHERE (segment + (posting >> 32) IN (SELECT seq FROM few)) IS TRUE
-        ) AS parted WHERE (seq IN (SELECT seq FROM dead)) IS NOT TRUE
-        GROUP BY seq ORDER BY sum(part) DESC OFFSET %s::bigint - 1 LIMIT 1), 0) AS score
+        ) AS parted GROUP BY seq ORDER BY sum(part) DESC OFFSET %s::bigint - 1 LIMIT 1), 0) AS score
 ), chosen AS MATERIALIZED (
-    -- Documents without a needed term stay below the bar.
-    SELECT *, most >= (SELECT score FROM bar) AS needed FROM weighed
+    -- Documents without a needed term stay below the bar, and so do those of a posting that is below its own.
+    SELECT *, most >= score AS needed, score - (sum(idf) OVER () - idf) AS least FROM weighed CROSS JOIN bar
 ), begun AS MATERIALIZED (
     SELECT seq, sum(part) AS score FROM (
-        SELECT segment + (posting >> 32) AS seq, {part} AS part FROM (
-            SELECT segment, idf, c0, c1, unnest(postings) AS posting FROM blocks JOIN chosen USING (term) WHERE needed
-        ) AS unnested
-    ) AS parted GROUP BY seq
+        SELECT segment + (posting >> 32) AS seq, {part} AS part, least FROM (
+            SELECT segment, idf, c0, c1, least, unnest(postings) AS posting
+            FROM blocks JOIN chosen USING (term) WHERE needed
+        ) AS unnested OFFSET 0
+    ) AS parted WHERE part >= least GROUP BY seq
     HAVING sum(part) >= (SELECT score FROM bar) - (SELECT coalesce(max(most), 0) FROM chosen WHERE NOT needed)
+), more AS MATERIALIZED (
+    SELECT segment + (posting >> 32) AS seq, sum({part}) AS score FROM (
+        SELECT segment, idf, c0, c1, unnest(postings) AS posting FROM blocks JOIN chosen USING (term) WHERE NOT needed
+    ) AS unnested WHERE (segment + (posting >> 32) IN (SELECT seq FROM begun)) IS TRUE GROUP BY 1
 ), scored AS (
-    SELECT seq, sum(part) AS score FROM (
-        SELECT seq, score AS part FROM begun
-        UNION ALL SELECT segment + (posting >> 32), {part} FROM (
-            SELECT segment, idf, c0, c1, unnest(postings) AS posting FROM blocks JOIN chosen USING (term)
-            WHERE NOT needed
-        ) AS unnested WHERE (segment + (posting >> 32) IN (SELECT seq FROM begun)) IS TRUE
-        UNION ALL SELECT seq, idf / (1 + (c0 + c1 * length) / tf) FROM waiting JOIN weighed USING (term)
-    ) AS parted GROUP BY seq HAVING sum(part) >= (SELECT score FROM bar)
+    -- A full join is never a nested loop, whatever the planner takes the numbers of rows for.
+    SELECT seq, begun.score + coalesce(more.score, 0) AS score FROM begun FULL JOIN more USING (seq)
+    UNION ALL SELECT seq, sum(idf / (1 + (c0 + c1 * length) / tf)) FROM waiting JOIN weighed USING (term) GROUP BY seq
 ), best AS MATERIALIZED (
-    SELECT seq, score::real AS score FROM scored WHERE (seq IN (SELECT seq FROM dead)) IS NOT TRUE
+    SELECT seq, score::real AS score FROM scored
+    WHERE score >= (SELECT score FROM bar) AND (seq IN (SELECT seq FROM dead)) IS NOT TRUE
     ORDER BY score::real DESC, seq LIMIT %s
 """
 )
@@ -270,11 +275,12 @@ class _Shape(NamedTuple):
     liked: int
     near: bool
     pruned: bool
+    single: bool
 
 
 @lru_cache(maxsize=256)
 def _plain(table: Table, shape: _Shape) -> bytes:
-    return _composed(table, shape, None).as_bytes(None)
+    return numbered(_composed(table, shape, None).as_bytes(None))
 
 
 def _owner(scoped: bool) -> sql.SQL:
@@ -305,7 +311,11 @@ def _composed(table: Table, shape: _Shape, where: sql.Composable | None) -> sql.
         liked=sql.SQL("").join([_LIKED] * shape.liked),
         scores=_PRUNED.format(share=sql.Literal(_SHARE), first=sql.Literal(_FIRST), part=_PART)
         if shape.pruned
-        else _EVERY.format(part=_PART),
+        else _EVERY.format(
+            part=_PART,
+            total=sql.SQL("part" if shape.single else "sum(part)"),
+            grouped=sql.SQL("" if shape.single else " GROUP BY seq"),
+        ),
         condition=sql.SQL("").join([sql.SQL(" AND ") + part for part in parts]),
         **{kind: table.relation(kind) for kind in KEYWORD_KINDS},
     )

@@ -14,7 +14,19 @@ from typing import Any, TypeAlias, TypeVar
 
 from psycopg import sql
 
-__all__ = ["Batch", "CopyIn", "Execute", "Plan", "Row", "SetLocal", "Step", "Together", "set_local", "together"]
+__all__ = [
+    "Batch",
+    "CopyIn",
+    "Execute",
+    "Plan",
+    "Row",
+    "SetLocal",
+    "Step",
+    "Together",
+    "numbered",
+    "set_local",
+    "together",
+]
 
 T = TypeVar("T")
 
@@ -29,6 +41,15 @@ class Execute:
     params: Sequence[Any] = ()
     #: True prepares at once, None after five uses, False never (statements that run once, such as DDL).
     prepare: bool | None = None
+    #: The placeholders are $1, $2 ... as the server reads them; else %s, for which psycopg reads a query of more than
+    #: 4096 bytes anew at every call.
+    numbered: bool = False
+
+
+def numbered(query: bytes) -> bytes:
+    """A query with its placeholders ``%s`` as $1, $2 ...; it must hold no other %."""
+    first, *rest = query.split(b"%s")
+    return first + b"".join(b"$%d%s" % (i, part) for i, part in enumerate(rest, 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from rag_pgvector.embedding import resolve_embedder
-from rag_pgvector.evals.bench.measure import machine, target, versions
+from rag_pgvector.evals.bench.measure import machine, target, tell, versions
 from rag_pgvector.evals.bench.server import say
 from rag_pgvector.ingest import ChunkOptions, chunk_document, load, token_count
 
@@ -172,6 +172,12 @@ def _held(starts: Any, span: Span) -> slice:
     return slice(int(low), int(high))
 
 
+def _print(report: dict[str, Any]) -> None:
+    for name, way in report["ways"].items():
+        print(f"{name:34} {way['chunks']:5} chunks of {way['tokens_per_chunk']:6} tokens  ", end="")
+        print(f"IoU {way['iou']:.4f}  recall {way['recall']:.4f}  precision {way['precision']:.4f}")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; returns 0 whether or not the targets are met."""
     parser = argparse.ArgumentParser(prog="python -m rag_pgvector.evals.bench.chunking", description=__doc__)
@@ -184,12 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not (options.data / "questions_df.csv").is_file():
         parser.error(f"--data {options.data}: there is no questions_df.csv in it")
     report = measure(options.data, k=options.k, questions=options.questions)
-    if options.json:
-        print(json.dumps(report, indent=2))
-        return 0
-    for name, way in report["ways"].items():
-        print(f"{name:34} {way['chunks']:5} chunks of {way['tokens_per_chunk']:6} tokens  ", end="")
-        print(f"IoU {way['iou']:.4f}  recall {way['recall']:.4f}  precision {way['precision']:.4f}")
+    tell(report, as_json=options.json, read=_print)
     return 0
 
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
 import random
 import sys
@@ -39,7 +38,7 @@ from rag_pgvector.evals.answer_metrics import statements
 from rag_pgvector.evals.answers import CollectionAnswers, evaluate_answers, summary
 from rag_pgvector.evals.bench.answers_recipes import RECIPES
 from rag_pgvector.evals.bench.hybrid_peers import PEERS
-from rag_pgvector.evals.bench.measure import machine, versions
+from rag_pgvector.evals.bench.measure import machine, print_rankings, tell, versions
 from rag_pgvector.evals.bench.scripted_reader import ScriptedReader
 from rag_pgvector.evals.bench.server import database, describe_server, embedded_server, say
 from rag_pgvector.evals.formats import RetrievalSet, read_beir
@@ -278,9 +277,7 @@ def read_answers(data: Path, name: str, out: Path) -> tuple[AnswerSet, list[Path
 
 def _print(report: Mapping[str, Any]) -> None:
     for name, one in report["retrieval"].items():
-        print(f"\n{name}: {one['documents']} documents, {one['queries']} questions")
-        for key, row in one["rows"].items():
-            print(f"  {key:46} nDCG@10 {row['nDCG@10']:.4f}  R@10 {row['R@10']:.4f}  R@100 {row['R@100']:.4f}")
+        print_rankings(name, one, dict.fromkeys(("nDCG@10", "R@10", "R@100"), ".4f"))
         for peer, found in one["against_best"].items():
             print(f"  ours - {peer}, {found['method']}: {found['difference']:+.4f} (p {found['p_two_sided']})")
     for name, one in report["answers"].items():
@@ -339,10 +336,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "llama-index-vector-stores-postgres",
         "pgvector",
     )
-    if options.json:
-        print(json.dumps(report, indent=2))
-    else:
-        _print(report)
+    tell(report, as_json=options.json, read=_print)
     return 0
 
 

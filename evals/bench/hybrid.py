@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from rag_pgvector import Chunk, CollectionConfig, Database, SearchOptions
 from rag_pgvector.embedding import default_embedder
 from rag_pgvector.evals.bench.hybrid_peers import PEERS
-from rag_pgvector.evals.bench.measure import machine, target, versions
+from rag_pgvector.evals.bench.measure import machine, print_rankings, print_targets, target, tell, versions
 from rag_pgvector.evals.bench.server import database, describe_server, embedded_server, say
 from rag_pgvector.evals.formats import RetrievalSet, read_beir
 from rag_pgvector.evals.retrieval import Evaluation, evaluate
@@ -239,11 +239,8 @@ def plot(report: dict[str, Any], file: Path) -> None:
 
 def _print(report: dict[str, Any]) -> None:
     for name, one in report["sets"].items():
-        print(f"\n{name}: {one['documents']} documents, {one['queries']} questions")
-        for key, row in one["rows"].items():
-            print(f"  {key:46} nDCG@10 {row['nDCG@10']:.4f}  R@100 {row['R@100']:.4f}  p50 {row['p50_ms']:.1f} ms")
-    for name, found in report["targets"].items():
-        print(f"{name}: {found['value']} (met: {found['met']})")
+        print_rankings(name, one, {"nDCG@10": ".4f", "R@100": ".4f", "p50_ms": ".1f"})
+    print_targets(report)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -276,10 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         server = options.url or stack.enter_context(embedded_server())
         report = measure(server, sets, options.systems, file, done)
     plot(report, options.out / "bench-hybrid.png")
-    if options.json:
-        print(json.dumps(report, indent=2))
-    else:
-        _print(report)
+    tell(report, as_json=options.json, read=_print)
     return 0
 
 

@@ -14,7 +14,6 @@ frequencies and their neighbours, documents do not. Questions are ten words in a
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import re
 import sys
@@ -31,7 +30,7 @@ from psycopg import sql
 
 from rag_pgvector import Chunk, Collection, CollectionConfig, Database, SearchOptions
 from rag_pgvector.analysis import analyser
-from rag_pgvector.evals.bench.measure import latency, machine, read_target, seconds, target, versions
+from rag_pgvector.evals.bench.measure import latency, machine, print_targets, seconds, target, tell, versions
 from rag_pgvector.evals.bench.server import checkpoint, database, describe_server, embedded_server, say
 from rag_pgvector.evals.formats import read_beir
 from rag_pgvector.evals.metrics import ndcg
@@ -335,10 +334,18 @@ def _quality(server: str, data: Path | None) -> dict[str, Any]:
     }
 
 
+def _print(report: dict[str, Any]) -> None:
+    for size in report["sizes"]:
+        print(f"{size['rows']} chunks: p50 {size['p50_ms']} ms, {size['mb']} MB; merged {size['merged']}")
+    for stage in ("single_adds", "deletes", "writers", "merged"):
+        print(f"kept up, {stage}: {report['kept_up'][stage]}")
+    print_targets(report)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; returns 0 whether or not the targets are met."""
     parser = argparse.ArgumentParser(prog="python -m rag_pgvector.evals.bench.keyword", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print the report as JSON only")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--data", type=Path, help="the folder of the research data")
     parser.add_argument("--url", help="a server where databases may be created (default: an embedded one)")
     parser.add_argument("--rows", type=int, action="append", help="may be repeated; default 100000")
@@ -349,10 +356,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         server = options.url or stack.enter_context(embedded_server())
         rows = options.rows or [100_000]
         report = measure(server, options.data, rows=rows, asked=options.queries, single=options.single)
-    print(json.dumps(report, indent=2))
-    if not options.json:
-        for name, found in report["targets"].items():
-            print(read_target(name, found))
+    tell(report, as_json=options.json, read=_print)
     return 0
 
 

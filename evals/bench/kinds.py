@@ -27,7 +27,7 @@ import numpy as np
 
 from rag_pgvector import Collection, CollectionConfig, Database, SearchOptions
 from rag_pgvector.evals.bench.filtered import Searched, id_of
-from rag_pgvector.evals.bench.measure import latency, machine, seconds, versions
+from rag_pgvector.evals.bench.measure import latency, machine, seconds, tell, versions
 from rag_pgvector.evals.bench.realistic import Vectors, clusters, kept_vectors, perturbed
 from rag_pgvector.evals.bench.server import (
     checkpoint,
@@ -158,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "k": K,
             "kinds": _reports(options, server, vectors),
         }
-    print(json.dumps(report, indent=2)) if options.json else _print(report)
+    tell(report, as_json=options.json, read=_print)
     return 0
 
 

@@ -1,19 +1,31 @@
-"""What the benchmarks share: the machine's description, fair turns, percentiles, targets."""
+"""What the benchmarks share: the machine's description, fair turns, percentiles, targets, printing."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["latency", "machine", "read_target", "seconds", "target", "turns", "versions"]
+__all__ = [
+    "latency",
+    "machine",
+    "print_rankings",
+    "print_targets",
+    "read_target",
+    "seconds",
+    "target",
+    "tell",
+    "turns",
+    "versions",
+]
 
 
 def machine() -> dict[str, Any]:
@@ -79,3 +91,23 @@ def read_target(name: str, found: dict[str, Any]) -> str:
     sign = "<=" if found["at_most"] else ">="
     met = {True: "met", False: "NOT met", None: "not measured"}[found["met"]]
     return f"{name}: {found['value']} ({sign} {found['target']}: {met})"
+
+
+def tell(report: Mapping[str, Any], *, as_json: bool, read: Callable[[dict[str, Any]], None]) -> None:
+    """Print a report: one JSON document, or what ``read`` prints of it for a person."""
+    if as_json:
+        print(json.dumps(report, indent=2))
+    else:
+        read(dict(report))
+
+
+def print_targets(report: Mapping[str, Any]) -> None:
+    for name, found in report["targets"].items():
+        print(read_target(name, found))
+
+
+def print_rankings(name: str, one: Mapping[str, Any], measures: Mapping[str, str]) -> None:
+    """A golden set's line, and one for each way it was searched, with these measures in these formats."""
+    print(f"\n{name}: {one['documents']} documents, {one['queries']} questions")
+    for key, row in one["rows"].items():
+        print(f"  {key:46} " + "  ".join(f"{measure} {row[measure]:{form}}" for measure, form in measures.items()))

@@ -36,7 +36,7 @@ from psycopg import sql
 
 from rag_pgvector import Chunk, Collection, CollectionConfig, Database, SearchOptions
 from rag_pgvector.embedding import default_embedder
-from rag_pgvector.evals.bench.measure import latency, machine, target, versions
+from rag_pgvector.evals.bench.measure import latency, machine, print_targets, target, tell, versions
 from rag_pgvector.evals.bench.server import checkpoint, database, describe_server, embedded_server, kept_database, say
 from rag_pgvector.evals.formats import read_beir
 from rag_pgvector.plan import Execute, Plan
@@ -281,6 +281,13 @@ def plot(report: dict[str, Any], file: Path) -> None:
     pyplot.close(figure)
 
 
+def _print(report: dict[str, Any]) -> None:
+    for one in report["sizes"].values():
+        for mode, found in one["modes"].items():
+            print(f"{one['rows']:>9} {mode:8} p50 {found['p50_ms']} ms, p95 {found['p95_ms']} ms, q/s {found['qps']}")
+    print_targets(report)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; returns 0 whether or not the targets are met."""
     parser = argparse.ArgumentParser(prog="python -m rag_pgvector.evals.bench.scale", description=__doc__)
@@ -337,14 +344,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.build:
         return 0
     plot(report, options.out / "bench-scale.png")
-    if options.json:
-        print(json.dumps(report, indent=2))
-        return 0
-    for one in sizes.values():
-        for mode, found in one["modes"].items():
-            print(f"{one['rows']:>9} {mode:8} p50 {found['p50_ms']} ms, p95 {found['p95_ms']} ms, q/s {found['qps']}")
-    for name, found in report["targets"].items():
-        print(f"{name}: {found['value']} (met: {found['met']})")
+    tell(report, as_json=options.json, read=_print)
     return 0
 
 

@@ -33,7 +33,7 @@ from pgvector.psycopg import register_vector
 from psycopg import sql
 
 from rag_pgvector.evals.bench.filtered import LangChain, LlamaIndex, Ours, Searched, Store, id_of
-from rag_pgvector.evals.bench.measure import latency, machine, read_target, seconds, target, turns, versions
+from rag_pgvector.evals.bench.measure import latency, machine, print_targets, seconds, target, tell, turns, versions
 from rag_pgvector.evals.bench.realistic import Vectors, clusters, kept_vectors, perturbed, unit
 from rag_pgvector.evals.bench.server import database, describe_server, embedded_server, kept_database, say
 from rag_pgvector.evals.bench.throughput import CLIENTS, throughput
@@ -308,8 +308,7 @@ def _print(report: dict[str, Any]) -> None:
         for name, found in at["asked"].items():
             print(f"    {name:26} p50 {found['p50_ms']:9.3f}  p95 {found['p95_ms']:9.3f}  {found['recall_at_10']:.4f}")
     print(json.dumps({name: report[name] for name in ("dead_rows", "without_filter")}, indent=2))
-    for name, found in report["targets"].items():
-        print(read_target(name, found))
+    print_targets(report)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -349,7 +348,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ).measure()
     if report["fresh"]:
         plot(report, options.out / "bench-search.png")
-    print(json.dumps(report, indent=2)) if options.json else _print(report)
+    tell(report, as_json=options.json, read=_print)
     return 0
 
 

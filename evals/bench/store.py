@@ -13,7 +13,6 @@ hold although absolute times differ from machine to machine. Three stages:
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import uuid
 import warnings
@@ -36,7 +35,7 @@ from rag_pgvector.evals.bench.contenders import (
     Rows,
     make_rows,
 )
-from rag_pgvector.evals.bench.measure import latency, machine, read_target, seconds, target, turns, versions
+from rag_pgvector.evals.bench.measure import latency, machine, read_target, seconds, target, tell, turns, versions
 from rag_pgvector.evals.bench.server import checkpoint, database, describe_server, embedded_server, say
 
 __all__ = ["main", "measure"]
@@ -215,10 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         server = options.url or stack.enter_context(embedded_server())
         report = measure(server, rows=options.rows, queries=options.queries)
-    if options.json:
-        print(json.dumps(report, indent=2))
-    else:
-        _print(report)
+    tell(report, as_json=options.json, read=_print)
     return 0
 
 

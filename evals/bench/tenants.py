@@ -14,7 +14,6 @@ Then whether ``get`` of somebody else's id takes as long as of an id that does n
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +35,7 @@ from sqlalchemy import make_url
 
 from rag_pgvector import Chunk, Collection, CollectionConfig, Database, SearchOptions, read, roles
 from rag_pgvector.evals.bench.contenders import EF_CONSTRUCTION, EF_SEARCH, HNSW_M
-from rag_pgvector.evals.bench.measure import latency, machine, read_target, seconds, target, turns, versions
+from rag_pgvector.evals.bench.measure import latency, machine, read_target, seconds, target, tell, turns, versions
 from rag_pgvector.evals.bench.server import database, describe_server, embedded_server, role, say
 from rag_pgvector.search import dense
 from rag_pgvector.types import SearchPlan
@@ -387,7 +386,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         server = options.url or stack.enter_context(embedded_server())
         report = measure(server, rows=options.rows, tenants=options.tenants, queries=options.queries)
-    print(json.dumps(report, indent=2)) if options.json else _print(report)
+    tell(report, as_json=options.json, read=_print)
     return 0
 
 

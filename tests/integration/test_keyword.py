@@ -234,7 +234,7 @@ def test_the_statement_uses_its_indexes(
                 conn.execute(sql.SQL("ANALYZE {}").format(docs._table.relation(kind)))
         asked = keyword.question_of(bound._table, "alpha number17")
         step = keyword.statement(bound._table, asked, k=4, condition=None, options=KEYWORD, limit=4)
-        explain = Execute(b"EXPLAIN " + step.query, step.params, prepare=False)  # type: ignore[operator]
+        explain = Execute(b"EXPLAIN " + step.query, step.params, prepare=False, numbered=step.numbered)  # type: ignore[operator]
 
         def plan() -> Plan[str]:
             return "\n".join(row[0] for row in (yield explain))

@@ -28,7 +28,7 @@ def chunks(texts: dict[str, str]) -> list[Chunk]:
 def test_buckets_pruning_deletes_and_merges_agree_with_the_oracle(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keyword, "_FIRST", 2)
+    monkeypatch.setattr(keyword, "_FIRST", 1)
     monkeypatch.setattr(postings, "BUCKET", 64)
     docs = db.collection("segments", config=CollectionConfig(dimensions=2))
     relation = {kind: docs._table.relation(kind) for kind in ("postings", "segments")}
