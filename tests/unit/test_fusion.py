@@ -134,3 +134,25 @@ def test_reciprocal_ranks() -> None:
     assert found[0].score == pytest.approx(0.5 + 0.5 * 61 / 62)
     assert found[1].score == 0.5
     assert reciprocal_ranks(near(a=0.9), words(a=3.0), key=by_id)[0].score == 1.0
+
+
+def test_the_best_alone_are_the_first_of_all() -> None:
+    dense, keyword = near(a=0.9, b=0.7, c=0.7), words(d=20.0, b=1.0)
+    for limit in range(6):
+        assert (
+            reciprocal_ranks(dense, keyword, key=by_id, limit=limit)
+            == reciprocal_ranks(dense, keyword, key=by_id)[:limit]
+        )
+        best, every = (
+            convex(
+                dense,
+                keyword,
+                key=by_id,
+                alpha=0.5,
+                keyword_complete=True,
+                similarity=lambda distance: 1.0 - distance,
+                limit=each,
+            )
+            for each in (limit, None)
+        )
+        assert best == every[:limit]

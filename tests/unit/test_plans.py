@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import struct
 from collections.abc import Iterator
 from typing import Any, TypeVar
@@ -10,8 +11,8 @@ from typing import Any, TypeVar
 import pytest
 from psycopg import sql
 
-from rag_pgvector import documents, index, read, schema, write
-from rag_pgvector.config import CollectionConfig, Distance, Storage
+from rag_pgvector import documents, index, keyword, read, schema, write
+from rag_pgvector.config import CollectionConfig, Distance, SearchOptions, Storage
 from rag_pgvector.errors import CollectionNotFoundError, ExtensionError
 from rag_pgvector.plan import Batch, CopyIn, Execute, Plan, Row, Step, Together, together
 from rag_pgvector.postings import PENDING
@@ -285,3 +286,19 @@ def test_writes_name_every_column_once() -> None:
     assert isinstance(step, Execute)
     assert text(step).count("%s") == len(step.params)
     assert write.embedding_hash("text of a") in step.params
+
+
+@pytest.mark.parametrize("text_", ["kite", "kite on a string", '"red kite"'])
+@pytest.mark.parametrize("k", [4, 100])
+@pytest.mark.parametrize("filter", [None, {"n": 1}])
+def test_a_keyword_search_binds_all_that_it_sends(text_: str, k: int, filter: dict[str, int] | None) -> None:
+    asked = keyword.question_of(table(), text_)
+    condition = read.where(table(), filter=filter)
+    step = keyword.statement(table(), asked, k=k, condition=condition, options=SearchOptions(), limit=k)
+    assert step.numbered == (filter is None)
+    if not step.numbered:
+        assert text(step).count("%s") == len(step.params)
+        return
+    assert isinstance(step.query, bytes)
+    assert re.findall(rb"\$\d+", step.query) == [b"$%d" % (i + 1) for i in range(len(step.params))]
+    assert b"%" not in step.query
