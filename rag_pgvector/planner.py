@@ -48,8 +48,10 @@ EXACT_ROWS = 1_000
 EXACT_BONUS = 1.3
 #: pgvector's largest hnsw.ef_search.
 MOST_EF = 1000
-#: So many candidates are visited for each one that is wanted and passes.
+#: So many candidates are visited for each one that is wanted and passes, where the best of them are taken afterwards.
 MARGIN = 4.0
+#: The same for a walk in the order of distance, which goes on where it found too few.
+MARGIN_ORDERED = 3.0
 #: pgvector's default of hnsw.max_scan_tuples: where an iterative walk gives up.
 MAX_SCAN_TUPLES = 20_000
 #: A tenant's rows are counted up to here (an index-only scan of about 3 ms), and estimated from a sample beyond.
@@ -239,7 +241,7 @@ def choose(
             table, state, options, costs, wanted=k if share >= 1.0 else MARGIN * k / share, found=found
         )
     least = options.ef_search or (EF_SEARCH if share >= 1.0 else min(EF_SEARCH_FILTERED, EF_SEARCH / share))
-    visited = max(least, k if share >= 1.0 else MARGIN * k / share)
+    visited = max(least, k if share >= 1.0 else MARGIN_ORDERED * k / share)
     ef_search = options.ef_search or min(MOST_EF, math.ceil(visited))
     exact_us = costs.exact_us(config, read=state.rows, compared=found)
     walk_us = costs.walk_us(config, max(ef_search, visited))
