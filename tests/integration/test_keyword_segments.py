@@ -56,9 +56,14 @@ def test_buckets_pruning_deletes_and_merges_agree_with_the_oracle(
     new = texts_of(draw, "single", 3)  # pending, beside the segments
     docs.add(chunks(new))
     texts |= new
-    gone = draw.sample(sorted(texts), 200)
+    asked = [" ".join(draw.choices(WORDS, k=4)) for _ in range(8)]
+    best = {str(hit.chunk.id) for question in asked for hit in docs.search(question, k=5, options=KEYWORD)}
+    gone = sorted(best | set(draw.sample(sorted(texts), 200)))  # the dead would set the bar too high
     docs.delete(gone)
     texts = {id_: text for id_, text in texts.items() if id_ not in gone}
+    for question in asked:
+        for k in (1, 3):
+            agrees(docs.search(question, k=k, options=KEYWORD), bm25(texts, question), list(texts), k)
     check()
     new = texts_of(draw, "0", 270)  # the fifth segment, which replaces documents of the first
     docs.add(chunks(new))
