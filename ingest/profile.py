@@ -1,7 +1,8 @@
 """What a table's columns hold: type, range, distinct values. Table answering and typed metadata are built on it.
 
-A column has a type only if every non-empty value has it: one "n/a" makes a column of numbers a column of text, and so
-does one leading zero, since "01" and "1" are different codes.
+A column has a type only if every value has it: one leading zero makes a column of numbers a column of text, since "01"
+and "1" are different codes. "NA", "n/a", "-" and the like stand for no value in a column of numbers, dates or truth
+values, as in pandas and R; in a column of texts they are texts ("NA" is Namibia).
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import re
 from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any, Literal, TypeAlias
+
+from rag_pgvector.written import MONTHS, is_figure, is_missing
 
 __all__ = ["MAX_DISTINCT", "Column", "ColumnType", "Value"]
 
@@ -31,6 +34,7 @@ _YEAR_NAME = re.compile(r"(?<![a-z])(?:year|yr|tahun|date|tarikh|period|fy)(?![a
 _DAY = r"(?:0?[1-9]|[12][0-9]|3[01])"
 _MONTH = r"(?:0?[1-9]|1[0-2])"
 _YEAR = r"[0-9]{4}"
+_NAME = r"(?P<mon>[^\W\d_]{3,9})"
 
 
 def _integer(value: str) -> int | None:
@@ -49,13 +53,18 @@ def _boolean(value: str) -> bool | None:
 
 
 def _dated(pattern: str) -> Callable[[str], date | None]:
-    """A reader of dates; ``pattern`` names its groups y, m, d or q."""
+    """A reader of dates; ``pattern`` names its groups y, m, d or q, or mon for a month's name."""
     compiled = re.compile(pattern)
 
     def read(value: str) -> date | None:
         if not (match := compiled.fullmatch(value)):
             return None
-        part = {name: int(text) for name, text in match.groupdict().items()}
+        named: dict[str, str] = match.groupdict()
+        month = MONTHS.get(named.pop("mon", "").casefold())
+        named.pop("sep", None)
+        part = {name: int(text) for name, text in named.items()} | ({"m": month} if month else {})
+        if not {"m", "q"} & part.keys():
+            return None
         try:
             return date(part["y"], part["m"] if "m" in part else 3 * part["q"] - 2, part.get("d", 1))
         except ValueError:  # 31 June, year 0
@@ -65,10 +74,10 @@ def _dated(pattern: str) -> Callable[[str], date | None]:
 
 
 def _timestamp(value: str) -> date | None:
-    if not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:", value):
+    if not re.match(r"[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}[T ][0-9]{2}:", value):
         return None
     try:
-        return datetime.fromisoformat(value.replace("Z", "+00:00")).date()
+        return datetime.fromisoformat(value.replace("/", "-").replace("Z", "+00:00")).date()
     except ValueError:
         return None
 
@@ -78,11 +87,15 @@ def _timestamp(value: str) -> date | None:
 DATE_FORMATS: dict[str, Callable[[str], date | None]] = {
     "yyyy-mm-dd": _dated(rf"(?P<y>{_YEAR})-(?P<m>{_MONTH})-(?P<d>{_DAY})"),
     "yyyy/mm/dd": _dated(rf"(?P<y>{_YEAR})/(?P<m>{_MONTH})/(?P<d>{_DAY})"),
-    "dd/mm/yyyy": _dated(rf"(?P<d>{_DAY})/(?P<m>{_MONTH})/(?P<y>{_YEAR})"),
-    "mm/dd/yyyy": _dated(rf"(?P<m>{_MONTH})/(?P<d>{_DAY})/(?P<y>{_YEAR})"),
+    "dd/mm/yyyy": _dated(rf"(?P<d>{_DAY})(?P<sep>[/.-])(?P<m>{_MONTH})(?P=sep)(?P<y>{_YEAR})"),
+    "mm/dd/yyyy": _dated(rf"(?P<m>{_MONTH})(?P<sep>[/-])(?P<d>{_DAY})(?P=sep)(?P<y>{_YEAR})"),
     "yyyy-mm": _dated(rf"(?P<y>{_YEAR})-(?P<m>0[1-9]|1[0-2])"),
     "yyyy-Qq": _dated(rf"(?P<y>{_YEAR})[- ]?[Qq](?P<q>[1-4])"),
     "Qq yyyy": _dated(rf"[Qq](?P<q>[1-4])[- ](?P<y>{_YEAR})"),
+    "d mon yyyy": _dated(rf"(?P<d>{_DAY})(?:st|nd|rd|th)?[ \-/.,]{{1,2}}{_NAME}\.?[ \-/,]{{1,2}}(?P<y>{_YEAR})"),
+    "mon d yyyy": _dated(rf"{_NAME}\.?[ \-]{{1,2}}(?P<d>{_DAY})(?:st|nd|rd|th)?[ \-,]{{1,2}}(?P<y>{_YEAR})"),
+    "mon yyyy": _dated(rf"{_NAME}\.?[ \-/,]{{1,2}}(?P<y>{_YEAR})"),
+    "yyyy mon": _dated(rf"(?P<y>{_YEAR})[ \-/]{{1,2}}{_NAME}\.?"),
     "yyyy-mm-dd hh:mm": _timestamp,
 }
 
@@ -129,12 +142,17 @@ class Column:
         self.name = name
         self.nulls = 0
         self._prose = False
+        #: Whether every value is a number as people write it: "1,234", "12 %".
+        self._figures = True
         self._ranges: dict[str, _Range] = {
             "boolean": _Range(_boolean),
             "integer": _Range(_integer),
             "number": _Range(_number),
             **{name: _Range(read) for name, read in DATE_FORMATS.items()},
         }
+        #: Spellings of "no value" that occur, and in how many cells: what they are depends on the others.
+        self._marks: set[str] = set()
+        self._marked = 0
         self._distinct: set[str] | None = set()
         self._hashes: set[int] | None = None
 
@@ -144,9 +162,14 @@ class Column:
         if not bare:
             self.nulls += 1
             return
+        if is_missing(bare):
+            self._marks.add(bare)
+            self._marked += 1
+            return
         if self._known(value):
             return
         self._prose |= len(value) > MAX_DISTINCT_LENGTH
+        self._figures = self._figures and is_figure(bare)
         for name in [name for name, reading in self._ranges.items() if not reading.take(bare)]:
             del self._ranges[name]
 
@@ -172,11 +195,15 @@ class Column:
     @property
     def empty(self) -> bool:
         """True as long as no cell held a value."""
+        return not self._marks and self._unseen
+
+    @property
+    def _unseen(self) -> bool:
         return self._distinct is not None and not self._distinct
 
     @property
     def type(self) -> ColumnType:
-        if self.empty:
+        if self._unseen:
             return "text"
         if "boolean" in self._ranges:
             return "boolean"
@@ -189,6 +216,11 @@ class Column:
         return "date" if self._ranges else "text"
 
     @property
+    def _tells_missing(self) -> bool:
+        """Whether "NA" is no value here: in a column of texts it is one."""
+        return self.type != "text" or (self._figures and not self._unseen)
+
+    @property
     def date_format(self) -> str | None:
         """One of ``DATE_FORMATS`` for a column of dates."""
         if self.type != "date":
@@ -199,14 +231,16 @@ class Column:
         return next(iter(self._ranges))
 
     def reader(self) -> Callable[[str], Value | None]:
-        """What makes metadata of a cell: bool, int, float, or the text as it stands (dates too); None if empty."""
+        """What makes metadata of a cell: bool, int, float, or the text as it stands (dates too); None for no value."""
         convert: Callable[[str], Value | None]
         convert = {"integer": _integer, "year": _integer, "number": _number, "boolean": _boolean}.get(self.type, str)
-        text = convert is str
+        text, tells_missing = convert is str, self._tells_missing
 
         def read(value: str) -> Value | None:
             bare = value.strip()
-            return (value if text else convert(bare)) if bare else None
+            if not bare or (tells_missing and is_missing(bare)):
+                return None
+            return value if text else convert(bare)
 
         return read
 
@@ -223,14 +257,21 @@ class Column:
         elif kind in ("integer", "year", "number"):
             numbers = self._ranges["number" if kind == "number" else "integer"]
             found |= {"min": numbers.low, "max": numbers.high}
+        tells_missing = self._tells_missing
+        marks = set() if tells_missing else self._marks
         known: set[Any] | None = self._hashes
         if self._distinct is not None:
             # Spellings of one number ("1.5", "1.50") are one value.
-            values: set[Any] = set(map(self.reader(), self._distinct))
-            found["distinct"] = sorted(values)
+            values: set[Any] = {*map(self.reader(), self._distinct), *marks}
+            if len(values) <= MAX_DISTINCT:
+                found["distinct"] = sorted(values)
             known = values
+        elif known is not None:
+            known = known | set(map(hash, marks))
         found["distinct_count"] = None if known is None else len(known)
-        found["nulls"] = self.nulls
+        found["nulls"] = self.nulls + (self._marked if tells_missing else 0)
+        if kind == "text" and tells_missing:
+            found["figures"] = True
         if self._prose:
             found["prose"] = True
         return found

@@ -31,6 +31,11 @@ _UNREADABLE = (
 
 def normalise_url(url: str) -> str:
     """A libpq URL or conninfo from what SQLAlchemy, LangChain and LlamaIndex users write. Raises ConfigError."""
+    if not isinstance(url, str):
+        # An object may hold a password and show it: only its kind is named.
+        raise ConfigError(
+            f"database URL of type {type(url).__name__}: use a text, postgresql://user:password@host/name"
+        )
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+._-]*)://", url)  # a password may hold "://", too
     if scheme is None:
         return _as_url(_read(url))
@@ -63,7 +68,7 @@ def _with_sslmode(rest: str) -> str:
 def _read(url: str) -> dict[str, Any]:
     try:
         return conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
+    except (psycopg.ProgrammingError, UnicodeError):
         # Its text quotes the string, password and all.
         raise ConfigError(_UNREADABLE) from None
 

@@ -22,6 +22,7 @@ from rag_pgvector.errors import LoadError
 from rag_pgvector.ingest.loaders import LoadedDocument, SourceFile
 from rag_pgvector.ingest.loaders.encoding import check_text, detect_encoding
 from rag_pgvector.ingest.loaders.tables import Row, table_documents, unique_names
+from rag_pgvector.written import is_missing
 
 __all__ = ["CsvLoader"]
 
@@ -41,7 +42,7 @@ class CsvLoader:
     """Delimited text with or without a header; the delimiter is detected among comma, semicolon, tab and bar."""
 
     name = "csv"
-    version = 2
+    version = 3
 
     def load(self, file: SourceFile) -> Iterator[LoadedDocument]:
         """One document: its text is the rendered rows, its profile the columns, its pieces the rows."""
@@ -267,22 +268,23 @@ def _is_header(cells: Sequence[str], following: Sequence[Sequence[str]]) -> bool
     """False for a first record that looks like data: it holds numbers or dates where the records below it do too."""
     if not any(map(_is_data, cells)):
         return True
-    years_only = True
+    years_only, figures = True, False
     for at, cell in enumerate(cells):
-        below = [row[at] for row in following if at < len(row) and row[at].strip()]
+        below = [row[at] for row in following if at < len(row) and not is_missing(row[at])]
         if cell.strip() and not _is_data(cell) and below and all(map(_is_data, below)):
             return True
         if _is_data(cell):
-            years_only &= _is_year(cell) and bool(below) and not any(map(_is_year, below))
-    # Years as column names: "state,2019,2020" above figures.
-    return years_only
+            years_only &= _is_year(cell) and not any(map(_is_year, below))
+            figures |= bool(below)
+    # Years as column names: "state,2019,2020" above figures; a year may have none yet.
+    return years_only and figures
 
 
 def _is_decimal_comma(rows: Sequence[Sequence[str]]) -> bool:
     """Whether a column of the sample holds numbers with a decimal comma, and none holds one with a point."""
     commas = False
     for column in zip_longest(*rows, fillvalue=""):
-        filled = [cell.strip() for cell in column if cell.strip()]
+        filled = [cell.strip() for cell in column if not is_missing(cell)]
         if not filled:
             continue
         if all(map(_POINT.fullmatch, filled)) and any("." in cell and not _COMMA.fullmatch(cell) for cell in filled):

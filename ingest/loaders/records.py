@@ -218,7 +218,7 @@ class ExcelLoader:
     """
 
     name = "excel"
-    version = 1
+    version = 2
 
     def load(self, file: SourceFile) -> Iterator[LoadedDocument | LoadError]:
         """One document per sheet with rows. Raises LoadError for what is no workbook, or is empty."""

@@ -61,6 +61,9 @@ class Asked:
         latest: The newest period is asked for.
         calculates: A word asks for a calculation over rows; the places of such words.
         operations: The places of words that say which: "max", "min", "sum", "mean".
+        totalled: The places of "total" and the like, which name a column or a row of the whole, or ask for a sum.
+        asks: "who", "when" or "where", if the question begins so; else "".
+        degree: The word after "how" in "how large", else "".
         wants: "rate" where a share is asked for, "count" for a number of things, else "".
         digits: How many digits a code is to have, or 0.
     """
@@ -75,6 +78,9 @@ class Asked:
     latest: bool
     calculates: frozenset[int]
     operations: Mapping[int, str]
+    totalled: frozenset[int]
+    asks: str
+    degree: str
     wants: str
     digits: int
 
@@ -211,9 +217,23 @@ def read_asked(question: str) -> Asked:
         latest=not periods and any(word in LATEST for word in found),
         calculates=frozenset(place for place, word in enumerate(found) if word in CALCULATIONS),
         operations=_operations(found),
+        totalled=frozenset(place for place, word in enumerate(found) if word in ("total", "jumlah")),
+        asks=next((asks for word in found[:2] if (asks := _ASKS.get(word))), ""),
+        degree=next((word for place, word in enumerate(found) if _is_degree(found, place)), ""),
         wants=_wants(found, terms),
         digits=_digits(found),
     )
+
+
+_ASKS = {
+    word: asks
+    for asks, listed in {
+        "who": "who whom whose siapa siapakah",
+        "when": "when bila bilakah kapan kapankah",
+        "where": "where dimana dimanakah",
+    }.items()
+    for word in listed.split()
+}
 
 
 def _is_degree(found: Sequence[str], place: int) -> bool:
@@ -256,6 +276,7 @@ def _digits(found: Sequence[str]) -> int:
     return 0
 
 
+_LETTERS = re.compile(r"[^\W\d_]+")
 _NUMBERS = re.compile(r"\d+")
 
 
@@ -269,6 +290,11 @@ def date_of(value: Any, form: str | None) -> tuple[int, int, int] | None:
     form = form or "yyyy-mm-dd"
     if form.startswith("Qq"):
         parts.reverse()
+    if "mon" in form:
+        month = next((MONTHS[word] for word in _LETTERS.findall(str(value).casefold()) if word in MONTHS), None)
+        if month is None or len(parts) != form.count(" "):
+            return None
+        return (max(parts), month, min(parts) if len(parts) > 1 else 1)
     if "q" in form and len(parts) == 2:
         return (parts[0], 3 * parts[1] - 2, 1)
     if form == "dd/mm/yyyy" and len(parts) == 3:

@@ -56,7 +56,7 @@ def worded(cell: Cell, cells: Sequence[Cell], several_tables: bool) -> str:
         condition = column.name in cell.reading.conditions
         varies = (
             len(cells) > 1
-            and column.type == "text"
+            and (column.type == "text" or {"month", "quarter"} & set(column.terms))
             and (len({str(other.chunk.metadata.get(column.name)) for other in cells}) > 1)
         )
         if condition or varies or column.is_time:

@@ -10,12 +10,11 @@ from typing import Any, TypeAlias
 
 from rag_pgvector.answer.vocabulary import ABOUT, RATES, concept, words
 from rag_pgvector.types import Document
+from rag_pgvector.written import is_figure
 
 __all__ = ["Column", "Table", "Value"]
 
 Value: TypeAlias = bool | int | float | str
-_FIGURE = re.compile(r"[-+]?(?:RM|USD|[$€£])? ?\d{1,3}(?:[, ]?\d{3})*(?:\.\d+)?(?: ?%)?")
-_LEADING_ZERO = re.compile(r"0\d")
 _CODE = re.compile(r"[A-Za-z]{0,4}[.\-_/ ]?\d[\dA-Za-z.\-_/]*")
 _CODE_NAME = {"code", "id", "kod", "no", "lat", "lon", "latitude", "longitude", "zip", "postcode", "poskod", "rank"}
 
@@ -31,6 +30,8 @@ class Column:
     form: str | None = None
     granularity: str = "day"
     terms: tuple[str, ...] = ()
+    #: Words of the name that say again what another one said: "no" in "smoking_no_cancer_no".
+    repeats: int = 0
     #: Numbers that are written so that they stay text: "1,234", "12 %".
     figures: bool = False
     #: The largest number of a column of numbers.
@@ -102,6 +103,7 @@ def _column(profile: Mapping[str, Any]) -> Column:
     name = str(profile["name"])
     distinct = profile.get("distinct")
     kind = str(profile.get("type", "text"))
+    said = [term for term, _ in concept(words(name))]
     listed = tuple(distinct) if isinstance(distinct, Sequence) and not isinstance(distinct, str) else None
     return Column(
         name=name,
@@ -110,11 +112,10 @@ def _column(profile: Mapping[str, Any]) -> Column:
         distinct_count=profile.get("distinct_count"),
         form=profile.get("format"),
         granularity=str(profile.get("granularity", "day")),
-        terms=tuple(dict.fromkeys(term for term, _ in concept(words(name)))),
+        terms=tuple(dict.fromkeys(said)),
+        repeats=len(said) - len(set(said)),
         figures=kind == "text"
-        and bool(listed)
-        and all(_FIGURE.fullmatch(str(value).strip()) for value in listed or ())
-        and not any(_LEADING_ZERO.match(str(value).strip()) for value in listed or ()),
+        and (bool(profile.get("figures")) or (bool(listed) and all(is_figure(str(value)) for value in listed or ()))),
         largest=_largest(profile.get("max"), listed or ()),
     )
 

@@ -41,7 +41,7 @@ expenditure: spending, spend, spends, spent, perbelanjaan, belanja, berbelanja, 
 expenditure: pengeluaran rumah tangga
 poverty: kemiskinan, miskin, poor
 population: penduduk, inhabitants, residents, resident, populasi, people, orang, live, lives, lived, living, tinggal
-population: menetap
+population: menetap, pop
 unemployment: pengangguran, jobless, joblessness, unemployed, penganggur, menganggur
 employment: employed, guna tenaga, gunatenaga, bekerja, penduduk bekerja
 labour: labor, buruh
@@ -174,6 +174,11 @@ oil: minyak
 percentage: percent, pct, peratus, peratusan, persen, persentase, proportion, share, per cent, nisbah, kadaran
 rate: kadar
 size: saiz, ukuran
+weight: berat, weighs, weigh, wt
+height: ketinggian, ht
+quantity: kuantiti, qty
+horsepower: hp
+department: jabatan, dept, departments
 code: kod, codes, kode
 digit: digits
 minimum: min, minima, lowest, terendah

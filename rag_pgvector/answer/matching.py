@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 
 from rag_pgvector.answer.asked import Asked
 from rag_pgvector.answer.columns import Column, Value
 from rag_pgvector.answer.lexical import STOPWORDS, stem
+from rag_pgvector.answer.naming import initials
 from rag_pgvector.answer.reading import Reading
 from rag_pgvector.answer.vocabulary import AGGREGATES, NEGATIONS, NEUTRAL, canonical, concept, replaced, words
 
-__all__ = ["initials", "match_codes", "match_parts", "match_values", "spellings"]
+__all__ = ["match_codes", "match_parts", "match_values", "spellings"]
 
 #: A column with more values than this holds names rather than kinds.
 CATEGORIES = 100
@@ -186,6 +186,7 @@ def match_parts(reading: Reading, asked: Asked) -> None:
         if asked.terms[place] not in reading.table.terms and asked.words[place] not in reading.table.terms
     }
     best: list[tuple[int, float, Column, Value, frozenset[int]]] = []
+    some: list[tuple[Column, Value, frozenset[int]]] = []
     for column in reading.table.columns:
         if column.type != "text" or column.distinct is None or column.name in reading.conditions:
             continue
@@ -201,6 +202,8 @@ def match_parts(reading: Reading, asked: Asked) -> None:
                     at = set()
                 matched += bool(at)
                 places |= at
+            if matched:
+                some.append((column, value, frozenset(places)))
             if matched and matched / len(content) >= 0.5:
                 best.append((len(places), matched / len(content), column, value, frozenset(places)))
     if not best:
@@ -208,28 +211,17 @@ def match_parts(reading: Reading, asked: Asked) -> None:
     most = max(each[:2] for each in best)
     top = [each for each in best if each[:2] == most]
     column, places_ = top[0][2], top[0][4]
-    values = tuple(value for _, _, other, value, at in top if other is column and at == places_)
+    if most[1] < 1.0:
+        # Of two Koreas none is meant more than the other, however many words each has besides.
+        values = tuple(value for other, value, at in some if other is column and places_ <= at)
+    else:
+        values = tuple(value for _, _, other, value, at in top if other is column and at == places_)
     reading.require(column, values, set(places_), 0.5 + 0.4 * most[1])
 
 
 @lru_cache(maxsize=131_072)
 def _contents(value: str) -> tuple[str, ...]:
-    return tuple(word for word in canonical(value) if word not in STOPWORDS and not word.isdigit() and len(word) > 1)
-
-
-def initials(short: str, asked: Asked) -> set[int]:
-    """The places of neighbouring words that a short name abbreviates: "sa" for "seasonally adjusted"."""
-    if not 2 <= len(short) <= 5 or not re.fullmatch(r"[a-z]+", short):
-        return set()
-    pieces = [(piece, place) for place, piece in enumerate(asked.words)]
-    for start in range(len(pieces) - len(short) + 1):
-        run = pieces[start : start + len(short)]
-        if all(piece.startswith(letter) for letter, (piece, _) in zip(short, run, strict=True)):
-            places = {place for _, place in run}
-            if not places & asked.time_words and all(len(piece) > 2 or piece in NEGATIONS for piece, _ in run):
-                return places
-    # "tenaga buruh" is the labour force: concepts have initials too.
-    for term, at in asked.heard:
-        if "".join(piece[0] for piece in term.split()) == short:
-            return set(at)
-    return set()
+    found = list(canonical(value))
+    while found and (found[0].isdigit() or len(found[0]) == 1):
+        found.pop(0)
+    return tuple(word for word in found if word not in STOPWORDS and (len(word) > 1 or word.isdigit()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 from rag_pgvector.answer.extractive import extract
@@ -40,18 +41,25 @@ def answer(
             a calibration must guarantee.
 
     Returns:
-        A generator of steps; its value is a ``GroundedAnswer``. Whatever the question is, it does not raise.
+        A generator of steps; its value is a ``GroundedAnswer``. Whatever the question says, it does not raise.
 
     Raises:
-        ConfigError: ``k``, ``threshold`` or ``target_risk`` is out of range.
+        ConfigError: ``question`` is no text; ``k``, ``threshold`` or ``target_risk`` is out of range.
     """
+    if not isinstance(question, str):
+        raise ConfigError(f"question={question!r:.80}: use a text")
     if not (type(k) is int and k >= 1):
         raise ConfigError(f"k={k!r}: use a whole number of citations, at least 1")
-    if not 0.0 <= threshold <= 1.0:
+    if not (_is_number(threshold) and 0.0 <= threshold <= 1.0):
         raise ConfigError(f"threshold={threshold!r}: use a probability from 0 to 1")
-    if target_risk is not None and not 0.0 < target_risk < 1.0:
+    if target_risk is not None and not (_is_number(target_risk) and 0.0 < target_risk < 1.0):
         raise ConfigError(f"target_risk={target_risk!r}: use a share of wrong answers between 0 and 1")
     return _answer(question, k, filter, threshold, target_risk)
+
+
+def _is_number(value: object) -> bool:
+    """NumPy's numbers, too, and no truth value."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _answer(

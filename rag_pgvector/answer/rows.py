@@ -138,12 +138,27 @@ def is_whole(value: Any, home: frozenset[str] = frozenset()) -> bool:
 def _of_the_whole(rows: list[Chunk], reading: Reading) -> list[Chunk]:
     """Of several rows, those of the whole ("overall", "both") in columns that the question says nothing about."""
     targets = {column.name for column in reading.targets}
-    for column in reading.table.columns:
-        if len(rows) < 2 or column.name in reading.conditions or column.name in targets or column.type != "text":
-            continue
-        whole = [row for row in rows if is_whole(row.metadata.get(column.name, ""), reading.home)]
-        rows = whole or rows
+    texts = [column.name for column in reading.table.columns if column.type == "text" and column.name not in targets]
+    open_ = [name for name in texts if name not in reading.conditions]
+    for name in open_:
+        if len(rows) > 1:
+            told = [row for row in rows if row.metadata.get(name) is not None]
+            rows = [row for row in told if is_whole(row.metadata[name], reading.home)] or rows
+    before = 0
+    while 1 < len(rows) != before:
+        # An empty cell is the whole of those rows that say the same in all other columns, and else only empty.
+        before = len(rows)
+        for name in open_:
+            others = [each.name for each in reading.table.columns if each.is_time or each.name in texts]
+            others = [each for each in others if each != name]
+            empty = {_cells(row, others) for row in rows if row.metadata.get(name) is None}
+            if empty and all(_cells(row, others) in empty for row in rows):
+                rows = [row for row in rows if row.metadata.get(name) is None]
     return rows
+
+
+def _cells(row: Chunk, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(row.metadata.get(name)) for name in names)
 
 
 def in_order(row: Chunk) -> tuple[int, str, int, str]:

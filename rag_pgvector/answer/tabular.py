@@ -12,11 +12,16 @@ from collections.abc import Iterable, Sequence
 
 from rag_pgvector.answer.asked import Asked, date_of
 from rag_pgvector.answer.columns import Column, Table, Value
-from rag_pgvector.answer.matching import initials, match_codes, match_parts, match_values
+from rag_pgvector.answer.matching import match_codes, match_parts, match_values
+from rag_pgvector.answer.naming import beside, compound, initial_beside, initials
 from rag_pgvector.answer.reading import Reading
-from rag_pgvector.answer.vocabulary import AGGREGATES, MONTHS, NEUTRAL, RATES, SUBJECTS, words
+from rag_pgvector.answer.vocabulary import AGGREGATES, DEGREES, MONTHS, NEUTRAL, PERSONS, RATES, SUBJECTS, words
 
 __all__ = ["measures_named", "read"]
+
+
+#: Columns that one question can be about.
+TARGETS = 3
 
 
 def read(table: Table, asked: Asked, *, home: frozenset[str] = frozenset()) -> Reading | None:
@@ -36,13 +41,13 @@ def read(table: Table, asked: Asked, *, home: frozenset[str] = frozenset()) -> R
         _targets(reading, asked, question)
     match_parts(reading, asked)
     for place, term in question:
-        if term in table.terms and term not in NEUTRAL and place in asked.content:
+        if _in_name(term, table) and term not in NEUTRAL and place in asked.content:
             if place not in reading.explained or not reading.by_name:
                 reading.by_table = True
             reading.explained.add(place)
     reading.explained |= {place for place, term in question if term in table.topics}
     if not reading.targets and (reading.by_table or reading.conditions):
-        reading.targets = _default_targets(reading)
+        reading.targets = _default_targets(reading, asked)
     if not reading.targets or not (reading.by_name or reading.by_table or reading.conditions):
         return None
     names = {term for column in table.columns if column.name in reading.conditions for term in column.terms}
@@ -65,6 +70,15 @@ def read(table: Table, asked: Asked, *, home: frozenset[str] = frozenset()) -> R
     return reading
 
 
+def _in_name(term: str, table: Table) -> bool:
+    """True for a term of the table's name, or a part of one that is written together: "crime" in "statecrime"."""
+    if term in table.terms:
+        return True
+    return len(term) > 3 and any(
+        len(each) >= len(term) + 3 and (each.startswith(term) or each.endswith(term)) for each in table.terms
+    )
+
+
 def _drop_kinds(reading: Reading, asked: Asked) -> None:
     """A word that is a column's name is no value of another: "district" beside the name of one."""
     for name, span in list(reading.spans.items()):
@@ -78,8 +92,19 @@ def _drop_kinds(reading: Reading, asked: Asked) -> None:
             del reading.conditions[name], reading.spans[name]
 
 
+def _holds_persons(column: Column) -> bool:
+    return column.type == "text" and not column.figures and bool(PERSONS & {*column.terms, *words(column.name)})
+
+
 def _another_kind(column: Column, asked: Asked, table: Table) -> bool:
-    """True for a share where a number is asked for, or the other way round."""
+    """True for a share where a number is asked for, or the other way round; for a number where a person is."""
+    if asked.asks == "who" and not _holds_persons(column):
+        # The person beside the highest salary answers "who earns most".
+        return not asked.operations or not any(map(_holds_persons, table.columns))
+    if asked.asks == "when" and not column.is_time:
+        return not asked.operations or not any(each.is_time for each in table.columns)
+    if asked.asks == "where" and (column.is_measure or column.is_time):
+        return True
     if asked.wants == "count":
         return column.is_rate
     if asked.wants == "rate" and not column.is_rate and not RATES & table.terms:
@@ -226,7 +251,7 @@ def _part_number(value: Value, kind: str) -> int | None:
 
 
 def _targets(reading: Reading, asked: Asked, question: Sequence[tuple[int, str]]) -> None:
-    """The columns whose names account best for the words; ties stay ties, up to three."""
+    """The columns whose names account best for the words; ties stay ties, up to ``TARGETS``."""
     free = [(place, term) for place, term in question if place not in reading.explained]
     if not any(column.is_time for column in reading.table.columns):
         free = [*free, *((place, asked.words[place]) for place in sorted(asked.time_words))]
@@ -243,7 +268,10 @@ def _targets(reading: Reading, asked: Asked, question: Sequence[tuple[int, str]]
         if not scored:
             break
         top = max(each[:3] for each in scored)
-        best = [each for each in scored if each[:3] == top][:3]
+        best = [each for each in scored if each[:3] == top]
+        if len(best) > TARGETS:
+            # Of so many columns that are named alike, some would be chosen by chance.
+            break
         if not chosen:
             reading.fit = top[1]
         # A second column only for words that the first one left.
@@ -273,10 +301,12 @@ def _fit(
         if term in NEUTRAL and not term.isdigit():
             score += 0.1 * bool(at)
             continue
-        at = at or (_run_together(term, asked) & open_places)
+        together = compound(term, asked)
+        at = together if together and together <= open_places else at
         at = at or {place for place in initials(term, asked) if place in open_places}
         if not at and len(term) == 1 and term.isalpha() and len(column.terms) > 1:
-            at = _initial(term, column.terms[number - 1 if number else 1], asked, about) & open_places
+            at = initial_beside(term, column.terms[number - 1 if number else 1], asked, about) & open_places
+        at = at or (beside(term, places, asked) & open_places)
         if at:
             places |= at
             said = [place for place in at & asked.content if asked.words[place] not in SUBJECTS]
@@ -284,35 +314,10 @@ def _fit(
             score += 1.0
         elif term not in AGGREGATES and term not in about:
             score -= 0.3
+    score -= 0.3 * column.repeats
     if asked.wants and places:
         score += 0.5 if (asked.wants == "rate") == column.is_rate else -0.5
     return own, places, round(score, 3)
-
-
-def _run_together(term: str, asked: Asked) -> set[int]:
-    """The places of two words that a name writes as one: "piped water" for "pipedwater"."""
-    for place, word in enumerate(asked.words[:-1]):
-        if len(term) > 6 and word + asked.words[place + 1] == term:
-            return {place, place + 1}
-    return set()
-
-
-def _initial(letter: str, beside: str, asked: Asked, about: frozenset[str]) -> set[int]:
-    """The place of a word that one letter stands for, next to the word that stands next to it: "u_rate"."""
-    heard = asked.heard
-    for at, (term, _) in enumerate(heard):
-        if term == beside:
-            for other in (at - 1, at + 1):
-                if 0 <= other < len(heard) and heard[other][0].startswith(letter):
-                    return set(heard[other][1])
-    if beside in RATES and asked.wants == "rate":
-        likely = [
-            places
-            for term, places in heard
-            if term.startswith(letter) and term not in about | NEUTRAL and asked.words[places[0]] not in SUBJECTS
-        ]
-        return set(likely[0]) if len(likely) == 1 else set()
-    return set()
 
 
 def measures_named(reading: Reading, asked: Asked) -> list[Column]:
@@ -329,7 +334,7 @@ def measures_named(reading: Reading, asked: Asked) -> list[Column]:
     if scored:
         top = max(each[:3] for each in scored)
         return [each[3] for each in scored if each[:3] == top]
-    return list(_default_targets(reading))
+    return list(_default_targets(reading, asked))
 
 
 def _means(term: str, word: str) -> bool:
@@ -340,9 +345,20 @@ def _means(term: str, word: str) -> bool:
     return len(short) >= 4 and long.startswith(short) and (len(long) - len(short) <= 3 or short == term)
 
 
-def _default_targets(reading: Reading) -> tuple[Column, ...]:
-    """What is meant where only the table is named: its total, its index, or its only measure."""
+def _default_targets(reading: Reading, asked: Asked) -> tuple[Column, ...]:
+    """What is meant where only the table is named: what "who", "when" or "how large" asks for, else its total, its
+    index, or its only measure."""
     columns = [column for column in reading.table.columns if column.name not in reading.conditions]
+    if asked.asks == "who":
+        return tuple(column for column in columns if _holds_persons(column))[:TARGETS]
+    if asked.asks == "when":
+        return tuple(column for column in columns if column.is_time)[:1]
+    if asked.asks == "where":
+        return ()
+    if asked.degree in DEGREES:
+        meant = DEGREES[asked.degree]
+        if not meant & reading.table.terms:
+            return tuple(column for column in columns if column.is_measure and meant & set(column.terms))[:TARGETS]
     measures = [column for column in columns if column.is_measure]
     totals = [column for column in measures if set(column.terms) & AGGREGATES]
     plain = [column for column in measures if set(column.terms) <= NEUTRAL | reading.table.terms]

@@ -10,17 +10,20 @@ from functools import lru_cache
 
 from rag_pgvector.answer.glossary import ALIASES, CONCEPTS
 from rag_pgvector.answer.lexical import fold, stem
+from rag_pgvector.written import MONTHS
 
 __all__ = [
     "ABOUT",
     "AGGREGATES",
     "CALCULATIONS",
+    "DEGREES",
     "FRAME",
     "LATEST",
     "MONTHS",
     "NEGATIONS",
     "NEUTRAL",
     "OPERATIONS",
+    "PERSONS",
     "RATES",
     "SUBJECTS",
     "canonical",
@@ -72,6 +75,35 @@ SUBJECTS = frozenset(
     """.split()
 )
 
+#: Names of columns that hold persons.
+PERSONS = frozenset(
+    """
+    name nama person orang employee staff member manager author owner player teacher student patient customer client
+    user contact assignee supplier doctor pekerja kakitangan pengurus guru pelajar pesakit pelanggan
+    """.split()
+)
+
+#: What "how large" and the like can ask for, as terms of columns.
+DEGREES: dict[str, frozenset[str]] = {
+    word: frozenset(terms.split())
+    for listed, terms in (
+        ("big large small besar kecil", "size area surface population capacity volume extent"),
+        ("old young tua muda", "age"),
+        ("tall", "height elevation altitude"),
+        ("long short panjang lama", "length duration time distance"),
+        ("heavy light berat", "weight mass"),
+        ("far jauh", "distance"),
+        ("fast quick laju cepat", "speed time duration"),
+        ("hot cold warm panas sejuk", "temperature"),
+        ("deep dalam", "depth"),
+        ("wide broad lebar", "width"),
+        ("expensive cheap costly mahal murah", "price"),
+        ("dense padat", "density"),
+        ("rich poor kaya miskin", "income gdp"),
+    )
+    for word in listed.split()
+}
+
 #: Words after which a value is not what is meant.
 NEGATIONS = frozenset("not non no without except excluding excl tanpa bukan tidak kecuali selain".split())
 
@@ -110,28 +142,6 @@ ABOUT: dict[str, frozenset[str]] = {
 }
 
 LATEST = frozenset("latest newest current currently recent recently terkini semasa terbaru".split())
-
-MONTHS: dict[str, int] = {
-    name: number
-    for number, names in enumerate(
-        (
-            "january jan januari",
-            "february feb februari pebruari",
-            "march mar mac maret",
-            "april apr",
-            "may mei",
-            "june jun juni",
-            "july jul julai juli",
-            "august aug ogos agustus ogo",
-            "september sep sept",
-            "october oct oktober okt",
-            "november nov",
-            "december dec disember desember dis des",
-        ),
-        start=1,
-    )
-    for name in names.split()
-}
 
 _WORD = re.compile(r"[^\W_]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")

@@ -30,6 +30,7 @@ LAYERS = [
         "settings",
         "sql",
         "table",
+        "written",
     },
     {"connect", "fence", "vectors"},
     {
