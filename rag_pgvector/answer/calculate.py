@@ -1,14 +1,15 @@
 """The highest, the lowest, the sum, the mean and the number of rows: computed by the database, every row cited.
 
-A calculation is made only where its rows differ in one thing, of which the question may name the kind ("which state"):
+A calculation is made only where its rows differ in one thing, of which the question may name the kind ("which state"),
+or where they are single observations, of which nothing but their number tells one from the other (a penguin, a bill):
 rows of a whole ("overall", "both") are left out of their parts, and where a part is left open (men or women) there is
-no answer.
+no answer. Rows without a value are left out and told of.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -18,11 +19,11 @@ from rag_pgvector.answer.columns import Column
 from rag_pgvector.answer.confidence import TABLE_CALCULATED
 from rag_pgvector.answer.evidence import cite, source_of
 from rag_pgvector.answer.reading import Reading
-from rag_pgvector.answer.rows import documents_of, is_plain, is_whole, select
+from rag_pgvector.answer.rows import documents_of, is_plain, is_whole, key_of, select
 from rag_pgvector.answer.steps import Step, Totals
 from rag_pgvector.answer.tabular import measures_named
 from rag_pgvector.answer.types import Citation, GroundedAnswer
-from rag_pgvector.answer.vocabulary import CALCULATIONS, NEUTRAL, RATES
+from rag_pgvector.answer.vocabulary import CALCULATIONS, NEUTRAL, PERSONS, RATES, SUBJECTS, words
 from rag_pgvector.totals import ColumnTotals
 from rag_pgvector.types import Chunk
 
@@ -32,6 +33,11 @@ __all__ = ["calculate"]
 CITED = 50
 #: What makes no sense when added up.
 _NOT_ADDED = RATES | frozenset("mean median index price gini size temperature minimum maximum cpi ppi humidity".split())
+#: What there is at a time: not added up over several.
+_STOCKS = frozenset(
+    "population employment unemployment debt density area capacity stock household student teacher school bed balance "
+    "value capital level".split()
+) | {"labour force"}
 _NAMES = {"max": "highest", "min": "lowest", "sum": "sum", "mean": "mean", "count": "number"}
 
 
@@ -40,27 +46,27 @@ def calculate(
 ) -> Generator[Step, Any, GroundedAnswer | None]:
     """The answer to a question for a calculation, or ``None`` where none of the tables can give it."""
     for reading in readings:
-        if reading.absent_time or reading.negated or reading.lookups:
+        if reading.absent_time or reading.negated or reading.mismatch or any(reading.lookups.values()):
             continue
         plan = _planned(reading, asked)
         if plan is None:
             continue
-        operation, column, entities = plan
+        operation, column = plan.operation, plan.column
         selected = yield from select(reading, asked, filter, all_rows=True)
         if not selected.rows:
             continue
-        rows, clauses = _parts(selected.rows, reading, entities)
-        if len(rows) < 2 or not _one_thing_varies(rows, reading, column, entities, operation):
+        rows, clauses = _parts(selected.rows, reading, plan.entities)
+        if not _is_sound(rows, reading, plan):
             continue
         where = {"$and": [*([selected.filter] if selected.filter else []), *clauses]}
         documents = documents_of(reading.table.document)
         total: ColumnTotals = yield Totals(documents, column.name, where if where["$and"] else None)
-        if total.rows != len(rows) or total.filled != total.rows:
+        if total.rows != len(rows) or total.filled == 0:
             continue
-        if operation != "count" and total.numbers != total.rows:
+        if operation != "count" and total.numbers != total.filled:
             continue
         answering = replace_targets(reading, column)
-        return (yield from _told(answering, column, operation, total, rows, threshold))
+        return (yield from _told(answering, plan, total, rows, threshold))
     return None
 
 
@@ -68,21 +74,36 @@ def replace_targets(reading: Reading, column: Column) -> Reading:
     return replace(reading, targets=(column,))
 
 
-def _planned(reading: Reading, asked: Asked) -> tuple[str, Column, list[Column]] | None:
-    """What to calculate over which column, and the columns whose kind the question names; ``None`` for a look-up."""
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What to calculate over which column, and the columns whose kind the question names."""
+
+    operation: str
+    column: Column
+    entities: tuple[Column, ...]
+    #: A number of rows is asked for, not of the column's different values.
+    of_rows: bool = False
+
+
+def _planned(reading: Reading, asked: Asked) -> _Plan | None:
+    """The calculation that a question asks for; ``None`` for a look-up."""
     free = [column for column in reading.table.columns if column.name not in reading.conditions]
     heard = set(asked.terms) - NEUTRAL
-    entities = [
+    entities = tuple(
         column
         for column in free
         if column.type == "text" and not (column.figures or column.is_code) and heard & set(column.terms)
-    ]
+    )
     kinds = {term for column in entities for term in column.terms}
     places = {place for place, term in enumerate(asked.terms) if term in kinds}
     measures = [column for column in reading.targets if column.is_measure] or measures_named(reading, asked)
     named = {place for column in measures for place, term in enumerate(asked.terms) if term in column.terms}
     operations = {place: how for place, how in asked.operations.items() if place not in named}
+    if not operations:
+        operations = dict.fromkeys(asked.totalled - named, "sum")
     rest = reading.leftover - places - named - set(operations)
+    if asked.wants == "count" and not operations:
+        rest -= {place for place, word in enumerate(asked.words) if word in SUBJECTS}
     if rest or any(asked.words[place] in CALCULATIONS for place in asked.content - named - set(operations)):
         return None
     hows = set(operations.values())
@@ -90,11 +111,28 @@ def _planned(reading: Reading, asked: Asked) -> tuple[str, Column, list[Column]]
         how = hows.pop()
         if how == "sum" and (_NOT_ADDED & set(measures[0].terms) or measures[0].is_rate):
             return None
-        return how, measures[0], entities
-    counted = not hows and asked.wants == "count" and len(entities) == 1 and bool(reading.conditions)
-    if counted and all(column in entities for column in reading.targets):
-        return "count", entities[0], entities
-    return None
+        return _Plan(how, measures[0], entities)
+    if hows or asked.wants != "count" or any(column.is_measure for column in reading.targets if reading.by_name):
+        return None
+    if len(entities) == 1 and all(column in entities for column in reading.targets if reading.by_name):
+        about = reading.conditions or reading.by_table or set(entities[0].terms) & reading.table.terms
+        return _Plan("count", entities[0], entities) if about else None
+    return _rows_counted(reading, asked) if not entities else None
+
+
+def _rows_counted(reading: Reading, asked: Asked) -> _Plan | None:
+    """The number of rows, where the table's own name says what its rows are ("how many penguins"), or they are persons
+    and persons are counted."""
+    held = {place for span in reading.spans.values() for place in span} | asked.time_words
+    kinds = {term for column in reading.table.columns if column.name in reading.conditions for term in column.terms}
+    counted = {place for place in asked.content if place not in held and asked.terms[place] not in kinds}
+    persons = any(PERSONS & {*column.terms, *words(column.name)} for column in reading.table.columns)
+    by_name = bool(counted) and all(asked.terms[place] in reading.table.terms for place in counted)
+    by_person = persons and any(asked.words[place] in SUBJECTS for place in counted)
+    if not (by_name or (by_person and all(asked.words[place] in SUBJECTS for place in counted))):
+        return None
+    column = next((column for column in reading.table.columns if column.name not in reading.conditions), None)
+    return None if column is None else _Plan("count", column, (), of_rows=True)
 
 
 def _parts(
@@ -115,46 +153,60 @@ def _parts(
         chosen = [row for row in kept if (str(row.metadata.get(column.name)) in whole) != parts]
         if chosen:
             kept = chosen
-            clauses.append({column.name: {"$nin" if parts else "$in": sorted(whole)}})
+            clauses.append({key_of(column.name): {"$nin" if parts else "$in": sorted(whole)}})
     return kept, clauses
 
 
-def _one_thing_varies(
-    rows: Sequence[Chunk], reading: Reading, column: Column, entities: Sequence[Column], operation: str
-) -> bool:
-    """True where one column tells the rows apart: the one whose kind is named, else any."""
-    if operation == "count":
-        return True
-    others = [each for each in reading.table.columns if each != column and (each.type == "text" or each.is_time)]
+def _is_sound(rows: Sequence[Chunk], reading: Reading, plan: _Plan) -> bool:
+    """True where the rows may be taken together: one column tells them apart (the one whose kind is named, else any),
+    or nothing does, since each is an observation."""
+    if not rows or (len(rows) < 2 and plan.operation != "count"):
+        return False
+    others = [each for each in reading.table.columns if each != plan.column and (each.type == "text" or each.is_time)]
     telling = [each for each in others if len({str(row.metadata.get(each.name)) for row in rows}) == len(rows)]
-    return any(each in entities for each in telling) if entities else bool(telling)
+    if plan.operation == "count" and not plan.of_rows:
+        return True
+    if plan.entities:
+        return any(each in plan.entities for each in telling)
+    if plan.operation == "sum" and _STOCKS & set(plan.column.terms) and telling and all(t.is_time for t in telling):
+        return False
+    return bool(telling) or len(rows) < 2 or _are_observations(rows, others)
+
+
+def _are_observations(rows: Sequence[Chunk], columns: Sequence[Column]) -> bool:
+    """True where rows repeat each other in all that names them: no table of a value for each of several things."""
+    names = [column.name for column in columns if not (column.figures or column.is_code)]
+    told = {tuple(str(row.metadata.get(name)) for name in names) for row in rows}
+    return len(told) < len(rows)
 
 
 def _told(
-    reading: Reading, column: Column, operation: str, total: ColumnTotals, rows: Sequence[Chunk], threshold: float
+    reading: Reading, plan: _Plan, total: ColumnTotals, rows: Sequence[Chunk], threshold: float
 ) -> Generator[Step, Any, GroundedAnswer | None]:
+    operation, column = plan.operation, plan.column
     confidence = round(TABLE_CALCULATED * (0.6 + 0.4 * reading.exactness), 4)
     if confidence < threshold:
         return failure("low_confidence", threshold, reading, confidence=confidence)
     value = {"max": total.greatest, "min": total.least, "sum": total.sum, "mean": total.mean}.get(operation)
-    first = list(rows)
+    filled = rows if operation == "count" else [row for row in rows if row.metadata.get(column.name) is not None]
+    first = list(filled)
     if operation in ("max", "min"):
-        first = [row for row in rows if _number(row.metadata.get(column.name)) == value]
+        first = [row for row in filled if _number(row.metadata.get(column.name)) == value]
         if not first:
             return None
-    cited = [*first, *(row for row in rows if row not in first)] if operation in ("max", "min") else first
+    cited = [*first, *(row for row in filled if row not in first)] if operation in ("max", "min") else first
     cells = [Cell(reading, row, column) for row in cited[:CITED]]
     texts = yield from texts_of(cells)
     for cell in cells:
         cell.source = source_of(cell.chunk, texts)
-    over = f"{_NAMES[operation]} of {total.rows} rows"
+    over = f"{_NAMES[operation]} of {len(filled)} rows"
     if operation in ("max", "min"):
         answer = "; ".join(worded(cell, cells, False) for cell in cells[: len(first)]) + f": {over}"
     elif operation == "count":
-        answer = f"{total.distinct} ({column.name}, {over})"
+        answer = f"{total.rows} (number of rows)" if plan.of_rows else f"{total.distinct} ({column.name}, {over})"
     else:
         assert value is not None
-        answer = f"{_written(value, rows, column)} ({operation} of {column.name} over {total.rows} rows)"
+        answer = f"{_written(value, rows, column)} ({operation} of {column.name} over {len(filled)} rows)"
     citations: list[Citation] = []
     for cell in cells:
         assert cell.source is not None
@@ -169,7 +221,8 @@ def _told(
                 columns=columns,
             )
         )
-    more = f"{total.rows} rows were counted, of which the first {CITED} are cited"
+    more = f"{len(filled)} rows were counted, of which the first {CITED} are cited"
+    without = f"{len(rows) - len(filled)} of {len(rows)} rows have no {column.name} and are left out"
     return GroundedAnswer(
         answer=answer,
         citations=tuple(citations),
@@ -178,7 +231,7 @@ def _told(
         mode="table",
         signals={"rows": float(total.rows), "exactness": reading.exactness},
         applied_filters=(dict(reading.applied()),),
-        warnings=(more,) * (total.rows > CITED),
+        warnings=(more,) * (len(filled) > CITED) + (without,) * (len(filled) < len(rows)),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 __all__ = ["ALIASES", "CONCEPTS"]
 
-#: Names of places and of persons' sexes, which occur as values.
+#: Names of places, of days and of persons' sexes, which occur as values.
 ALIASES = """
 kuala lumpur: kl, wpkl, w p kuala lumpur, wp kuala lumpur, wilayah persekutuan kuala lumpur
 kuala lumpur: federal territory of kuala lumpur
@@ -23,6 +23,13 @@ johor: johore
 terengganu: trengganu
 jakarta: dki jakarta
 yogyakarta: di yogyakarta, d i yogyakarta, jogjakarta
+monday: mon, isnin, senin
+tuesday: tue, tues, selasa
+wednesday: wed, rabu
+thursday: thu, thur, thurs, khamis, kamis
+friday: fri, jumaat, jumat
+saturday: sat, sabtu
+sunday: sun, ahad
 male: males, men, man, boys, boy, lelaki, laki laki, pria
 female: females, women, woman, girls, girl, perempuan, wanita
 """

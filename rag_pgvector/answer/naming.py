@@ -40,7 +40,7 @@ def _says_something(place: int, asked: Asked) -> bool:
     word = asked.words[place]
     if word in NEGATIONS:
         return True
-    return len(word) > 2 and place not in asked.operations and word not in LATEST
+    return len(word) > 2 and place not in asked.operations and word not in LATEST | STOPWORDS
 
 
 def compound(name: str, asked: Asked) -> set[int]:
@@ -86,6 +86,9 @@ def beside(term: str, near: set[int], asked: Asked) -> set[int]:
     for place in sorted({each + step for each in near for step in (-1, 1)} - near):
         if not 0 <= place < len(asked.words) or asked.words[place] in STOPWORDS or place in asked.time_words:
             continue
+        if asked.named[place]:
+            # A name is not abbreviated: what it names must be there.
+            continue
         word = asked.words[place]
         if (len(term) >= _LETTERS and word.startswith(term)) or abbreviates(term, word):
             return {place}
@@ -98,7 +101,11 @@ def initial_beside(letter: str, term: str, asked: Asked, about: frozenset[str]) 
     for at, (said, _) in enumerate(heard):
         if said == term:
             for other in (at - 1, at + 1):
-                if 0 <= other < len(heard) and heard[other][0].startswith(letter):
+                if (
+                    0 <= other < len(heard)
+                    and heard[other][0].startswith(letter)
+                    and not asked.named[heard[other][1][0]]
+                ):
                     return set(heard[other][1])
     if term in RATES and asked.wants == "rate":
         likely = [

@@ -14,10 +14,23 @@ from rag_pgvector.answer.steps import Rows, Step
 from rag_pgvector.answer.vocabulary import AGGREGATES, canonical, words
 from rag_pgvector.types import Chunk, Document
 
-__all__ = ["FETCHED", "LISTED", "Selected", "documents_of", "in_order", "is_plain", "is_whole", "select"]
+__all__ = [
+    "CALCULATED",
+    "FETCHED",
+    "LISTED",
+    "Selected",
+    "documents_of",
+    "in_order",
+    "is_plain",
+    "is_whole",
+    "key_of",
+    "select",
+]
 
 #: Rows fetched for one table; more than this cannot be one answer.
 FETCHED = 500
+#: The same for a calculation over rows.
+CALCULATED = 5_000
 #: Cells listed at most where several rows are what was asked for.
 LISTED = 12
 
@@ -37,17 +50,17 @@ def select(
     clauses: list[Mapping[str, Any]] = [] if filter is None else [filter]
     for name, values in reading.conditions.items():
         if is_plain(name):
-            clauses.append({name: {"$in": list(values)}})
+            clauses.append({key_of(name): {"$in": list(values)}})
     unlisted = {column.name: column for column in reading.table.columns if column.name in reading.lookups}
     for column in unlisted.values():
         if column.type == "date" and is_plain(column.name):
             patterns = [pattern for period in asked.periods for pattern in _patterns(period, column.form)]
             if patterns:
-                clauses.append({"$or": [{column.name: {"$like": pattern}} for pattern in patterns]})
+                clauses.append({"$or": [{key_of(column.name): {"$like": pattern}} for pattern in patterns]})
         elif column.type == "year" and is_plain(column.name):
-            clauses.append({column.name: {"$in": sorted({period.year for period in asked.periods})}})
+            clauses.append({key_of(column.name): {"$in": sorted({period.year for period in asked.periods})}})
     phrases = [
-        {name: {"$ilike": _anywhere(phrase)}}
+        {key_of(name): {"$ilike": _anywhere(phrase)}}
         for name, column in unlisted.items()
         if column.type == "text" and is_plain(name)
         for phrase in reading.lookups[name]
@@ -55,8 +68,8 @@ def select(
     if phrases:
         clauses.append({"$or": phrases})
     where = None if not clauses else clauses[0] if len(clauses) == 1 else {"$and": clauses}
-    rows: list[Chunk] = yield Rows(documents_of(reading.table.document), where, FETCHED)
-    full = len(rows) >= FETCHED
+    rows: list[Chunk] = yield Rows(documents_of(reading.table.document), where, CALCULATED if all_rows else FETCHED)
+    full = len(rows) >= (CALCULATED if all_rows else FETCHED)
     rows = [row for row in _whole_rows(rows, reading.table) if _meets(row, reading, asked)]
     if phrases and rows:
         rows = _named_in_full(rows, reading)
@@ -101,7 +114,12 @@ def _whole_rows(chunks: Sequence[Chunk], table: Table) -> list[Chunk]:
 
 def is_plain(name: str) -> bool:
     """False for a name that the filter language would read as something else; such a column is checked here instead."""
-    return not name.startswith("$") and "." not in name
+    return not name.startswith("$") and "\\" not in name
+
+
+def key_of(name: str) -> str:
+    """A column's name as the filter language writes a key: a dot in it is no path."""
+    return name.replace(".", "\\.")
 
 
 def _anywhere(phrase: str) -> str:

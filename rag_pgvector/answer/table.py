@@ -18,7 +18,7 @@ from rag_pgvector.answer.confidence import TABLE_CONFIDENCE, TABLE_LIST_CONFIDEN
 from rag_pgvector.answer.evidence import cite, source_of
 from rag_pgvector.answer.reading import Reading
 from rag_pgvector.answer.residue import resolve
-from rag_pgvector.answer.rows import LISTED, documents_of, in_order, is_plain, is_whole, select
+from rag_pgvector.answer.rows import LISTED, documents_of, in_order, is_plain, is_whole, key_of, select
 from rag_pgvector.answer.steps import Rows, Step
 from rag_pgvector.answer.tabular import read
 from rag_pgvector.answer.types import Citation, GroundedAnswer
@@ -52,8 +52,9 @@ def look_up(
     if not readings:
         return None
     readings.sort(key=lambda each: (_rank(each), each.table.document.source, each.table.document.id))
-    counts = asked.wants == "count" and not any(column.is_measure for column in readings[0].targets)
-    if asked.operations or counts:
+    counted = any(each.by_name and any(column.is_measure for column in each.targets) for each in _full(readings))
+    counts = asked.wants == "count" and not counted
+    if asked.operations or asked.totalled or counts:
         calculated = yield from calculate(readings, asked, filter, threshold)
         if calculated is not None:
             return calculated
@@ -73,13 +74,21 @@ def look_up(
         asked.calculates & frozenset(asked.content - told)
         or unsaid
         or len(cells) > LISTED
-        or (counts and len(cells) > 1)
+        or (counts and not all(cell.column.is_measure for cell in cells))
+        or (len(cells) > 1 and _asks_for_a_sum(asked, cells))
     ):
         misses = yield from citations(cells[:3], 3)
         return failure("low_confidence", threshold, cells[0].reading, near_misses=misses)
     if len(cells) > 1 and not all(each.reading.conditions for each in cells):
         return None
     return (yield from _answer(cells, threshold))
+
+
+def _asks_for_a_sum(asked: Asked, cells: Sequence[Cell]) -> bool:
+    """True where "total" is said and no value or column is called so."""
+    names = {term for cell in cells for term in cell.column.terms}
+    told = cells[0].reading.explained
+    return any(asked.terms[place] not in names for place in asked.totalled - told)
 
 
 def _full(readings: Sequence[Reading]) -> list[Reading]:
@@ -171,7 +180,7 @@ def _absent(
     if not anchored or known == 0 or known < len(asked.content) / 2:
         return None
     entities = {name: values for name, values in best.conditions.items() if name not in best.time and is_plain(name)}
-    clauses = [{name: {"$in": list(values)}} for name, values in entities.items()]
+    clauses = [{key_of(name): {"$in": list(values)}} for name, values in entities.items()]
     if filter is not None:
         clauses.append(dict(filter))
     where: Mapping[str, Any] | None = None if not clauses else {"$and": clauses} if len(clauses) > 1 else clauses[0]

@@ -96,12 +96,17 @@ def _holds_persons(column: Column) -> bool:
     return column.type == "text" and not column.figures and bool(PERSONS & {*column.terms, *words(column.name)})
 
 
+def _holds_years(column: Column) -> bool:
+    """True for numbers that can be years, whatever their column is called: "built"."""
+    return column.type == "integer" and 1500 <= (column.largest or 0) <= 2100
+
+
 def _another_kind(column: Column, asked: Asked, table: Table) -> bool:
     """True for a share where a number is asked for, or the other way round; for a number where a person is."""
     if asked.asks == "who" and not _holds_persons(column):
         # The person beside the highest salary answers "who earns most".
         return not asked.operations or not any(map(_holds_persons, table.columns))
-    if asked.asks == "when" and not column.is_time:
+    if asked.asks == "when" and not (column.is_time or _holds_years(column)):
         return not asked.operations or not any(each.is_time for each in table.columns)
     if asked.asks == "where" and (column.is_measure or column.is_time):
         return True
@@ -304,8 +309,9 @@ def _fit(
         together = compound(term, asked)
         at = together if together and together <= open_places else at
         at = at or {place for place in initials(term, asked) if place in open_places}
-        if not at and len(term) == 1 and term.isalpha() and len(column.terms) > 1:
-            at = initial_beside(term, column.terms[number - 1 if number else 1], asked, about) & open_places
+        if not at and number == 0 and len(term) == 1 and term.isalpha() and len(column.terms) > 1:
+            # The last letter of a name is a unit: "body_mass_g".
+            at = initial_beside(term, column.terms[1], asked, about) & open_places
         at = at or (beside(term, places, asked) & open_places)
         if at:
             places |= at
@@ -350,7 +356,7 @@ def _default_targets(reading: Reading, asked: Asked) -> tuple[Column, ...]:
     index, or its only measure."""
     columns = [column for column in reading.table.columns if column.name not in reading.conditions]
     if asked.asks == "who":
-        return tuple(column for column in columns if _holds_persons(column))[:TARGETS]
+        return tuple(column for column in columns if _holds_persons(column) and not column.is_code)[:TARGETS]
     if asked.asks == "when":
         return tuple(column for column in columns if column.is_time)[:1]
     if asked.asks == "where":
@@ -365,7 +371,8 @@ def _default_targets(reading: Reading, asked: Asked) -> tuple[Column, ...]:
     for group in (totals, plain, measures):
         if len(group) == 1:
             return (group[0],)
-    return ()
+    # Rows can be counted without one.
+    return tuple(column for column in columns if not column.is_measure)[: asked.wants == "count"]
 
 
 def _open_lookups(reading: Reading, asked: Asked) -> None:

@@ -59,7 +59,8 @@ FRAME = frozenset(
     accord according add added amount amounted became census collect collected come came contribute contributed count
     counted country currently estimate estimated figure form get got made make measure measured mencatat mencatatkan
     nation note noted observed occur occurred often publish published put reach reached record recorded
-    reported sector seen show shown stay stayed stood sum survey together tell there total usual usually valued went
+    reported sampled listed sector seen show shown stay stayed stood sum survey together tell there total usual usually
+    valued went
     worth work worked written catat dicatat dicatatkan sektor banci bancian kajian survei ramai negara seluruh bernilai
     stand stands represent represents mean meaning refer refers denote mewakili merujuk maksud bermaksud ertinya
     across among happen happened berlaku has have had mempunyai memiliki

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import fnmatch
 import io
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -22,7 +23,8 @@ __all__ = ["World"]
 
 
 def _matches(metadata: Mapping[str, Any], condition: Mapping[str, Any] | None) -> bool:
-    for name, wanted in (condition or {}).items():
+    for key, wanted in (condition or {}).items():
+        name = key.replace("\\.", ".")
         if name == "$and":
             if not all(_matches(metadata, each) for each in wanted):
                 return False
@@ -50,7 +52,8 @@ def _matches(metadata: Mapping[str, Any], condition: Mapping[str, Any] | None) -
 def _totals(rows: Sequence[Chunk], step: Totals) -> ColumnTotals:
     cells = [row.metadata.get(step.column) for row in rows if _matches(row.metadata, step.filter)]
     filled = [str(cell) for cell in cells if cell is not None]
-    numbers = [Decimal(text) for cell in filled if (text := cell.replace(",", "")).replace(".", "").isdigit()]
+    bare = [re.sub(r"^(RM|[$€£])|[,% ]", "", cell) for cell in filled]
+    numbers = [Decimal(text) for text in bare if re.fullmatch(r"-?\d+(\.\d+)?", text)]
     some = [sum(numbers, Decimal()), min(numbers), max(numbers)] if numbers else [None] * 3
     mean = None if some[0] is None else some[0] / len(numbers)
     return ColumnTotals(len(cells), len(filled), len(numbers), len(set(filled)), some[0], mean, some[1], some[2])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from rag_pgvector.answer import Citation, GroundedAnswer, PredictResponse
+from rag_pgvector.answer import Citation, GroundedAnswer, PredictResponse, answer
+from rag_pgvector.errors import ConfigError
 
 HASH = "0" * 64
 
@@ -99,3 +102,20 @@ def test_json_there_and_back() -> None:
         answer=None, confidence=0.0, failure_mode="insufficient_evidence", near_misses=(citation(columns=("a", "b")),)
     )
     assert GroundedAnswer.model_validate_json(given.model_dump_json()) == given
+
+
+@pytest.mark.parametrize("question", [None, 5, b"text", ["text"], np.int64(3), object()])
+def test_a_question_that_is_no_text_is_refused(question: Any) -> None:
+    with pytest.raises(ConfigError, match="question="):
+        answer(question)
+
+
+@pytest.mark.parametrize("value", ["0.5", True, float("nan"), -0.1, 1.5, Decimal("NaN"), [0.5], np.array([0.1, 0.2])])
+@pytest.mark.parametrize("name", ["threshold", "target_risk"])
+def test_a_probability_that_is_none_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"{name}="):
+        answer("text", **{name: value})
+
+
+def test_numpy_s_numbers_are_probabilities() -> None:
+    answer("text", threshold=np.float32(0.5), target_risk=np.float64(0.1))

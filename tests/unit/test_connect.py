@@ -258,3 +258,10 @@ def test_every_branch_of_the_reason_is_one_line() -> None:
         'connection failed: connection to server at "h", port 1 failed: timeout expired\nMultiple attempts failed.'
     )
     assert re.search(r"\(timeout expired\)", str(translate(many, "host=h")))
+
+
+@pytest.mark.parametrize("wrong", [5, b"postgresql://a:secret@h/d", ["secret"], object(), "\ud800"])
+def test_what_is_no_url_is_refused_without_showing_it(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match="database URL") as caught:
+        normalise_url(wrong)
+    assert "secret" not in str(caught.value)

@@ -198,7 +198,11 @@ def test_a_long_table_that_changes_while_it_is_read(tmp_path: Path, monkeypatch:
         (["01", "2"], "text"),
         (["+1", "2"], "text"),
         (["1,000", "2"], "text"),
-        (["1", "n/a"], "text"),
+        (["1", "n/a", "-", "NA"], "integer"),  # no value, as in pandas and R
+        (["DE", "NA"], "text"),  # Namibia
+        (["NA", "-"], "text"),
+        (["true", "NA"], "boolean"),
+        (["2010-01-01", "NaN"], "date"),
         (["1234567890123456789"], "text"),  # an identifier, beyond 18 digits
         (["1e999"], "text"),  # no number that JSON can hold
         (["٣"], "text"),  # a digit, but not ASCII
@@ -225,6 +229,11 @@ def test_types(values: list[str], kind: str) -> None:
         (["2010-01", "2010-02"], "yyyy-mm", "month", "2010-01-01", "2010-02-01"),
         (["2010-Q1", "2011Q4"], "yyyy-Qq", "quarter", "2010-01-01", "2011-10-01"),
         (["Q2 2010", "Q3 2010"], "Qq yyyy", "quarter", "2010-04-01", "2010-07-01"),
+        (["Jan 1 2000", "Feb 1, 2000"], "mon d yyyy", "month", "2000-01-01", "2000-02-01"),
+        (["31-Dec-1999", "1 May 2000"], "d mon yyyy", "day", "1999-12-31", "2000-05-01"),
+        (["Mac 2015", "April 2015"], "mon yyyy", "month", "2015-03-01", "2015-04-01"),
+        (["31.12.1999", "01.02.2000"], "dd/mm/yyyy", "day", "1999-12-31", "2000-02-01"),
+        (["2010/01/31 00:00"], "yyyy-mm-dd hh:mm", "day", "2010-01-31", "2010-01-31"),
         (["1971-01-01T04:14:00"], "yyyy-mm-dd hh:mm", "year", "1971-01-01", "1971-01-01"),
     ],
 )
@@ -233,6 +242,27 @@ def test_dates(values: list[str], format: str, granularity: str, low: str, high:
     assert (found["type"], found["format"], found["min"], found["max"]) == ("date", format, low, high)
     assert found["granularity"] == granularity
     assert found["distinct"] == sorted(values)
+
+
+def test_no_value_among_numbers_has_no_key(tmp_path: Path) -> None:
+    loaded = table(tmp_path, 'who,mass,pay,code\nA,NA,n/a,NA\nB,3.5,"1,200",DE\nC,-,$900,-\n')
+    assert rows(loaded) == [
+        {"who": "A", "code": "NA"},
+        {"who": "B", "mass": 3.5, "pay": "1,200", "code": "DE"},
+        {"who": "C", "pay": "$900", "code": "-"},
+    ]
+    assert loaded.document.profile is not None
+    assert [(each["type"], each["nulls"]) for each in loaded.document.profile["columns"]] == [
+        ("text", 0),
+        ("number", 2),
+        ("text", 1),
+        ("text", 0),
+    ]
+    assert loaded.document.text.startswith("who: A\nmass: NA\n"), "what is cited is what is written"
+
+
+def test_a_year_without_a_value_yet_is_a_name(tmp_path: Path) -> None:
+    assert rows(table(tmp_path, "land,1960,1961\nAruba,4.8,\nAngola,7.3,\n"))[0] == {"land": "Aruba", "1960": 4.8}
 
 
 def test_years_need_a_name() -> None:

@@ -1,0 +1,172 @@
+"""Tables as strangers bring them: microdata, missing values, units and codes in names, empty cells, near namesakes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.tables_in_memory import World
+
+COUNTRIES = """
+country,continent,year,lifeExp,pop,gdpPercap
+"Korea, Rep.",Asia,2007,78.6,49044790,23348.1
+"Korea, Dem. Rep.",Asia,2007,67.3,23301725,1593.1
+Japan,Asia,2007,82.6,127467972,31656.1
+Kenya,Africa,2002,50.9,31386842,1287.5
+Kenya,Africa,2007,54.1,35610177,1463.2
+Niger,Africa,2007,56.9,12894865,619.7
+Nigeria,Africa,2007,46.9,135031164,2014.0
+"""
+CARS = """
+model,mpg,hp,am,wt
+Fiat 128,32.4,66,1,2.2
+Fiat X1-9,27.3,66,1,1.935
+Maserati Bora,15.0,335,1,3.57
+"""
+BIRDS = """
+species,island,sex,body_mass_g,flipper_length_mm
+Gentoo,Biscoe,male,5700,230
+Gentoo,Biscoe,male,5300,222
+Gentoo,Biscoe,female,NA,NA
+Adelie,Dream,male,3900,190
+Adelie,Dream,female,3400,185
+Adelie,Dream,female,3300,NA
+"""
+RAW_BIRDS = """
+Individual,Species,Body Mass (g)
+N1,Gentoo penguin (Pygoscelis papua),5700
+N2,Adelie Penguin (Pygoscelis adeliae),3900
+"""
+EMPLOYEES = """
+Employee ID,Full Name,Dept.,Start Date,Salary (USD),Manager
+001,"O'Brien, Siobhan",Engineering,03/14/2019,"$95,000",007
+002,"Muller, Jurgen",Sales,11/02/2020,"$61,500",005
+003,"Li, Xiaolong",Engineering,07/23/2021,"$88,250",007
+005,"Smith, Pat",Sales,05/30/2016,"$105,000",
+006,"Smith, Sam",Support,09/09/2022,"$48,900",005
+"""
+DAMS = """
+reservoir,capacity_mcm,level_pct,built
+Alder Lake,12.5,87.3,1931
+Birch Dam,240,54.0,1968
+Cedar Weir,3.1,99.9,1988
+Doe Run,77.7,NA,1954
+"""
+SMOKING = """
+Location,smoking_yes_cancer_yes,smoking_yes_cancer_no,smoking_no_cancer_yes,smoking_no_cancer_no
+Harbin,402,308,121,215
+Beijing,126,100,35,61
+"""
+STOCKS = """
+symbol,date,price
+IBM,Jan 1 2005,86.39
+IBM,Feb 1 2005,85.78
+MSFT,Jan 1 2005,24.11
+"""
+QUARTERS = """
+year,quarter,realgdp,unemp
+1983,1,5253.8,10.4
+1983,2,5372.3,10.1
+1984,1,5590.5,7.9
+"""
+POWER = """
+year,source,net_generation
+2017-01-01,Fossil Fuels,29329
+2017-01-01,Nuclear Energy,5214
+2017-01-01,Renewables,21933
+"""
+TOTALS = """
+state,district,population
+,,30
+Johor,,20
+Johor,Muar,12
+Johor,Kluang,8
+"""
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World(
+        {
+            "data/gapminder.csv": COUNTRIES,
+            "data/mtcars.csv": CARS,
+            "data/penguins.csv": BIRDS,
+            "data/penguins-raw.csv": RAW_BIRDS,
+            "data/employees.csv": EMPLOYEES,
+            "data/reservoirs.csv": DAMS,
+            "data/smoking_china.csv": SMOKING,
+            "data/stocks.csv": STOCKS,
+            "data/macro.csv": QUARTERS,
+            "data/electricity.csv": POWER,
+        }
+    )
+
+
+RIGHT = [
+    ("What was the life expectancy in Japan in 2007?", "82.6 (lifeExp, Japan, 2007)"),
+    ("What was the GDP per capita of Niger in 2007?", "619.7 (gdpPercap, Niger, 2007)"),
+    ("Which country had the highest life expectancy in 2007?", "82.6 (lifeExp, Japan, Asia, 2007): highest of 6 rows"),
+    ("pop of Korea in 2007", "49044790 (pop, Korea, Rep., 2007); 23301725 (pop, Korea, Dem. Rep., 2007)"),
+    ("mpg of the Fiat", "32.4 (mpg, Fiat 128); 27.3 (mpg, Fiat X1-9)"),
+    ("mpg of the Fiat 128", "32.4 (mpg, Fiat 128)"),
+    ("What is the weight of the Maserati Bora?", "3.57 (wt, Maserati Bora)"),
+    ("What is the mean body mass of Gentoo penguins?", "5500 (mean of body_mass_g over 2 rows)"),
+    ("What is the maximum flipper length of Adelie penguins?", "190 (flipper_length_mm, Adelie, "),
+    ("How many penguins were sampled on Dream island?", "3 (number of rows)"),
+    ("How many male Gentoo penguins are there?", "2 (number of rows)"),
+    ("salary of Smith", "$105,000 (Salary (USD), 005, Smith, Pat, Sales, 05/30/2016); $48,900 ("),
+    ("What is the highest salary in Sales?", "$105,000 (Salary (USD), 005, Smith, Pat, Sales, "),
+    ("What is the average salary in Engineering?", "91,625 (mean of Salary (USD) over 2 rows)"),
+    ("How many people are in Engineering?", "2 (number of rows)"),
+    ("Who works in Support?", "Smith, Sam (Full Name, Support, 09/09/2022)"),
+    ("When was Birch Dam built?", "1968 (built, Birch Dam)"),
+    ("total capacity of the reservoirs", "333.3 (sum of capacity_mcm over 4 rows)"),
+    ("average level of the reservoirs", "80.4 (mean of level_pct over 3 rows)"),
+    ("How many reservoirs are there?", "4 (reservoir, number of 4 rows)"),
+    ("What was the price of IBM stock in February 2005?", "85.78 (price, IBM, Feb 1 2005)"),
+    ("average price of IBM in 2005", "86.085 (mean of price over 2 rows)"),
+    ("real GDP 1983 Q2", "5372.3 (realgdp, 1983, 2)"),
+    ("unemployment in 1983", "10.4 (unemp, 1983, 1); 10.1 (unemp, 1983, 2)"),
+    ("total net generation in 2017", "56476 (sum of net_generation over 3 rows)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("question", "answer"), RIGHT, ids=[each[0] for each in RIGHT])
+def test_a_stranger_s_question_is_answered(world: World, question: str, answer: str) -> None:
+    given = world.ask(question)
+    assert given.answer is not None, given
+    assert given.answer.startswith(answer)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What is the average murder?",  # not the mean of "am"
+        "Which committee has the largest capital?",
+        "What is the mean body mass of Chinstrap penguins?",
+        "How big is Cedar Weir?",  # its level is no size
+        "Who earns the most per mpg?",
+        "Who has the highest mpg?",  # no person
+        "Where is the Birch Dam level?",
+        "How many people smoke in Harbin?",  # two of four columns would be chance
+        "How many employees started in 2019 and left?",
+        "total pop of Kenya",  # what there is at a time is not added up over years
+        "Which island has the largest mean body mass?",  # no means of groups
+        "What is the level of Doe Run?",
+    ],
+)
+def test_what_the_table_does_not_say_is_not_told(world: World, question: str) -> None:
+    given = world.ask(question)
+    assert given.answer is None, given.answer
+
+
+def test_rows_without_a_value_are_told_of(world: World) -> None:
+    given = world.ask("average level of the reservoirs")
+    assert given.warnings == ("1 of 4 rows have no level_pct and are left out",)
+    assert len(given.citations) == 3
+
+
+def test_an_empty_cell_is_the_whole_of_what_says_the_same_otherwise() -> None:
+    world = World({"data/people.csv": TOTALS})
+    given = world.ask("population in Johor")
+    assert given.answer is not None
+    assert given.answer.startswith("20 (population, Johor")
