@@ -118,4 +118,5 @@ def test_a_probability_that_is_none_is_refused(name: str, value: Any) -> None:
 
 
 def test_numpy_s_numbers_are_probabilities() -> None:
-    answer("text", threshold=np.float32(0.5), target_risk=np.float64(0.1))
+    given: dict[str, Any] = {"threshold": np.float32(0.5), "target_risk": np.float64(0.1)}
+    answer("text", **given)
