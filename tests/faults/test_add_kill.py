@@ -139,6 +139,8 @@ def test_kill_9_in_the_middle_of_add(
         time.sleep(moments.uniform(0, 2) * once)
         os.kill(pid, signal.SIGKILL)
         wait_until_gone(conn)
+        if number % 5 == 4 and len(seen) <= 2:
+            once *= 2  # the machine has become slower: let some calls come through
         whole = conn.execute(
             "SELECT source, count(*), count(DISTINCT content) FROM rag.chunks_docs GROUP BY 1"
         ).fetchall()
@@ -161,6 +163,8 @@ def test_kill_9_in_the_middle_of_put_document(
         time.sleep(moments.uniform(0, 2) * once)
         os.kill(pid, signal.SIGKILL)
         wait_until_gone(conn)
+        if number % 5 == 4 and len(seen) <= 1:
+            once *= 2
         document = docs.document("d")
         chunks = conn.execute("SELECT source, content, count(*) FROM rag.chunks_docs GROUP BY 1, 2").fetchall()
         if document is None:
