@@ -38,6 +38,8 @@ _STOCKS = frozenset(
     "population employment unemployment debt density area capacity stock household student teacher school bed balance "
     "value capital level".split()
 ) | {"labour force"}
+#: Words after which stands what is counted.
+_MANY = frozenset("many of ramai banyak bilangan".split())
 _NAMES = {"max": "highest", "min": "lowest", "sum": "sum", "mean": "mean", "count": "number"}
 
 
@@ -114,6 +116,10 @@ def _planned(reading: Reading, asked: Asked) -> _Plan | None:
         return _Plan(how, measures[0], entities)
     if hows or asked.wants != "count" or any(column.is_measure for column in reading.targets if reading.by_name):
         return None
+    counted = next((place + 1 for place, word in enumerate(asked.words) if word in _MANY), 0)
+    if entities and not places & {counted, counted + 1}:
+        # "How many work remotely" does not ask how many values the column "remote" has.
+        return None
     if len(entities) == 1 and all(column in entities for column in reading.targets if reading.by_name):
         about = reading.conditions or reading.by_table or set(entities[0].terms) & reading.table.terms
         return _Plan("count", entities[0], entities) if about else None
@@ -145,7 +151,8 @@ def _parts(
     for column in reading.table.columns:
         if column.name in reading.conditions or column.type != "text" or not is_plain(column.name) or column.figures:
             continue
-        whole = {str(value) for row in kept if is_whole(value := row.metadata.get(column.name, ""), reading.home)}
+        home = frozenset[str]() if column.lists_countries else reading.home
+        whole = {str(value) for row in kept if is_whole(value := row.metadata.get(column.name, ""), home)}
         whole.discard("")
         if not whole:
             continue

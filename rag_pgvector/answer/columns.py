@@ -15,6 +15,7 @@ from rag_pgvector.written import is_figure
 __all__ = ["Column", "Table", "Value"]
 
 Value: TypeAlias = bool | int | float | str
+_COUNTRIES = frozenset("malaysia indonesia singapore thailand japan china india france germany brazil kenya".split())
 _CODE = re.compile(r"[A-Za-z]{0,4}[.\-_/ ]?\d[\dA-Za-z.\-_/]*")
 _CODE_NAME = {"code", "id", "kod", "no", "lat", "lon", "latitude", "longitude", "zip", "postcode", "poskod", "rank"}
 
@@ -56,6 +57,11 @@ class Column:
     @property
     def is_time(self) -> bool:
         return self.type in ("date", "year")
+
+    @property
+    def lists_countries(self) -> bool:
+        """True where the values are countries: none of them stands for the others."""
+        return len(_COUNTRIES & {str(value).casefold() for value in self.distinct or ()}) > 1
 
     @property
     def is_measure(self) -> bool:

@@ -12,10 +12,19 @@ from rag_pgvector.answer.asked import Asked
 from rag_pgvector.answer.lexical import STOPWORDS
 from rag_pgvector.answer.vocabulary import LATEST, NEGATIONS, NEUTRAL, RATES, SUBJECTS
 
-__all__ = ["abbreviates", "beside", "compound", "initial_beside", "initials"]
+__all__ = ["abbreviates", "beside", "compound", "in_full", "initial_beside", "initials"]
 
 #: Words that one name is made of at most, and letters that a word's beginning has at least.
 _WORDS, _LETTERS = 4, 3
+
+
+def in_full(name: Sequence[str], asked: Asked) -> bool:
+    """True where the question writes a name of several words as it is, in one or apart."""
+    if len(name) < 2:
+        return False
+    length = len(name)
+    runs = (asked.words[start : start + length] for start in range(len(asked.words) - length + 1))
+    return "".join(name) in asked.words or tuple(name) in runs
 
 
 def initials(short: str, asked: Asked) -> set[int]:

@@ -158,10 +158,12 @@ def _of_the_whole(rows: list[Chunk], reading: Reading) -> list[Chunk]:
     targets = {column.name for column in reading.targets}
     texts = [column.name for column in reading.table.columns if column.type == "text" and column.name not in targets]
     open_ = [name for name in texts if name not in reading.conditions]
+    abroad = {column.name for column in reading.table.columns if column.lists_countries}
     for name in open_:
         if len(rows) > 1:
             told = [row for row in rows if row.metadata.get(name) is not None]
-            rows = [row for row in told if is_whole(row.metadata[name], reading.home)] or rows
+            home = frozenset[str]() if name in abroad else reading.home
+            rows = [row for row in told if is_whole(row.metadata[name], home)] or rows
     before = 0
     while 1 < len(rows) != before:
         # An empty cell is the whole of those rows that say the same in all other columns, and else only empty.

@@ -135,7 +135,7 @@ def _home(tables: Sequence[Table]) -> frozenset[str]:
             if country in table.terms:
                 return names
             for column in table.columns:
-                if column.type != "text" or column.distinct is None:
+                if column.type != "text" or column.distinct is None or column.lists_countries:
                     continue
                 values = {" ".join(canonical(str(value))) for value in column.distinct[:200]}
                 if country in values or (country == "malaysia" and len(values & _STATES_OF_MALAYSIA) >= 5):

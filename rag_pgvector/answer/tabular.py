@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from rag_pgvector.answer.asked import Asked, date_of
 from rag_pgvector.answer.columns import Column, Table, Value
 from rag_pgvector.answer.matching import match_codes, match_parts, match_values
-from rag_pgvector.answer.naming import beside, compound, initial_beside, initials
+from rag_pgvector.answer.naming import beside, compound, in_full, initial_beside, initials
 from rag_pgvector.answer.reading import Reading
-from rag_pgvector.answer.vocabulary import AGGREGATES, DEGREES, MONTHS, NEUTRAL, PERSONS, RATES, SUBJECTS, words
+from rag_pgvector.answer.vocabulary import AGGREGATES, DEGREES, MONTHS, NEUTRAL, PARTS, PERSONS, RATES, SUBJECTS, words
 
 __all__ = ["measures_named", "read"]
 
@@ -108,6 +108,8 @@ def _another_kind(column: Column, asked: Asked, table: Table) -> bool:
         return not asked.operations or not any(map(_holds_persons, table.columns))
     if asked.asks == "when" and not (column.is_time or _holds_years(column)):
         return not asked.operations or not any(each.is_time for each in table.columns)
+    if PARTS & set(column.terms) - set(asked.terms):
+        return True
     if asked.asks == "where" and (column.is_measure or column.is_time):
         return True
     if asked.wants == "count":
@@ -320,7 +322,7 @@ def _fit(
             score += 1.0
         elif term not in AGGREGATES and term not in about:
             score -= 0.3
-    score -= 0.3 * column.repeats
+    score += 1.0 if in_full(words(column.name), asked) else -0.3 * column.repeats
     if asked.wants and places:
         score += 0.5 if (asked.wants == "rate") == column.is_rate else -0.5
     return own, places, round(score, 3)

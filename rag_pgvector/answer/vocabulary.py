@@ -23,6 +23,7 @@ __all__ = [
     "NEGATIONS",
     "NEUTRAL",
     "OPERATIONS",
+    "PARTS",
     "PERSONS",
     "RATES",
     "SUBJECTS",
@@ -83,6 +84,9 @@ PERSONS = frozenset(
     user contact assignee supplier doctor pekerja kakitangan pengurus guru pelajar pesakit pelanggan
     """.split()
 )
+
+#: Words of a column's name that make it one part of a whole: a question that does not say them means the whole.
+PARTS = frozenset("urban rural male female".split())
 
 #: What "how large" and the like can ask for, as terms of columns.
 DEGREES: dict[str, frozenset[str]] = {
