@@ -36,8 +36,8 @@ Floats: TypeAlias = NDArray[np.float64]
 
 #: How often a question is asked in each way.
 SHARES = {"answerable": 1.0, "out_of_corpus": 0.28, "near_miss": 0.40, "adversarial": 1.0}
-#: What all samples of a set weigh together in the fit, at most: else the largest set would decide alone.
-MOST_WEIGHT = 900.0
+#: What all samples of a set weigh together in the fit: else the largest sets would decide alone.
+LEAST_WEIGHT, MOST_WEIGHT = 300.0, 900.0
 #: A prior's prior: each sample's share of a pull of the weights to 0.
 RIDGE = 2e-4
 FOLDS = 8
@@ -101,10 +101,11 @@ def _usable(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def fitted(samples: Sequence[Sample]) -> Floats:
-    """Intercept and weights from the samples that may be fitted on; every set weighs ``MOST_WEIGHT`` at most."""
+    """Intercept and weights from the samples that may be fitted on; every set weighs 300 to 900 samples."""
     used = _usable(samples)
     counts = {name: sum(sample.set == name for sample in used) for name in {sample.set for sample in used}}
-    importance = np.array([min(1.0, MOST_WEIGHT / counts[sample.set]) for sample in used])
+    each = {name: min(max(count, LEAST_WEIGHT), MOST_WEIGHT) / count for name, count in counts.items()}
+    importance = np.array([each[sample.set] for sample in used])
     return fit(_design(used), _right(used), ridge=RIDGE * float(importance.sum()), importance=importance)
 
 

@@ -51,11 +51,14 @@ class VectorCache:
         self._kept = 0
         self._token_vectors = token_vectors
         self._tokens: dict[str, NDArray[Any]] = {}
-        self._pairs: dict[bytes, float] = {}
+        self._pairs: dict[bytes, tuple[float, float]] = {}
         self._pairs_kept = 0
         if folder is not None and (folder / "pairs.npz").is_file():
             with np.load(folder / "pairs.npz") as stored:
-                self._pairs = dict(zip(map(bytes, stored["keys"]), map(float, stored["values"]), strict=True))
+                self._pairs = {
+                    bytes(key): (float(mean), float(least))
+                    for key, (mean, least) in zip(stored["keys"], stored["values"], strict=True)
+                }
                 self._pairs_kept = len(self._pairs)
         if self._file is not None and self._file.is_file():
             with np.load(self._file) as stored:

@@ -30,8 +30,6 @@ __all__ = ["Searchable"]
 Vectors: TypeAlias = NDArray[np.float32]
 
 _DEFAULT_OPTIONS = SearchOptions()
-#: Whether answers are compared token by token. Off: it answered for a name that was not there (docs/confidence.md).
-_BY_TOKENS = False
 
 
 class Searchable(Calibrated):
@@ -207,12 +205,12 @@ class Searchable(Calibrated):
         """How like texts are to a question, by the collection's embedder."""
         from rag_pgvector.embedding import likeness
 
-        return likeness(self._embedder.proven(), question, texts, tokens=_BY_TOKENS)
+        return likeness(self._embedder.proven(), question, texts)
 
     async def alikeness(self, question: str, texts: Sequence[str]) -> Likeness:
         from rag_pgvector.embedding import alikeness
 
-        return await alikeness(await asyncio.to_thread(self._embedder.proven), question, texts, tokens=_BY_TOKENS)
+        return await alikeness(await asyncio.to_thread(self._embedder.proven), question, texts)
 
     def embed_query(self, text: str) -> Vectors:
         """The vector of a question, ``(dimensions,)``, by the collection's embedder."""

@@ -15,7 +15,8 @@ import numpy as np
 from rag_pgvector.answer.evidence import Source, Unit, source_of, units
 from rag_pgvector.answer.lexical import Query, coverage, fold, idf, pair_coverage, term_set, terms
 from rag_pgvector.answer.orders import asks_for_orders, gives_orders
-from rag_pgvector.answer.values import holds
+from rag_pgvector.answer.places import strangers
+from rag_pgvector.answer.values import IN_HEADINGS, holds, values
 from rag_pgvector.embedding import Likeness
 from rag_pgvector.types import Chunk, ScoredChunk
 
@@ -23,6 +24,8 @@ __all__ = ["EMBEDDED", "Candidate", "Passage", "alike", "candidates_of", "order"
 
 #: Units that are embedded at most, those with the most lexical evidence first.
 EMBEDDED = 40
+#: Code points of a document that are searched for a name.
+_READ_FOR_NAMES = 200_000
 #: Weight of lexical coverage beside the retrieval score, when passages are ordered.
 COVERED = 0.6
 
@@ -37,6 +40,7 @@ class Passage:
         covered: The share of the question's weight that ``known`` covers.
         rank: What passages are ordered by.
         firsts: In how many of the two rankings, by vectors and by words, it comes first.
+        strange: Whether the question has a name that nothing knows which was found.
     """
 
     chunk: Chunk
@@ -46,6 +50,7 @@ class Passage:
     firsts: int = 0
     rank: float = 0.0
     covered: float = 0.0
+    strange: bool = False
 
 
 @dataclass(slots=True)
@@ -100,7 +105,10 @@ def order(query: Query, hits: Sequence[ScoredChunk]) -> tuple[list[Passage], dic
         if value and max(value) > min(value):
             passages[int(np.argmax(value))].firsts += 1
     weights = idf(query, (passage.known for passage in passages), len(passages))
+    known = frozenset[str]().union(*(passage.known for passage in passages))
+    strange = bool(strangers(query.text, [hit.chunk.content for hit in hits], known))
     for passage in passages:
+        passage.strange = strange
         passage.covered = coverage(weights, passage.known)
         passage.rank = passage.found + COVERED * passage.covered
     passages.sort(key=lambda passage: (-passage.rank, passage.chunk.id or ""))
@@ -122,10 +130,12 @@ def candidates_of(
     wary = not asks_for_orders(query.text)
     for passage in passages:
         source = source_of(passage.chunk, texts)
-        admitted = _admits(query, passage)
+        admitted = _admits(query, passage) and _of_the_named(query, passage, source)
         siblings = units(source)
         above = _above(passage.chunk)
         for unit in siblings:
+            if unit.is_heading and not _says(query, source.text[unit.start : unit.end]):
+                continue
             sequence = terms(source.text[unit.start : unit.end])
             context = above | term_set(unit.context)
             evidence = admitted and not (wary and gives_orders(source.text[unit.start : unit.end]))
@@ -141,7 +151,10 @@ def candidates_of(
                 "pairs": pair_coverage(query, sequence),
                 "passage": passage.covered,
                 "found": passage.found,
-                "typed": holds(query.wants, each.text, has_code=unit.has_code),
+                "typed": max(
+                    holds(query.wants, each.text, has_code=unit.has_code),
+                    holds(query.wants, unit.heading) if query.wants in IN_HEADINGS else 0.0,
+                ),
             }
             found.append(each)
     found.sort(
@@ -152,6 +165,14 @@ def candidates_of(
         )
     )
     return found[:EMBEDDED]
+
+
+def _says(query: Query, heading: str) -> bool:
+    """Whether a heading says a date or a version that is asked for and that the question does not name."""
+    if query.wants not in IN_HEADINGS:
+        return False
+    asked = set(query.weights)
+    return any(not set(value.key.split()) <= asked for value in values(query.wants, heading))
 
 
 #: What a unit's score is made of; ``tokens`` only where the embedder shows them.
@@ -171,12 +192,15 @@ def score(candidates: Sequence[Candidate], found: Likeness) -> None:
     for at, candidate in enumerate(candidates):
         candidate.parts["cosine"] = float(found.cosines[at])
         if found.tokens is not None:
-            candidate.parts["tokens"] = float(found.tokens[at])
+            candidate.parts["tokens"], candidate.parts["least"] = map(float, found.tokens[at])
         candidate.score = sum(weight * candidate.parts.get(name, 0.0) for name, weight in WEIGHTS.items())
 
 
 def _admits(query: Query, passage: Passage) -> bool:
-    """False where a year, a larger number, a quotation or an identifier of the question is absent from a passage."""
+    """False where a year, a larger number, a quotation or an identifier of the question is absent from a passage, or a
+    name from all of them."""
+    if passage.strange:
+        return False
     numbers = query.required
     if not numbers and not query.literals:
         return True
@@ -188,6 +212,15 @@ def _admits(query: Query, passage: Passage) -> bool:
         return True
     text = " ".join(fold(f"{chunk.content} {origin}").split())
     return all(" ".join(literal.split()) in text for literal in query.literals)
+
+
+def _of_the_named(query: Query, passage: Passage, source: Source) -> bool:
+    """False where the number or year of the question is there, and none of its names: not in the passage, and not in
+    its document. Years are everywhere, and say nothing of what they are asked about."""
+    if not query.required or not query.names or not query.names.isdisjoint(passage.known):
+        return True
+    text = fold(source.text[:_READ_FOR_NAMES])
+    return any(name in text for name in query.names)
 
 
 def alike(one: Candidate, other: Candidate) -> bool:

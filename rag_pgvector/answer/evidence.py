@@ -11,7 +11,7 @@ from rag_pgvector.answer.sentences import Span, split
 from rag_pgvector.answer.types import Citation
 from rag_pgvector.types import Chunk
 
-__all__ = ["Source", "Unit", "cite", "extend", "source_of", "units"]
+__all__ = ["Source", "Unit", "cite", "extend", "source_of", "title_of", "units"]
 
 #: Text read around a chunk, so that a sentence or a code block cut by its border is whole again.
 MARGIN = 1_500
@@ -26,6 +26,12 @@ _PRONOUN = re.compile(
     r"[\"'“(]*(?:He|She|It|They|This|These|Those|That|Its|His|Her|Their|Such|Both|The (?:latter|former)|"
     r"Ia|Dia|Mereka|Ini|Itu|Beliau|Hal ini)\b"
 )
+
+
+#: A heading that may be evidence: it has a year, a date or a version.
+_NUMBERED = re.compile(r"\d\.\d|(?<!\d)(?:1\d|20)\d\d(?!\d)")
+
+_PARAMETER = re.compile(r":(?:param|parameter|arg|argument|keyword) (?:[^\s:]+ )?(\w+):")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +71,12 @@ def _strings(value: object) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What can be an answer: a sentence, a list item, a row of a table, or a block of code with its introduction.
+    """What can be an answer: a sentence, a list item, a row of a table, or a block of code with its introduction; or a
+    heading that says a number, since the date or version of what stands under it may stand nowhere else.
 
     Attributes:
         heading: The heading that it stands under in the text at hand, ``""`` for none.
+        titled: Where that stands.
         path: That, and the titles above it, outermost first.
         lead: For an item or a row, the sentence that introduces the list, and the head of the table.
     """
@@ -79,6 +87,11 @@ class Unit:
     heading: str
     path: tuple[str, ...] = ()
     lead: str = ""
+    titled: tuple[int, int] | None = None
+
+    @property
+    def is_heading(self) -> bool:
+        return self.spans[0].kind == "heading"
 
     @property
     def has_code(self) -> bool:
@@ -100,12 +113,16 @@ def units(source: Source) -> list[Unit]:
     spans = [Span(span.start + low, span.end + low, span.kind, span.block) for span in split(source.text[low:high])]
     found: list[Unit] = []
     heading = lead = head = ""
+    titled: tuple[int, int] | None = None
     before: Span | None = None
     at = 0
     while at < len(spans):
         span = spans[at]
         if span.kind == "heading":
             heading, lead = source.text[span.start : span.end], ""
+            titled = (span.start, span.end)
+            if _NUMBERED.search(title := _bare(heading)):
+                found.append(Unit(*titled, (span,), "", tuple(each for each in source.titles if each != title)))
         elif span.kind != "markup":
             if span.kind == "row" and (before is None or before.kind != "row" or before.block != span.block):
                 head = source.text[span.start : span.end]
@@ -118,12 +135,21 @@ def units(source: Source) -> list[Unit]:
             if span.kind == "row" and source.text[start:end] != head:
                 above = f"{above}\n{head}".strip()
             path = (*source.titles, *([title] if (title := _bare(heading)) and title not in source.titles else []))
-            found.append(Unit(start, end, tuple(taken), heading, path, above))
+            found.append(Unit(start, end, tuple(taken), heading, path, above, titled))
             if span.kind == "sentence":
                 lead = source.text[start:end] if source.text[end - 1] == ":" else ""
         before = span
         at += 1
     return [unit for unit in found if unit.end > source.start and unit.start < source.end]
+
+
+def title_of(source: Source, unit: Unit) -> tuple[int, int] | None:
+    """Where the heading of a unit stands, if that may be shown: inside of the chunk, or named in its metadata."""
+    if unit.titled is None:
+        return None
+    start, end = unit.titled
+    inside = source.start <= start and end <= source.end
+    return unit.titled if inside or _bare(source.text[start:end]) in source.titles else None
 
 
 def _bare(heading: str) -> str:
@@ -145,7 +171,8 @@ def _introduces(text: str, spans: list[Span], at: int) -> bool:
 def extend(source: Source, all_units: list[Unit], unit: Unit) -> tuple[int, int]:
     """The unit's span, with its neighbour where it cannot be understood alone.
 
-    The sentence before one that begins with a pronoun; the list after one that ends in a colon.
+    The sentence before one that begins with a pronoun; the list after one that ends in a colon; the type and default of
+    a parameter, where a description in reStructuredText names them in a field of their own.
     """
     start, end = unit.start, unit.end
     at = all_units.index(unit)
@@ -161,6 +188,11 @@ def extend(source: Source, all_units: list[Unit], unit: Unit) -> tuple[int, int]
             if following.heading != unit.heading:
                 break
             end = following.end
+    if parameter := _PARAMETER.match(source.text, start):
+        upto = max(source.end, end)
+        type_ = re.compile(rf"\n[ \t]*:type {re.escape(parameter.group(1))}:[^\n]*").search(source.text, start, upto)
+        if type_ and type_.end() > end and not _PARAMETER.search(source.text, start + 1, type_.start()):
+            end = type_.end() - (source.text[type_.end() - 1] == "\r")
     return start, end
 
 
@@ -179,7 +211,7 @@ def cite(
     Its surroundings stay inside of the chunk: a filter may have hidden the one beside it.
     """
     before = source.text[max(source.start, start - AROUND) : start] if start > source.start else ""
-    after = source.text[end : min(source.end, end + AROUND)] if end < source.end else ""
+    after = source.text[end : min(source.end, end + AROUND)] if source.start <= end < source.end else ""
     return Citation(
         source=chunk.source or chunk.document_id or chunk.id or "",
         snippet=source.text[start:end],

@@ -14,7 +14,7 @@ from rag_pgvector.answer.confidence import judge
 from rag_pgvector.answer.evidence import cite, extend
 from rag_pgvector.answer.lexical import Query
 from rag_pgvector.answer.signals import signals_of
-from rag_pgvector.answer.spans import disagree, minimal_span
+from rag_pgvector.answer.spans import disagree, from_heading, minimal_span
 from rag_pgvector.answer.steps import Calibrated, Compare, Find, Step, Texts
 from rag_pgvector.answer.types import FailureMode, GroundedAnswer
 from rag_pgvector.types import ScoredChunk
@@ -73,7 +73,10 @@ def extract(
         return _failure("insufficient_evidence", threshold, signals=signals, near_misses=misses)
     best = admitted[0]
     start, end = _span(admitted)
-    signals = signals_of(query, weights, admitted, (start, end))
+    answer = best.source.text[start:end]
+    title = from_heading(query, best, answer) if k > 1 else None
+    head = best.source.text[slice(*title)] + "\n" if title else ""
+    signals = signals_of(query, weights, candidates, (start, end), above=head)
     judged = judge(signals, (yield Calibrated("extractive")), threshold=threshold, target_risk=target_risk)
     common: dict[str, Any] = {
         "confidence": judged.confidence,
@@ -90,11 +93,13 @@ def extract(
             for each in (best, other)
         )
         return _failure("conflicting_evidence", judged.threshold, near_misses=both, **common)
-    answer = best.source.text[start:end]
-    span = minimal_span(query, answer)
-    citations = [
-        cite(best.passage.chunk, best.source, start, end, score=best.passage.score, answer_span=(0, len(answer)))
-    ]
+    answer = head + answer
+    span = minimal_span(query, head or answer)
+    where = (len(head), len(answer))
+    citations = [cite(best.passage.chunk, best.source, start, end, score=best.passage.score, answer_span=where)]
+    if title:
+        where = (0, len(head) - 1)
+        citations.append(cite(best.passage.chunk, best.source, *title, score=best.passage.score, answer_span=where))
     for other in admitted[1:]:
         if len(citations) < k and _same(best, other):
             citations.append(

@@ -52,6 +52,9 @@ _WORD = re.compile(
 _CJK = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\u0e00-\u0e7f]+")
 _PART = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+#: "v2.0.1" is 2.0.1, and 2.0.1 is of the series 2.0.
+_VERSION = re.compile(r"[vV](\d+(?:\.\d+)+)")
+_SERIES = re.compile(r"(\d+\.\d+)\.\d[\d.]*")
 
 
 def fold(text: str) -> str:
@@ -142,7 +145,8 @@ def tokens(text: str) -> list[str]:
                 found += [run[i : i + 2] for i in range(len(run) - 1)] or [run]
             found += [part for part in _CJK.split(word) if _PART.search(part)]
         else:
-            found.append(word)
+            version = _VERSION.fullmatch(word)
+            found.append(version.group(1) if version else word)
     return found
 
 
@@ -150,7 +154,8 @@ def tokens(text: str) -> list[str]:
 def _terms_of(token: str) -> tuple[str, ...]:
     digits = number(token)
     if digits is not None and digits[-1].isdigit() and re.fullmatch(r"[\d.,]+(st|nd|rd|th|s)?", token):
-        return (digits,)
+        series = _SERIES.fullmatch(digits)
+        return (digits, series.group(1)) if series else (digits,)
     folded = fold(token)
     parts = _PART.findall(folded)
     if len(parts) < 2:
@@ -188,7 +193,7 @@ class Query:
         numbers: Numbers and years; evidence without them is no evidence.
         sizes: Those of them that say how much the asker has ("my table of 500,000 rows"): evidence may lack them.
         literals: Quoted strings and identifiers, folded; the same.
-        wants: What the answer should hold: "number", "year", "date", "name", "code" or "".
+        wants: What the answer should hold: "number", "year", "date", "version", "name", "code" or "".
     """
 
     text: str
@@ -217,6 +222,10 @@ _WANTS = (
     ),
     ("year", r"\b(?:what|which|in what|in which) year\b|\btahun (?:berapa|apa)\b|\bpada tahun berapa"),
     ("date", r"\bwhen\b|\bwhat (?:date|day)\b|\b(?:bila|bilakah|kapan|kapankah)\b"),
+    (
+        "version",
+        r"\b(?:what|which) (?:[\w.]+ ){0,4}(?:versions?|releases?(?! (?:dates?|notes?)))\b|\bversi (?:berapa|mana)",
+    ),
     ("number", r"\bhow (?:many|much|long|far|tall|old|large|big|high)\b|\bwhat (?:percent|number|fraction)|\bberapa"),
     ("name", r"\bwho(?:m|se)?\b|\bsiapa(?:kah)?\b"),
 )
@@ -233,6 +242,8 @@ def read_query(question: str) -> Query:
     for index, token in enumerate(tokens(question)):
         digits = number(token)
         for term in _terms_of(token):
+            if digits is not None and _SERIES.fullmatch(digits) and term != digits:
+                continue  # who asks about 2.0.1 does not ask about 2.0
             folded = fold(token)
             if folded in STOPWORDS or (term in STOPWORDS and len(term) < 3):
                 continue

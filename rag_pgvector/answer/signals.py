@@ -26,33 +26,37 @@ __all__ = ["SIGNALS", "signals_of"]
 #: - cosine: of its unit to the question; lead: 1 where no other unit's is higher, 1/2 for the second, and so on.
 #: - value: whether it holds a date, number or name that the question asks for and does not name (a half where it asks
 #:   for none).
-#: - tokens: how near the question's tokens find one each in its unit (late interaction); only where the embedder shows
-#:   tokens, and then the last.
-SIGNALS = ("margin", "mass", "words", "firsts", "said", "pairs", "cosine", "lead", "value", "tokens")
+#: - tokens: how near the question's tokens find one each in its unit (late interaction); least: the third of them that
+#:   find least. Only where the embedder shows tokens, and then the last.
+SIGNALS = ("margin", "mass", "words", "firsts", "said", "pairs", "cosine", "lead", "value", "tokens", "least")
 
 
 def signals_of(
-    query: Query, weights: Mapping[str, float], ranked: Sequence[Candidate], span: tuple[int, int]
+    query: Query, weights: Mapping[str, float], ranked: Sequence[Candidate], span: tuple[int, int], *, above: str = ""
 ) -> dict[str, float]:
-    """The signals of the best of the ranked candidates, and ``typed``: the share of its names and numbers around it.
+    """The signals of the best candidate that is admitted, and ``typed``: the share of its names and numbers around it.
 
     Args:
         weights: Of the question's terms, by form and rarity.
-        span: The answer cut around the best candidate.
+        ranked: All candidates, the best first.
+        span: The answer cut around the best one.
+        above: A heading that is part of the answer.
     """
-    best = ranked[0]
+    admitted = [each for each in ranked if each.admitted] or ranked
+    best = admitted[0]
     answer = best.source.text[span[0] : span[1]]
     own = term_set(answer)
     whole = own | best.context
-    # The same words again are support, not a rival; nor is what stands in the answer too.
-    rival = max(
-        (each.score for each in ranked[1:] if not alike(best, each) and not _inside(each, best, span)), default=0.0
-    )
+    # The same words again are support, not a rival; nor is what stands in the answer too. Where nothing else may
+    # answer, the rivals are those that a veto took out: to be alone is no evidence.
+    others = [each for each in ranked if each is not best and not alike(best, each) and not _inside(each, best, span)]
+    rivals = [each.score for each in others if each.admitted] or [each.score for each in others]
+    rival = max(rivals, default=0.0)
     known = best.passage.known | best.context
     must = query.names | query.numbers | query.literals
     cosine = best.parts["cosine"]
     asked = set(query.weights)
-    new = any(not set(value.key.split()) <= asked for value in values(query.wants, answer))
+    new = any(not set(value.key.split()) <= asked for value in values(query.wants, above + answer))
     signals = {
         "margin": best.score - rival,
         "mass": 1.0 - math.exp(-sum(weights.values()) * coverage(weights, whole) / 8.0),
@@ -61,12 +65,12 @@ def signals_of(
         "said": coverage(weights, own),
         "pairs": best.parts["pairs"],
         "cosine": cosine,
-        "lead": 1.0 / (1 + sum(each.parts["cosine"] > cosine for each in ranked)),
+        "lead": 1.0 / (1 + sum(each.parts["cosine"] > cosine for each in admitted)),
         "value": float(new) if query.wants in KINDS else 0.5,
         "typed": len(must & known) / len(must) if must else 1.0,
     }
     if "tokens" in best.parts:
-        signals["tokens"] = best.parts["tokens"]
+        signals |= {name: best.parts[name] for name in ("tokens", "least")}
     return {name: round(min(1.0, max(0.0, value)), 6) for name, value in signals.items()}
 
 

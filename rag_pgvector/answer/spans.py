@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 
 from rag_pgvector.answer.candidates import Candidate
+from rag_pgvector.answer.evidence import title_of
 from rag_pgvector.answer.lexical import STOPWORDS, Query, fold, terms
-from rag_pgvector.answer.values import KINDS, Value, values
+from rag_pgvector.answer.values import IN_HEADINGS, KINDS, Value, values
 
-__all__ = ["disagree", "minimal_span"]
+__all__ = ["disagree", "from_heading", "minimal_span"]
 
 #: A value so much nearer to the question's words than the next one, in code points, is the one that is asked for.
 _CLEARLY = 1.5
@@ -59,6 +60,14 @@ def minimal_span(query: Query, text: str) -> tuple[int, int] | None:
 
     first, second = sorted(found, key=distance)[:2]
     return (first.start, first.end) if distance(second) >= _CLEARLY * max(1.0, distance(first)) else None
+
+
+def from_heading(query: Query, best: Candidate, answer: str) -> tuple[int, int] | None:
+    """Where the heading above the best unit stands, if it alone says the date or version that is asked for."""
+    title = title_of(best.source, best.unit) if query.wants in IN_HEADINGS else None
+    if title is None or _offered(query, answer, query.wants):
+        return None
+    return title if _offered(query, best.source.text[slice(*title)], query.wants) else None
 
 
 def _acts(asked: set[str], text: str, value: Value) -> bool:

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from rag_pgvector.answer.lexical import fold, terms
 from rag_pgvector.answer.vocabulary import MONTHS
 
-__all__ = ["KINDS", "Value", "holds", "values"]
+__all__ = ["IN_HEADINGS", "KINDS", "Value", "holds", "values"]
 
 #: What a question can ask for that is a value.
-KINDS = frozenset({"year", "date", "number", "name"})
+KINDS = frozenset({"year", "date", "version", "number", "name"})
+#: What the heading above a text can say of it: a change log's entries stand under their date and version.
+IN_HEADINGS = frozenset({"year", "date", "version"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ _NUMBER = re.compile(
     r"(?<![\w.,])(?:[$€£¥]|RM ?|Rp ?)?[+\-−]?\d+(?:[.,]\d+)*"
     rf"(?:\s?(?:{_UNIT})(?:\s(?:million|billion|years?|people))?)?(?!\w)"
 )
+_VERSION = re.compile(r"(?<![\w.,])v?\d+(?:\.(?:\d+|x))+(?![\w%]|[.,]\d)")
 _WORDED = re.compile(
     r"\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozen|hundred|thousand|million|billion|half|"
     r"third|quarter|satu|dua|tiga|empat|lima|enam|tujuh|lapan|delapan|sembilan|sepuluh|ratus|ribu|juta)\b",
@@ -62,6 +65,8 @@ def holds(wants: str, text: str, *, has_code: bool = False) -> float:
         if _YEAR.search(text) or _DATE.search(text):
             return 1.0
         return 0.5 * bool(_CENTURY.search(text) or _NUMBER.search(text))
+    if wants == "version":
+        return 1.0 if _VERSION.search(text) else 0.5 * bool(_NUMBER.search(text))
     if wants == "number":
         return float(bool(_NUMBER.search(text) or _WORDED.search(text)))
     if wants == "name":
@@ -83,6 +88,9 @@ def _values(wants: str, text: str) -> Iterator[Value]:
             if match.start() >= taken:
                 taken = match.end()
                 yield Value(match.start(), match.end(), " ".join(terms(match.group())))
+    elif wants == "version":
+        for match in _VERSION.finditer(text):
+            yield Value(match.start(), match.end(), terms(match.group())[0])
     elif wants == "number":
         for match in _NUMBER.finditer(text):
             yield Value(match.start(), match.end(), " ".join(terms(match.group())))

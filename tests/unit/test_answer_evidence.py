@@ -50,7 +50,7 @@ def test_rare_terms_weigh_more() -> None:
     assert coverage(weights, {stem("elephants")}) > 0.5 > coverage(weights, {"purpl"})
 
 
-@pytest.mark.parametrize(("prior", "names"), [(PRIOR_BY_TOKENS, SIGNALS), (PRIOR_BY_VECTORS, SIGNALS[:-1])])
+@pytest.mark.parametrize(("prior", "names"), [(PRIOR_BY_TOKENS, SIGNALS), (PRIOR_BY_VECTORS, SIGNALS[:-2])])
 def test_confidence_grows_with_evidence(prior: Prior, names: tuple[str, ...]) -> None:
     assert tuple(prior.weights) == names
     assert all(weight >= 0 for weight in prior.weights.values())
@@ -113,6 +113,32 @@ def test_an_answer_is_cut_where_it_can_be_understood() -> None:
     assert cut(whole, "It is made") == "Tea is a drink. It is made of leaves."
     assert cut(whole, "Steep") == "Steep it as follows:\n\n- boil water\n- wait four minutes"
     assert cut(whole, "Then pour") == "Then pour:\n\n```\npour(tea)\n```"
+
+
+FIELDS = """Pool
+
+:param limit: Seconds that a client waits. Later it fails.
+:type limit: `!float`, default: 30 seconds
+
+:param size: Most connections.
+
+:param name: What it is called.
+:type name: `!str`
+"""
+
+
+def test_a_parameter_comes_with_its_type() -> None:
+    def cut(begins: str, end: int = len(FIELDS)) -> str:
+        part = Chunk(id="f", document_id="f", content=FIELDS[:end], char_start=0, char_end=end)
+        source = source_of(part, {"f": FIELDS})
+        found = units(source)
+        start, end = extend(source, found, next(each for each in found if FIELDS.startswith(begins, each.start)))
+        return FIELDS[start:end]
+
+    assert cut(":param limit").endswith("Later it fails.\n:type limit: `!float`, default: 30 seconds")
+    assert ":type" not in cut(":param size")
+    # Not what a chunk does not hold: a filter may have hidden it.
+    assert ":type" not in cut(":param limit", FIELDS.index("Later"))
 
 
 def test_a_sentence_that_a_chunk_cuts_is_whole() -> None:
