@@ -101,11 +101,15 @@ def _planned(reading: Reading, asked: Asked) -> _Plan | None:
     measures = [column for column in reading.targets if column.is_measure] or measures_named(reading, asked)
     named = {place for column in measures for place, term in enumerate(asked.terms) if term in column.terms}
     operations = {place: how for place, how in asked.operations.items() if place not in named}
-    if not operations:
-        operations = dict.fromkeys(asked.totalled - named, "sum")
-    rest = reading.leftover - places - named - set(operations)
+    rest = reading.leftover - places - named
+    subjects = {place for place, word in enumerate(asked.words) if word in SUBJECTS}
+    if not operations and (totalled := asked.totalled - named):
+        operations = dict.fromkeys(totalled, "sum")
+        if not _tells_of_persons(reading):  # "jumlah penduduk" is no sum of prices
+            rest |= subjects
+    rest -= set(operations)
     if asked.wants == "count" and not operations:
-        rest -= {place for place, word in enumerate(asked.words) if word in SUBJECTS}
+        rest -= subjects
     if rest or any(asked.words[place] in CALCULATIONS for place in asked.content - named - set(operations)):
         return None
     hows = set(operations.values())
@@ -132,13 +136,17 @@ def _rows_counted(reading: Reading, asked: Asked) -> _Plan | None:
     held = {place for span in reading.spans.values() for place in span} | asked.time_words
     kinds = {term for column in reading.table.columns if column.name in reading.conditions for term in column.terms}
     counted = {place for place in asked.content if place not in held and asked.terms[place] not in kinds}
-    persons = any(PERSONS & {*column.terms, *words(column.name)} for column in reading.table.columns)
+    persons = _tells_of_persons(reading)
     by_name = bool(counted) and all(asked.terms[place] in reading.table.terms for place in counted)
     by_person = persons and any(asked.words[place] in SUBJECTS for place in counted)
     if not (by_name or (by_person and all(asked.words[place] in SUBJECTS for place in counted))):
         return None
     column = next((column for column in reading.table.columns if column.name not in reading.conditions), None)
     return None if column is None else _Plan("count", column, (), of_rows=True)
+
+
+def _tells_of_persons(reading: Reading) -> bool:
+    return any(PERSONS & {*column.terms, *words(column.name)} for column in reading.table.columns)
 
 
 def _parts(

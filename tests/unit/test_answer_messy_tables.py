@@ -182,3 +182,12 @@ def test_an_empty_cell_is_the_whole_of_what_says_the_same_otherwise() -> None:
     given = world.ask("population in Johor")
     assert given.answer is not None
     assert given.answer.startswith("20 (population, Johor")
+
+
+def test_the_number_of_inhabitants_is_no_sum_of_prices() -> None:
+    """A district is a column of the prices; "jumlah penduduk" (total inhabitants) of it added up its prices."""
+    prices = "item,year,Lumut,Batu\nFish,2020,15.5,16\nCoffee,2020,16.5,17\n"
+    assert World({"data/prices_district.csv": prices}).ask("Jumlah penduduk daerah Lumut pada 2020?").answer is None
+    people = "district,year,population\nLumut,2020,9100\nBatu,2020,8100\n"
+    both = World({"data/prices_district.csv": prices, "data/census.csv": people})
+    assert str(both.ask("Jumlah penduduk daerah Lumut pada 2020?").answer).startswith("9100")
