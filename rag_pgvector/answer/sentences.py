@@ -42,6 +42,7 @@ _HEADING = re.compile(r"[ \t]{0,3}#{1,6}[ \t]+\S")
 _UNDERLINE = re.compile(r"[ \t]{0,3}([=\-~^\"'`#*+.:_])\1{2,}[ \t]*$")
 _ITEM = re.compile(r"[ \t]*(?:[-*+•‣]|\(?(?:\d{1,3}|[a-zA-Z])[.)])[ \t]+(?=\S)")
 _ROW = re.compile(r"[ \t]*[|+].*[|+][ \t]*$")
+_RULE = re.compile(r"[\s|+\-=:_]*")
 _DIRECTIVE = re.compile(r"[ \t]*(?:\.\. (?!\[)|:[\w\-]+:[ \t]|\.\.$|__[ \t])")
 _CODE_DIRECTIVE = re.compile(r"[ \t]*\.\. (?:code|code-block|sourcecode|literalinclude|parsed-literal)::")
 _TAG = re.compile(r"[ \t]*</?[a-zA-Z!][^>\n]*>[ \t]*$")
@@ -93,7 +94,7 @@ def _spans(text: str) -> Iterator[Span]:
             yield from _trimmed(text, first, last, kind, block, keep_indent=kind == "code")
         elif kind == "row":
             for row in lines[at:upto]:
-                if re.search(r"[^\W_]", row.text):
+                if not _RULE.fullmatch(row.text):
                     yield from _trimmed(text, row.start, row.end, "row", block)
         else:
             marker = _ITEM.match(text, first, last) if kind == "item" else None

@@ -26,9 +26,9 @@ class Likeness:
     tokens: NDArray[np.float64] | None = None
 
 
-def likeness(embedder: Embedder, question: str, texts: Sequence[str]) -> Likeness:
-    """Embeds the question and the texts in one call. Raises EmbeddingError."""
-    many = getattr(embedder, "token_vectors", None)
+def likeness(embedder: Embedder, question: str, texts: Sequence[str], *, tokens: bool = True) -> Likeness:
+    """Embeds the question and the texts in one call. ``tokens=False``: by vectors alone. Raises EmbeddingError."""
+    many = getattr(embedder, "token_vectors", None) if tokens else None
     found: TokenVectors | None = many([question, *texts]) if many is not None else None
     if found is None:
         return Likeness(_cosines(embedder.embed_documents([question, *texts])))
@@ -36,9 +36,9 @@ def likeness(embedder: Embedder, question: str, texts: Sequence[str]) -> Likenes
     return Likeness(_cosines(vectors), np.array([late_interaction(states[0], each) for each in states[1:]]))
 
 
-async def alikeness(embedder: Embedder, question: str, texts: Sequence[str]) -> Likeness:
+async def alikeness(embedder: Embedder, question: str, texts: Sequence[str], *, tokens: bool = True) -> Likeness:
     """``likeness`` that leaves the event loop free."""
-    many = getattr(embedder, "atoken_vectors", None)
+    many = getattr(embedder, "atoken_vectors", None) if tokens else None
     found: TokenVectors | None = await many([question, *texts]) if many is not None else None
     if found is None:
         return Likeness(_cosines(await embedder.aembed_documents([question, *texts])))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rag_pgvector.answer.sentences import split
@@ -99,6 +99,7 @@ Write rows like this::
     ]
 
 
+@example("|😀|")
 @given(st.text(alphabet=st.sampled_from(list("aB1 .!?:\n\t`~#-*|=\"'()。é😀\r_")), max_size=200))
 def test_spans_are_in_order_and_lose_no_word(text: str) -> None:
     spans = split(text)
