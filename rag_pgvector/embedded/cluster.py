@@ -93,6 +93,7 @@ def reset_password(home: Home, account: Account, binaries: Binaries, running: in
 
     In single-user mode: a cluster that lets nobody in without a password offers no other way.
     """
+    # Neither it nor the name has a quote in it: single-user mode reads a line, and binds nothing.
     password = secrets.token_urlsafe(24)
     done = account.run(
         binaries.folder / "postgres",

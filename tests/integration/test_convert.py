@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
+from psycopg import sql
 
 from rag_pgvector import Chunk, CollectionConfig, Database, Document, SearchOptions
 from rag_pgvector.convert import convert_to_multi
@@ -50,14 +51,17 @@ def test_rows_documents_and_definitions_are_those_of_a_multi_tenant_collection(
             chunks = [Chunk(id=str(i), content=f"text {i}", embedding=[1.0, i, 0.5]) for i in range(20)]
             collection.put_document(Document(id="d", source="d", text="t", loader="text"), chunks)
         old.build_index()
-        fields = "id, content, embedding::text, embedding_hash, seq, created_at, updated_at"
+        stored = sql.SQL(
+            "SELECT id, content, embedding::text, embedding_hash, seq, created_at, updated_at "
+            "FROM rag.chunks_old ORDER BY id"
+        )
         with psycopg.connect(database_url) as conn:
-            before = conn.execute(f"SELECT {fields} FROM rag.chunks_old ORDER BY id").fetchall()  # noqa: S608
+            before = conn.execute(stored).fetchall()
         report = convert_to_multi(owner, "old", "acme")
     assert report is not None
     assert (report.state, report.reason) == ("valid", "built")
     with psycopg.connect(database_url) as conn:
-        after = conn.execute(f"SELECT {fields} FROM rag.chunks_old ORDER BY id").fetchall()  # noqa: S608
+        after = conn.execute(stored).fetchall()
     assert after == before
 
     multi = tenant_db.collection("old")
