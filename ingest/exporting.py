@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rag_pgvector.errors import LoadError, MissingDependencyError
+from rag_pgvector.errors import ConfigError, LoadError, MissingDependencyError
 from rag_pgvector.transfer import FORMAT, export_rows, import_rows
 from rag_pgvector.types import WriteCounts
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["export_file", "header_of", "import_file"]
 
+_PARQUET = (".parquet", ".pq")
+_LINES = (".jsonl", ".ndjson", ".json")
 _PAGE = 2_000
 _KEY = b"rag_pgvector"
 _TEXTS = ("id", "document_id", "source", "content", "scope")
@@ -30,13 +32,16 @@ def export_file(collection: Collection, path: str | os.PathLike[str]) -> dict[st
 
     ``.parquet``: a row per chunk, its columns for anybody to read (metadata as JSON text, the embedding as a list of
     float32), the documents in the columns ``kind`` and ``document``. Else JSON lines, as of ``tenants export``.
-    The file appears when it is whole. Raises TenantError, DatabaseError.
+    The file appears when it is whole. Raises ConfigError for another ending than .parquet, .pq, .jsonl, .ndjson or
+    .json, TenantError, DatabaseError.
     """
     path = Path(path)
+    if path.suffix.lower() not in (*_PARQUET, *_LINES):
+        raise ConfigError(f"export to {path.name!r:.80}: use a name that ends in .parquet, or in .jsonl for JSON lines")
     part = path.with_name(f".{path.name}.part")
     counts = {"documents": 0, "chunks": 0}
     try:
-        if path.suffix.lower() in (".parquet", ".pq"):
+        if path.suffix.lower() in _PARQUET:
             _write_parquet(part, export_rows(collection), counts)
         else:
             with part.open("w", encoding="utf-8") as out:
@@ -63,7 +68,7 @@ def import_file(collection: Collection, path: str | os.PathLike[str]) -> WriteCo
     Rows that exist are replaced, others stay. Raises LoadError, CollectionMismatchError, TenantError.
     """
     path = Path(path)
-    if path.suffix.lower() in (".parquet", ".pq"):
+    if path.suffix.lower() in _PARQUET:
         return import_rows(collection, _read_parquet(path), source=path.name)
     try:
         with path.open(encoding="utf-8") as lines:
@@ -74,7 +79,7 @@ def import_file(collection: Collection, path: str | os.PathLike[str]) -> WriteCo
 
 def header_of(path: Path) -> dict[str, Any] | None:
     """What an export says of its collection ("dimensions", "distance", "storage" ...); None for a file of others."""
-    if path.suffix.lower() in (".parquet", ".pq"):
+    if path.suffix.lower() in _PARQUET:
         pyarrow = _pyarrow()
         try:
             first = (pyarrow.parquet.read_schema(path).metadata or {}).get(_KEY, b"")

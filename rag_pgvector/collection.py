@@ -52,6 +52,9 @@ class Collection(Indexed):
     def __repr__(self) -> str:
         return f"Collection({self.name!r}, {self.config!r})"
 
+    def __deepcopy__(self, memo: object) -> Collection:
+        return self  # a handle, like a connection: copies of what holds it share it
+
     def for_tenant(self, tenant: str, *, scope: str | None = None) -> Collection:
         """The same collection, bound to one tenant of it, or to one scope (an engagement, a user) of that tenant.
 

@@ -104,21 +104,15 @@ class CollectionConfig:
     hnsw_ef_construction: int = 128
 
     def __post_init__(self) -> None:
-        if self.distance not in ("cosine", "l2", "inner_product"):
-            raise ConfigError(f"distance={self.distance!r}: use 'cosine', 'l2' or 'inner_product'")
-        if self.storage not in ("vector", "halfvec"):
-            raise ConfigError(f"storage={self.storage!r}: use 'vector' or 'halfvec'")
-        if self.tenancy not in ("single", "multi"):
-            raise ConfigError(f"tenancy={self.tenancy!r}: use 'single' or 'multi'")
-        if self.language not in LANGUAGES:
-            raise ConfigError(f"language={self.language!r}: use one of {', '.join(LANGUAGES)}")
+        _check_one("distance", self.distance, ("cosine", "l2", "inner_product"))
+        _check_one("storage", self.storage, ("vector", "halfvec"))
+        _check_one("tenancy", self.tenancy, ("single", "multi"))
+        _check_one("language", self.language, LANGUAGES)
         most = MAX_DIMENSIONS
         if self.dimensions is not None and not (type(self.dimensions) is int and 1 <= self.dimensions <= most):
             raise ConfigError(f"dimensions={self.dimensions!r}: use a whole number from 1 to {most}")
-        if self.index not in ("hnsw", "ivfflat", "none"):
-            raise ConfigError(f"index={self.index!r}: use 'hnsw', 'ivfflat' or 'none'")
-        if self.quantization not in (None, "halfvec", "binary"):
-            raise ConfigError(f"quantization={self.quantization!r}: use 'halfvec', 'binary' or None")
+        _check_one("index", self.index, ("hnsw", "ivfflat", "none"))
+        _check_one("quantization", self.quantization, ("halfvec", "binary", None))
         lists = self.ivfflat_lists
         if lists is not None and not (type(lists) is int and 1 <= lists <= _MAX_LISTS):
             raise ConfigError(f"ivfflat_lists={lists!r}: use 1 to 32,768, or None to take what suits the rows")
@@ -176,8 +170,7 @@ class SearchOptions:
     fallback: bool = True
 
     def __post_init__(self) -> None:
-        if self.mode not in (None, "dense", "keyword", "hybrid"):
-            raise ConfigError(f"mode={self.mode!r}: use 'dense', 'keyword', 'hybrid' or None")
+        _check_one("mode", self.mode, ("dense", "keyword", "hybrid", None))
         for name, most in (("k1", 10.0), ("b", 1.0)):
             value = getattr(self, name)
             if type(value) not in (int, float) or not 0.0 <= value <= most:
@@ -188,8 +181,7 @@ class SearchOptions:
             raise ConfigError(f"ef_search={self.ef_search!r}: use 1 to 1,000")
         if self.probes is not None and not (type(self.probes) is int and 1 <= self.probes <= _MAX_LISTS):
             raise ConfigError(f"probes={self.probes!r}: use 1 to 32,768")
-        if self.fusion not in ("convex", "rrf"):
-            raise ConfigError(f"fusion={self.fusion!r}: use 'convex' or 'rrf'")
+        _check_one("fusion", self.fusion, ("convex", "rrf"))
         check_alpha(self.alpha)
         if self.candidates is not None and not (type(self.candidates) is int and 1 <= self.candidates <= 10_000):
             raise ConfigError(f"candidates={self.candidates!r}: use 1 to 10,000")
@@ -198,6 +190,13 @@ class SearchOptions:
         patience = self.embed_timeout
         if patience is not None and not (type(patience) in (int, float) and 0 < patience < float("inf")):
             raise ConfigError(f"embed_timeout={patience!r}: use seconds above 0")
+
+
+def _check_one(name: str, value: object, choices: tuple[str | None, ...]) -> None:
+    # Not "in" alone: an array compares with each choice to an array, which is neither true nor false.
+    if not (value is None or isinstance(value, str)) or value not in choices:
+        *most, last = (str(each) if each is None else repr(each) for each in choices)
+        raise ConfigError(f"{name}={value!r:.80}: use {', '.join(most)} or {last}")
 
 
 def check_alpha(alpha: object) -> None:

@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import repeat
 from typing import Any
 
@@ -204,19 +205,54 @@ def json_text(value: Mapping[str, Any] | None, what: str) -> str:
         text = _ENCODER.encode(dict(value))
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
+        at = _culprit(value)
         raise ChunkError(
-            f"{what} is not JSON ({error}): use text, numbers, booleans, lists and dictionaries"
+            f"{what} is not JSON ({error}{f', in {at}' if at else ''}): use text, numbers, booleans, lists and "
+            "dictionaries"
         ) from error
     if "\\u0000" in text and "\0" in _texts(json.loads(text)):
         raise ChunkError(f"{what} holds a NUL byte, which Postgres cannot store: remove it")
     return text
 
 
+def _culprit(value: Any) -> str:
+    """Where in metadata the value is that JSON does not have: ``['prices'][3]``; "" where no single one is."""
+    path = ""
+    while len(path) < 200:
+        inside: Iterable[tuple[Any, Any]] = ()
+        if isinstance(value, Mapping):
+            inside = value.items()
+        elif isinstance(value, (list, tuple)):
+            inside = enumerate(value)
+        wrong = next((pair for pair in inside if not _is_json(dict([pair]))), None)
+        if wrong is None:
+            break
+        path, value = f"{path}[{wrong[0]!r:.60}]", wrong[1]
+    return path
+
+
+def _is_json(value: Mapping[Any, Any]) -> bool:
+    try:
+        _ENCODER.encode(value).encode()
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     if hasattr(value, "isoformat"):
+        if value != value:
+            raise ValueError("no time (NaT): leave the key out")
         return value.isoformat()
+    if isinstance(value, Decimal):
+        # A number, so that filters compare it, and never another one.
+        if value.is_finite() and value == value.to_integral_value() and abs(value) < 10**18:
+            return int(value)
+        if not value.is_finite() or Decimal(repr(float(value))) != value:
+            raise ValueError(f"Decimal {value!s:.40} is not exactly a float: give a text, or round it")
+        return float(value)
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         return value.item()
     if hasattr(value, "tolist"):

@@ -113,7 +113,7 @@ def ingest(
     anything could be ingested, and 1 if nothing could, or with --strict at the first file or row that cannot be read.
     What was left out is kept with its reason for --show-failed and --retry-failed.
     """
-    from rag_pgvector.ingest import ChunkOptions, TableOptions
+    from rag_pgvector.ingest import ChunkOptions, TableOptions, failures
     from rag_pgvector.ingest import ingest as run
     from rag_pgvector.ingest import retry_failed as run_again
     from rag_pgvector.ingest.sources import find_files
@@ -150,6 +150,10 @@ def ingest(
             with progress() as tell:
                 report = run_again(collection, strict=strict, progress=tell)
             _tell(report, name, as_json)
+            if not (as_json or report.documents or report.failed):
+                left = len(failures(collection))
+                why = f": what failed ({left}, see --show-failed) was no file or URL" if left else ""
+                say(f"nothing to try again{why}")
             return
         collection = who.bind(db.collection(name)) if dry_run else _open_or_create(db, name, tenancy, who)
         with progress() as tell:

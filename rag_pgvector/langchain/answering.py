@@ -67,6 +67,9 @@ class GroundedAnswerChain(RunnableSerializable[str | dict[str, Any], GroundedAns
             language_model(llm)
         return llm
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> GroundedAnswerChain:
+        return super().__deepcopy__({**(memo or {}), id(self.store): self.store})  # connections and models are shared
+
     def invoke(
         self, input: str | dict[str, Any], config: RunnableConfig | None = None, **kwargs: Any
     ) -> GroundedAnswer:

@@ -133,6 +133,10 @@ class PGRetriever(BaseRetriever):
         params["ls_vector_store_provider"] = "rag_pgvector"
         return params
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> PGRetriever:
+        # The configuration is copied; connections and models are not, and both go on with the same ones.
+        return super().__deepcopy__({**(memo or {}), id(self.store): self.store, id(self._opened): self._opened})
+
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
         values = {**state["__dict__"]}

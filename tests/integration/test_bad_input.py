@@ -6,10 +6,13 @@ import datetime
 import math
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import date
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from rag_pgvector import Chunk, Collection, CollectionConfig, Database, Document, SearchOptions
@@ -96,6 +99,10 @@ BAD_CHUNKS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"metadata": {"a": "\ud800"}}, ChunkError, "chunk 'bad': metadata is not JSON"),
     ({"metadata": {"a": NAN}}, ChunkError, "chunk 'bad': metadata is not JSON"),
     ({"metadata": {"a": np.float32("inf")}}, ChunkError, "chunk 'bad': metadata is not JSON"),
+    ({"metadata": {"b": 1, "p": {"q": [1, NAN]}}}, ChunkError, "compliant, in ['p']['q'][1])"),
+    ({"metadata": {"a": Decimal("NaN")}}, ChunkError, "Decimal NaN is not exactly a float"),
+    ({"metadata": {"a": Decimal("0.1234567890123456789")}}, ChunkError, "round it, in ['a'])"),
+    ({"metadata": {"a": pd.NaT}}, ChunkError, "no time (NaT): leave the key out, in ['a'])"),
     ({"metadata": {"a": object()}}, ChunkError, "chunk 'bad': metadata is not JSON (object"),
     ({"metadata": {"a": b"bytes"}}, ChunkError, "chunk 'bad': metadata is not JSON (bytes"),
     ({"metadata": {("a", 1): 1}}, ChunkError, "chunk 'bad': metadata is not JSON"),
@@ -130,6 +137,15 @@ def test_a_bad_chunk_keeps_its_whole_batch_out(
     assert message in str(caught.value)
     assert isinstance(caught.value, RagPgvectorError)
     assert len(str(caught.value)) < 400
+
+
+def test_decimals_are_numbers_and_times_are_texts(docs: Collection) -> None:
+    given = {"price": Decimal("19.90"), "count": Decimal("3.0"), "day": date(2024, 2, 29)}
+    docs.add([Chunk(id="a", content="text", embedding=GOOD, metadata=given)])
+    [stored] = docs.get(["a"])
+    assert stored.metadata == {"price": 19.9, "count": 3, "day": "2024-02-29"}
+    assert docs.count(filter={"price": {"$lt": 20}}) == 1
+    docs.delete(["a"])
 
 
 @pytest.mark.parametrize(("fields", "kind", "message"), [each for each in BAD_CHUNKS if "embedding" not in each[0]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,13 @@ import pytest
 
 from rag_pgvector import Chunk, Collection, CollectionConfig, Database
 from rag_pgvector.cli.app import app
-from rag_pgvector.errors import CollectionMismatchError, CollectionNotFoundError, LoadError, MissingDependencyError
+from rag_pgvector.errors import (
+    CollectionMismatchError,
+    CollectionNotFoundError,
+    ConfigError,
+    LoadError,
+    MissingDependencyError,
+)
 from rag_pgvector.ingest import ingest
 from rag_pgvector.ingest.exporting import export_file, header_of, import_file
 from rag_pgvector.ingest.importers import chroma_chunks, import_chunks, json_chunks, node_chunks, parquet_chunks
@@ -245,3 +252,10 @@ def test_the_verbs(db: Database, database_url: str, tmp_path: Path, capsys: pyte
         verb = "parquet" if file.endswith("parquet") else "json"
         assert done("export", str(tmp_path / file), "--collection", "docs") == {"documents": 0, "chunks": 5}
         assert done("import", verb, str(tmp_path / file), "--collection", f"new {file}")["added"] == 5
+
+
+@pytest.mark.parametrize("name", ["out.weird", "out", "out.csv", "out.parquet.gz"])
+def test_an_unknown_ending_is_refused(docs: Collection, tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"export to {name!r}: use a name that ends in .parquet")):
+        export_file(docs, tmp_path / name)
+    assert not list(tmp_path.iterdir())

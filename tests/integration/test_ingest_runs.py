@@ -226,7 +226,6 @@ def test_runs_at_once_neither_wait_for_ever_nor_write_twice(tenant_db: Database,
 
 def test_the_verbs(docs: Collection, folder: Path, database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "none.txt").touch()
-    ingest(docs, folder)
 
     def done(*arguments: str) -> str:
         with pytest.raises(SystemExit) as ended:
@@ -234,6 +233,8 @@ def test_the_verbs(docs: Collection, folder: Path, database_url: str, capsys: py
         assert ended.value.code in (0, None)
         return capsys.readouterr().out
 
+    assert done("--retry-failed") == "nothing to try again\n"
+    ingest(docs, folder)
     assert done("--show-failed") == "files/none.txt: the file is empty\n"
     (failure,) = json.loads(done("--show-failed", "--json"))
     assert (failure["file"], failure["path"]) == ("files/none.txt", str(folder / "none.txt"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import pickle
 import uuid
 from collections.abc import Callable
@@ -202,17 +203,31 @@ def test_pickling_keeps_no_connection(docs: Collection, monkeypatch: pytest.Monk
     for secret in ("postgres", "@", "password"):
         assert secret.encode() not in pickled
     monkeypatch.setenv("DATABASE_URL", docs.database.url)
-    copy = pickle.loads(pickled)  # noqa: S301 - our own
-    assert (copy.k, copy.filter, copy.tags) == (2, {"n": 3}, ["x"])
+    twin = pickle.loads(pickled)  # noqa: S301 - our own
+    assert (twin.k, twin.filter, twin.tags) == (2, {"n": 3}, ["x"])
     try:
-        assert ids(copy.invoke("text 3")) == ["3"]
+        assert ids(twin.invoke("text 3")) == ["3"]
     finally:
-        copy.collection.database.close()
+        twin.collection.database.close()
 
 
 def test_a_bound_tenant_is_pickled_too(shared: Collection) -> None:
-    copy = pickle.loads(pickle.dumps(PGRetriever(store=shared.for_tenant("acme", scope="a"))))  # noqa: S301
-    assert (copy.store.tenant, copy.store.scope) == ("acme", "a")
+    twin = pickle.loads(pickle.dumps(PGRetriever(store=shared.for_tenant("acme", scope="a"))))  # noqa: S301
+    assert (twin.store.tenant, twin.store.scope) == ("acme", "a")
+
+
+def test_a_deep_copy_shares_the_connection(docs: Collection) -> None:
+    retriever = PGRetriever(store=docs, k=2, filter={"n": 3})
+    assert ids(retriever.invoke("text 3")) == ["3"]
+    for given in (retriever, PGRetriever(store=PGVectorStore(EMBEDDER, collection=docs), k=2)):
+        twin = copy.deepcopy(given)
+        assert twin.store is given.store
+        assert ids(twin.invoke("text 3"))[:1] == ["3"]
+    copy.deepcopy(retriever).filter["n"] = 4  # type: ignore[index]
+    assert retriever.filter == {"n": 3}
+    chain = GroundedAnswerChain(store=docs)
+    assert copy.deepcopy(chain).store is docs
+    assert copy.deepcopy({"docs": docs})["docs"] is docs
 
 
 def test_nothing_of_the_store_is_shown(docs: Collection) -> None:

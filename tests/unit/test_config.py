@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rag_pgvector.config import MAX_DIMENSIONS, CollectionConfig, SearchOptions
@@ -72,6 +73,18 @@ def test_a_search_that_cannot_be_is_refused(field: str, value: Any) -> None:
         SearchOptions(**{field: value})
     assert f"{field}={value!r}" in str(caught.value)
     assert len(str(caught.value)) > len(f"{field}={value!r}: ")
+
+
+@pytest.mark.parametrize("field", ["distance", "storage", "tenancy", "language", "index", "quantization"])
+def test_an_array_is_no_choice(field: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{field}=array\(.*: use '"):
+        CollectionConfig(**{field: np.array(["cosine", "l2"])})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("field", ["mode", "fusion"])
+def test_an_array_is_no_way_to_search(field: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{field}=array\(.*: use '"):
+        SearchOptions(**{field: np.array(["dense", "rrf"])})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("storage", ["vector", "halfvec"])
