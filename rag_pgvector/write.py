@@ -61,6 +61,8 @@ _EAGER = postings.SEGMENT
 _FIRST = 64
 #: Seconds that a thread waits, so that the next statement is on its way before the two compete for the interpreter.
 _HEAD_START = 0.001
+#: Bytes up to which a staged row stays whole; by default the vector of one of more than 2 kB is kept apart.
+_WIDEST_ROW = 8_160
 T = TypeVar("T")
 
 _COLUMN_LIST = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
@@ -115,7 +117,7 @@ def _staging(table: Table, count: int) -> Plan[Sequence[int]]:
         sql.SQL("{} {}").format(sql.Identifier(name), table.vector_type if type_ == "vector" else sql.SQL(type_))
         for name, type_ in typed
     )
-    create = Execute(sql.SQL("CREATE TEMP TABLE rag_staging ({}) ON COMMIT DROP").format(columns), prepare=False)
+    create = Execute(_CREATE_STAGING.format(columns, sql.Literal(_WIDEST_ROW)), prepare=False)
     if not table.has_keywords:
         yield create
         return range(count)
@@ -123,6 +125,9 @@ def _staging(table: Table, count: int) -> Plan[Sequence[int]]:
     draw = sql.SQL("SELECT nextval({}) FROM generate_series(1, %s)").format(_sequence(table))
     rows = yield Batch([create, Execute(draw, (count,), prepare=False)])
     return [row[0] for row in rows]
+
+
+_CREATE_STAGING = sql.SQL("CREATE TEMP TABLE rag_staging ({}) WITH (toast_tuple_target = {}) ON COMMIT DROP")
 
 
 def _copy(table: Table, records: Sequence[tuple[Record, int]], *, listed: bool) -> CopyIn:
