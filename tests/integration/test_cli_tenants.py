@@ -1,14 +1,16 @@
-"""Tenants on the command line, as a process of its own: the verbs, and who may do what with which key."""
+"""Tenants on the command line: the verbs, and who may do what with which key."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from typing import NamedTuple
+from unittest.mock import patch
 
 import psycopg
 import pytest
@@ -16,9 +18,15 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from rag_pgvector import Chunk, CollectionConfig, Database, keys
+from rag_pgvector.cli.app import run
 
-PROGRAM = str(Path(sys.executable).with_name("rag-pgvector"))
 NOTES = "The wau bulan is a moon-shaped kite from Kelantan. Its frame is made of bamboo.\n"
+
+
+class Ran(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 class Shell:
@@ -28,15 +36,15 @@ class Shell:
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAG_", "DATABASE_"))}
         self.environment |= {"DATABASE_URL": url, "ADMIN_DATABASE_URL": admin_url}
 
-    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [PROGRAM, *arguments],
-            env=self.environment | environment,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=240,
-            check=False,
-        )
+    def run(self, *arguments: str, **environment: str) -> Ran:
+        stdout, stderr = StringIO(), StringIO()
+        with (
+            patch.dict(os.environ, self.environment | environment, clear=True),
+            redirect_stdout(stdout),
+            redirect_stderr(stderr),
+        ):
+            code = run(arguments)
+        return Ran(code, stdout.getvalue(), stderr.getvalue())
 
     def done(self, *arguments: str, **environment: str) -> str:
         result = self.run(*arguments, **environment)
