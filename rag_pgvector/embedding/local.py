@@ -29,6 +29,8 @@ _BUNDLED_MAX_TOKENS = 256
 _BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
 #: Batches that are computed at once on a CPU, each by its share of the threads; more would queue for Python's lock.
 _AT_ONCE = 4
+#: The last batches of a call are at most this many times smaller than the others: 512 tokens still keep a core busy.
+_SMALLEST = 8
 
 #: Half precision is used where these come out as in single precision.
 _PROBES = (
@@ -46,6 +48,8 @@ class _Model:
     max_tokens: int | None
     precision: str
     batch_tokens: int
+    #: Batches at once. Texts are divided by it, not by what a calling thread has, so that each call divides them alike.
+    at_once: int
     on_cpu: bool
 
 
@@ -133,9 +137,9 @@ class SentenceTransformerEmbedder:
         def encode(batch: list[int]) -> None:
             found[batch] = self._encode(getattr(model.encoder, method), [texts[i] for i in batch])
 
-        batches = list(_batches(texts, model.max_tokens or 512, model.batch_tokens))
+        batches = list(_batches(texts, model.max_tokens or 512, model.batch_tokens, model.at_once))
         threads = _torch_threads() if model.on_cpu else 1
-        workers = min(threads, _AT_ONCE, len(batches))
+        workers = min(threads, model.at_once, len(batches))
         if workers < 2:
             for batch in batches:
                 encode(batch)
@@ -234,6 +238,7 @@ class SentenceTransformerEmbedder:
             max_tokens=encoder.max_seq_length,
             precision=precision,
             batch_tokens=self._batch_tokens or _BATCH_TOKENS.get(kind, _BATCH_TOKENS["cpu"]),
+            at_once=min(_torch_threads(), _AT_ONCE) if kind == "cpu" else 1,
             on_cpu=kind == "cpu",
         )
 
@@ -374,15 +379,20 @@ def _halve(encoder: Any, half: Any) -> bool:
     return True
 
 
-def _batches(texts: Sequence[str], max_tokens: int, budget: int) -> Iterator[list[int]]:
+def _batches(texts: Sequence[str], max_tokens: int, budget: int, workers: int = 1) -> Iterator[list[int]]:
     """The indices of texts in batches of at most ``budget`` tokens, longest texts first, so that little is padding.
 
-    A token is taken to be four bytes; that only has to be roughly right.
+    Several workers would wait at the end for the one that took the last batch. So theirs become smaller as fewer texts
+    are left (guided self-scheduling, Polychronopoulos and Kuck 1987). A token is taken to be four bytes; that only has
+    to be roughly right.
     """
     tokens = [min(max_tokens, 2 + len(text.encode(errors="replace")) // 4) for text in texts]
     order = sorted(range(len(texts)), key=tokens.__getitem__, reverse=True)
+    left = sum(tokens)
     start = 0
     while start < len(order):
-        size = max(1, budget // tokens[order[start]])
-        yield order[start : start + size]
-        start += size
+        most = budget if workers < 2 else min(budget, max(budget // _SMALLEST, left // (2 * workers)))
+        batch = order[start : start + max(1, most // tokens[order[start]])]
+        yield batch
+        start += len(batch)
+        left -= sum(tokens[i] for i in batch)

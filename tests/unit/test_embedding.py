@@ -382,3 +382,14 @@ def test_batches_hold_every_text_once_and_stay_within_the_budget() -> None:
     assert all(len(batch) * longest[k] <= 1024 for k, batch in enumerate(batches) if len(batch) > 1)
     assert longest == sorted(longest, reverse=True)
     assert list(_batches(["x" * 9999] * 2, 256, 1)) == [[0], [1]]
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_no_worker_waits_long_for_the_last_batch(workers: int) -> None:
+    texts = ["x" * (40 + 97 * i % 900) for i in range(256)]
+    batches = list(_batches(texts, 256, 4096, workers))
+    assert sorted(i for batch in batches for i in batch) == list(range(len(texts)))
+    busy = [0] * workers
+    for batch in batches:  # whoever is ready first takes the next one
+        busy[busy.index(min(busy))] += len(batch) * max(len(texts[i]) // 4 for i in batch)
+    assert min(busy) > 0.9 * max(busy)
