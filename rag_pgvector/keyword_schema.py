@@ -18,11 +18,20 @@ from psycopg import sql
 from rag_pgvector.fence import APP, OWNER, fence_sql
 from rag_pgvector.table import KEYWORD_KINDS, Table, table_name
 
-__all__ = ["add_bucket_columns_sql", "add_column_sql", "create_sql", "fence_and_grant_sql", "trigger_sql"]
+__all__ = [
+    "PACK_SQL",
+    "add_bucket_columns_sql",
+    "add_column_sql",
+    "create_sql",
+    "fence_and_grant_sql",
+    "pack_sql",
+    "trigger_sql",
+]
 
 _TABLES = {
-    # One block is a tuple of 2 kB at most, four to a page. Each posting is a number: 31 bits of the distance between
-    # seq and segment, 11 of the frequency, 21 of the document's length. The term '' lists all documents.
+    # One block is a tuple of 2 kB at most, four to a page. Each posting is a number of eight bytes, big-endian: 31 bits
+    # of the distance between seq and segment, 11 of the frequency, 21 of the document's length. The term '' lists all
+    # documents. Not bigint[], which the server sends at .27 us an element.
     # A fresh segment has thousands of terms with a posting or two each, so it has "buckets": the row of a bucket holds
     # the terms whose code falls into it, their postings one after the other, and where each one's end.
     "postings": """CREATE TABLE {table} (
@@ -31,7 +40,7 @@ _TABLES = {
     tenant_id text NOT NULL,
     scope text NOT NULL,
     term text COLLATE "C" NOT NULL,
-    postings bigint[] NOT NULL,
+    postings bytea NOT NULL,
     terms text[] COLLATE "C",
     ends integer[],
     CONSTRAINT {key} PRIMARY KEY (tenant_id, segment, term, block)
@@ -99,6 +108,20 @@ def add_bucket_columns_sql(table: Table) -> list[sql.Composed]:
             table.relation("segments")
         ),
     ]
+
+
+#: Makes bytes of the postings that an older keyword index keeps as numbers.
+PACK_SQL = """CREATE FUNCTION rag.packed_postings(bigint[]) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
+SELECT coalesce(string_agg(int8send(posting), '' ORDER BY place), '')
+FROM unnest($1) WITH ORDINALITY AS numbers(posting, place)
+$$"""
+
+
+def pack_sql(table: Table) -> sql.Composed:
+    """The statement that makes bytes of them, with the function of ``PACK_SQL``: no policy hides a row from it."""
+    return sql.SQL("ALTER TABLE {} ALTER COLUMN postings TYPE bytea USING rag.packed_postings(postings)").format(
+        table.relation("postings")
+    )
 
 
 def trigger_sql(table: Table) -> list[sql.Composed]:

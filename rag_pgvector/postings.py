@@ -148,7 +148,7 @@ def add_segments(table: Table, made: Segments) -> Plan[None]:
     if table.multi:  # COPY does not work into a table under row-level security
         temporary = sql.SQL(
             "CREATE TEMP TABLE IF NOT EXISTS rag_postings (segment bigint, block integer, tenant_id text, scope text, "
-            "term text, postings bigint[], terms text[], ends integer[]) ON COMMIT DROP"
+            "term text, postings bytea, terms text[], ends integer[]) ON COMMIT DROP"
         )
         yield Execute(temporary, prepare=False)
         yield Execute(sql.SQL("DELETE FROM pg_temp.rag_postings"), prepare=False)
@@ -176,12 +176,11 @@ def add_segments(table: Table, made: Segments) -> Plan[None]:
     )
 
 
-_ELEMENT = np.dtype([("size", ">i4"), ("value", ">i8")])
 _END = np.dtype([("size", ">i4"), ("value", ">i4")])
 _length = struct.Struct(">i").pack
 _block_number = struct.Struct(">ii").pack
 _array_head = struct.Struct(">iiiiii").pack  # bytes, dimensions, nulls, type, elements, first index
-_INT8, _INT4, _TEXT = 20, 23, 25
+_INT4, _TEXT = 23, 25
 _NO_TERMS = _length(-1) * 2
 
 
@@ -208,12 +207,10 @@ def _blocks(table: Table, documents: Sequence[tuple[int, Terms]]) -> Iterator[by
         limits = memoryview(upto.tobytes())
     offsets = np.array([seq - segment for seq, _ in documents], dtype=np.int64) << _SEQ_SHIFT
     heads = offsets | np.array([terms.length for _, terms in documents], dtype=np.int64)
-    packed = np.empty(len(heads) + len(words), dtype=_ELEMENT)
-    packed["size"] = 8
-    packed["value"] = np.concatenate([heads, heads[document] | (tf << _TF_SHIFT)])
+    packed = np.concatenate([heads, heads[document] | (tf << _TF_SHIFT)]).astype(">i8")
     starts = np.cumsum([0, len(heads), *counts.tolist()]).tolist()
     data = memoryview(packed.tobytes())
-    width = _ELEMENT.itemsize
+    width = packed.itemsize
     head = struct.pack(">hiq", 8, 8, segment)
     owner = b"".join(_length(len(value)) + value for value in (part.encode() for part in owner_of(table)))
     out: list[bytes | memoryview] = []
@@ -237,7 +234,7 @@ def _blocks(table: Table, documents: Sequence[tuple[int, Terms]]) -> Iterator[by
                 head,
                 _block_number(4, block),
                 named,
-                _array_head(20 + count * width, 1, 0, _INT8, count, 1),
+                _length(count * width),
                 data[at * width : (at + count) * width],
                 *held,
             )
@@ -282,13 +279,15 @@ _STORE = sql.SQL(
     """, named AS MATERIALIZED (
     SELECT min(seq) AS segment FROM documents
 ), listed AS MATERIALIZED (
-    SELECT term, array_agg(
-        ((seq - (SELECT segment FROM named)) << 32) | (tf::bigint << 21) | length::bigint
+    SELECT term, string_agg(
+        int8send(((seq - (SELECT segment FROM named)) << 32) | (tf::bigint << 21) | length::bigint), ''
     ) AS postings FROM live GROUP BY term
 ), stored AS (
     INSERT INTO {postings} (segment, block, tenant_id, scope, term, postings)
-    SELECT (SELECT segment FROM named), block, %s, %s, term, postings[block * {size} + 1 : (block + 1) * {size}]
-    FROM (SELECT *, generate_series(0, (cardinality(postings) - 1) / {size}) AS block FROM listed) AS divided
+    SELECT (SELECT segment FROM named), block, %s, %s, term, substring(postings FROM block * {bytes} + 1 FOR {bytes})
+    FROM (
+        SELECT *, generate_series(0, (octet_length(postings) - 1) / {bytes}) AS block FROM listed
+    ) AS divided
     ORDER BY term, block
 )
 INSERT INTO {segments} (tenant_id, scope, segment, last, documents, length)
@@ -313,17 +312,24 @@ _MERGE = sql.SQL(
     """WITH old AS (
     DELETE FROM {segments} WHERE tenant_id = %s AND scope = %s AND segment = ANY(%s::bigint[]) RETURNING segment
 ), taken AS (
+    -- The concatenation decompresses them, once.
     DELETE FROM {postings} WHERE tenant_id = %s AND scope = %s AND segment = ANY(%s::bigint[])
-    RETURNING segment, term, postings, terms, ends
+    RETURNING segment, term, postings || '' AS postings, terms, ends
 ), lists AS (
     SELECT segment, term, postings FROM taken WHERE terms IS NULL
-    UNION ALL SELECT segment, term, postings[coalesce(ends[n - 1], 0) + 1 : ends[n]] FROM (
+    UNION ALL SELECT segment, term, substring(postings FROM 8 * coalesce(ends[n - 1], 0) + 1
+        FOR 8 * (ends[n] - coalesce(ends[n - 1], 0))) FROM (
         SELECT segment, unnest(terms) AS term, generate_subscripts(terms, 1) AS n, postings, ends
         FROM taken WHERE terms IS NOT NULL
     ) AS bucket
+), numbers AS NOT MATERIALIZED (
+    -- bytea has no quicker way to a number before Postgres 18.
+    SELECT segment, term, ('x' || encode(substring(postings FROM 8 * n + 1 FOR 8), 'hex'))::bit(64)::bigint AS posting
+    FROM (
+        SELECT segment, term, postings, generate_series(0, octet_length(postings) / 8 - 1) AS n FROM lists
+    ) AS each_of_them
 ), held AS MATERIALIZED (
-    SELECT segment + (posting >> 32) AS seq, (posting & 2097151)::integer AS length
-    FROM (SELECT segment, unnest(postings) AS posting FROM taken WHERE term = '') AS unnested
+    SELECT segment + (posting >> 32) AS seq, (posting & 2097151)::integer AS length FROM numbers WHERE term = ''
 ), dead AS (
     -- ANY and NOT IN: an index scan and a hashed subplan, where joins of unknown size become nested loops.
     DELETE FROM {tombstones} t
@@ -333,8 +339,7 @@ _MERGE = sql.SQL(
     SELECT h.* FROM held h WHERE h.seq NOT IN (SELECT d.seq FROM dead d) AND (SELECT count(*) FROM old) > 0
 ), live AS (
     SELECT term, segment + (posting >> 32) AS seq, posting >> 21 & 2047 AS tf, posting & 2097151 AS length
-    FROM (SELECT segment, term, unnest(postings) AS posting FROM lists) AS unnested
-    WHERE segment + (posting >> 32) NOT IN (SELECT d.seq FROM dead d)
+    FROM numbers WHERE segment + (posting >> 32) NOT IN (SELECT d.seq FROM dead d)
 )"""
 )
 _LOCK = sql.SQL("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 3))")
@@ -382,5 +387,5 @@ def choose(segments: Sequence[Segment], *, limit: int) -> list[Segment]:
 
 def _step(table: Table, parts: Sequence[sql.SQL], params: list[Any]) -> Execute:
     relations = {kind: table.relation(kind) for kind in KEYWORD_KINDS}
-    composed = [part.format(**relations, size=sql.Literal(BLOCK)) for part in parts]
+    composed = [part.format(**relations, bytes=sql.Literal(8 * BLOCK)) for part in parts]
     return Execute(sql.Composed(composed), params)

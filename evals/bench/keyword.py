@@ -9,18 +9,21 @@ frequencies and their neighbours, documents do not. Questions are ten words in a
   after everything was merged (``index build``).
 - ``alternatives``: the same postings as one row per posting, and Postgres's own tsvector with ts_rank_cd.
 - ``quality``: nDCG@10 on ir_scifact beside bm25s on the same tokens (where the data is).
+
+``--home DIR`` keeps the server there with the sizes that were loaded, as they were loaded (nothing is merged): the next
+run asks again. Delete the folder afterwards.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
-import re
 import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -30,8 +33,9 @@ from psycopg import sql
 
 from rag_pgvector import Chunk, Collection, CollectionConfig, Database, SearchOptions
 from rag_pgvector.analysis import analyser
+from rag_pgvector.evals.bench.made_texts import WORDS, questions, sentences, texts
 from rag_pgvector.evals.bench.measure import latency, machine, print_targets, seconds, target, tell, versions
-from rag_pgvector.evals.bench.server import checkpoint, database, describe_server, embedded_server, say
+from rag_pgvector.evals.bench.server import checkpoint, database, describe_server, embedded_server, kept_database, say
 from rag_pgvector.evals.formats import read_beir
 from rag_pgvector.evals.metrics import ndcg
 from rag_pgvector.intake import take_in
@@ -39,53 +43,10 @@ from rag_pgvector.table import KEYWORD_KINDS
 
 __all__ = ["main", "measure"]
 
-WORDS = 70
 K = 10
 SINGLE, DELETED, WRITERS = 10_000, 0.3, 4
 STAGES = ("sizes", "kept_up", "alternatives", "quality")
 _KEYWORD = SearchOptions(mode="keyword")
-_SOURCES = ("ir_scifact", "ir_cranfield", "ir_cisi", "qa_squad2", "rag_pubmedqa")
-
-
-def sentences(data: Path | None) -> tuple[list[str], str]:
-    """Sentences to draw from, and where they come from."""
-    found: list[str] = []
-    used = []
-    for name in _SOURCES if data is not None else ():
-        assert data is not None
-        if (data / name / "corpus.jsonl").exists():
-            used.append(name)
-            for document in read_beir(data / name).documents:
-                found += [s for s in re.split(r"(?<=[.!?])\s+", document.text) if 4 <= len(s.split()) <= 60]
-    if found:
-        return found, f"sentences of {', '.join(used)}"
-    draw = random.Random(1)
-    words = ["".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=draw.randint(3, 9))) for _ in range(50_000)]
-    weights = [1 / (i + 10) for i in range(len(words))]
-    return [" ".join(draw.choices(words, weights, k=15)) + "." for _ in range(20_000)], "invented words (Zipf)"
-
-
-def texts(source: Sequence[str], count: int, *, seed: int) -> Iterator[str]:
-    draw = random.Random(seed)
-    for _ in range(count):
-        parts: list[str] = []
-        size = 0
-        while size < WORDS:
-            parts.append(draw.choice(source))
-            size += parts[-1].count(" ") + 1
-        yield " ".join(parts)
-
-
-def questions(source: Sequence[str], count: int, *, seed: int = 99) -> list[str]:
-    """Ten words in a row of a sentence each."""
-    draw = random.Random(seed)
-    found: list[str] = []
-    while len(found) < count:
-        words = draw.choice(source).split()
-        if len(words) >= 10:
-            at = draw.randrange(len(words) - 9)
-            found.append(" ".join(words[at : at + 10]))
-    return found
 
 
 def measure(
@@ -96,8 +57,12 @@ def measure(
     asked: int,
     single: int = SINGLE,
     stages: Sequence[str] = STAGES,
+    home: Path | None = None,
 ) -> dict[str, Any]:
-    """Run the stages on a server where the user may create databases, and return the report."""
+    """Run the stages on a server where the user may create databases, and return the report.
+
+    ``home``: the server's folder, where what was loaded stays.
+    """
     source, said = sentences(data)
     report: dict[str, Any] = {
         "machine": machine(),
@@ -110,7 +75,10 @@ def measure(
         url = stack.enter_context(database(server, f"rag_bench_{uuid.uuid4().hex[:8]}"))
         db = stack.enter_context(Database(url))
         if "sizes" in stages:
-            report["sizes"] = [_size(db, server, source, size, asked) for size in rows]
+            if home is None:
+                report["sizes"] = [_size(db, server, source, size, asked) for size in rows]
+            else:
+                report["sizes"] = [_kept_size(server, source, size, asked, home) for size in rows]
         if "kept_up" in stages:
             report["kept_up"] = _kept_up(db, source, single, asked)
         if "alternatives" in stages:
@@ -190,6 +158,22 @@ def _size(db: Database, server: str, source: Sequence[str], rows: int, asked: in
     report["merged"] = {"seconds": round(merging, 2), **_ask(docs, asking), **_disk(db, docs)}
     docs.drop()
     return report
+
+
+def _kept_size(server: str, source: Sequence[str], rows: int, asked: int, home: Path) -> dict[str, Any]:
+    """Load a size if no run before this one did, and ask."""
+    note = home / f"keyword-{rows}.json"
+    url = kept_database(server, f"rag_bench_keyword_{rows}", anew=not note.is_file())
+    with Database(url) as db:
+        docs = db.collection("bench", config=CollectionConfig(dimensions=2))
+        if not note.is_file():
+            say(f"{rows} chunks")
+            took = _load(docs, source, rows)
+            _vacuum(db, docs)
+            checkpoint(server)
+            note.write_text(json.dumps({"rows": rows, "add_rows_per_s": round(rows / took)}), encoding="utf-8")
+        built: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
+        return {**built, **_ask(docs, questions(source, asked)), **_disk(db, docs)}
 
 
 def _vacuum(db: Database, docs: Collection) -> None:
@@ -349,7 +333,7 @@ def _quality(server: str, data: Path | None) -> dict[str, Any]:
 
 def _print(report: dict[str, Any]) -> None:
     for size in report.get("sizes", ()):
-        print(f"{size['rows']} chunks: p50 {size['p50_ms']} ms, {size['mb']} MB; merged {size['merged']}")
+        print(f"{size['rows']} chunks: p50 {size['p50_ms']} ms, {size['mb']} MB; merged {size.get('merged')}")
     for name in ("kept_up", "alternatives", "quality"):
         for key, value in report.get(name, {}).items():
             print(f"{name}, {key}: {value}")
@@ -362,16 +346,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--data", type=Path, help="the folder of the research data")
     parser.add_argument("--url", help="a server where databases may be created (default: an embedded one)")
+    parser.add_argument("--home", type=Path, help="keep an embedded server here, with what was loaded")
     parser.add_argument("--rows", type=int, action="append", help="may be repeated; default 100000")
     parser.add_argument("--queries", type=int, default=150, help="default 150")
     parser.add_argument("--single", type=int, default=SINGLE, help=f"chunks added one by one, default {SINGLE}")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES, help="default: all")
     options = parser.parse_args(arguments)
+    if options.url and options.home:
+        parser.error("--home is an embedded server's: leave out --url")
     with ExitStack() as stack:
-        server = options.url or stack.enter_context(embedded_server())
+        server = options.url or stack.enter_context(embedded_server(options.home))
         rows = options.rows or [100_000]
         report = measure(
-            server, options.data, rows=rows, asked=options.queries, single=options.single, stages=options.stages
+            server,
+            options.data,
+            rows=rows,
+            asked=options.queries,
+            single=options.single,
+            stages=options.stages,
+            home=options.home,
         )
     tell(report, as_json=options.json, read=_print)
     return 0

@@ -143,7 +143,7 @@ def forget_embedding(docs: Collection, id_: str) -> Any:
     return (yield Execute(statement, (id_,)))
 
 
-def test_both_arms_go_in_one_round_trip(docs: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_arms_go_together(docs: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     docs.search("kite")  # the planner knows the table now
     from rag_pgvector import database, drivers
 
@@ -165,9 +165,11 @@ def test_both_arms_go_in_one_round_trip(docs: Collection, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(database, "drive", watch)
     docs.search("kite")
-    (step,) = sent
-    assert isinstance(step, Together)
-    assert [type(part) for part in step.steps] in ([Execute, Execute], [Execute, Batch])
+    both, chunks_of_the_words = sent
+    assert isinstance(both, Together)
+    assert [type(part) for part in both.steps] in ([Execute, Execute], [Execute, Batch])
+    assert isinstance(chunks_of_the_words, Together)
+    assert [type(part) for part in chunks_of_the_words.steps] == [Execute]
 
 
 def test_many_questions(call: Call, docs: Collection) -> None:

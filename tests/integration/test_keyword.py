@@ -22,13 +22,14 @@ from rag_pgvector import (
     SearchOptions,
     keyword,
     postings,
+    read,
     write,
 )
 from rag_pgvector.config import Tenancy
 from rag_pgvector.errors import DatabaseError
 from rag_pgvector.fence import fenced
 from rag_pgvector.intake import take_in
-from rag_pgvector.plan import Execute, Plan
+from rag_pgvector.plan import Execute, Plan, Step
 from rag_pgvector.table import KEYWORD_KINDS
 from tests.integration.keyword_oracle import agrees, bm25
 
@@ -39,15 +40,12 @@ Make = Callable[..., Collection]
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Flushes and merges after a handful of documents, several blocks for a term; fresh segments of both forms;
-    frequent terms left for the end from the first documents on."""
+    """Flushes and merges after a handful of documents, several blocks for a term; fresh segments of both forms."""
     monkeypatch.setattr(postings, "PENDING", 6)
     monkeypatch.setattr(postings, "FANOUT", 2)
     monkeypatch.setattr(postings, "BLOCK", 4)
     monkeypatch.setattr(postings, "BUCKETED", 12)
     monkeypatch.setattr(postings, "BUCKET", 3)
-    monkeypatch.setattr(keyword, "_FIRST", 1)
-    monkeypatch.setattr(keyword, "_SHARE", 0.2)
 
 
 @pytest.fixture
@@ -233,11 +231,17 @@ def test_the_statement_uses_its_indexes(
             for kind in ("postings", "segments"):
                 conn.execute(sql.SQL("ANALYZE {}").format(docs._table.relation(kind)))
         asked = keyword.question_of(bound._table, "alpha number17")
-        step = keyword.statement(bound._table, asked, k=4, condition=None, options=KEYWORD, limit=4)
-        explain = Execute(b"EXPLAIN " + step.query, step.params, prepare=False, numbered=step.numbered)  # type: ignore[operator]
+        steps = [
+            keyword.postings_statement(bound._table, asked),
+            keyword.chunks_statement(bound._table, asked, [1, 2], [2.0, 1.0], k=None, condition=None),
+        ]
 
         def plan() -> Plan[str]:
-            return "\n".join(row[0] for row in (yield explain))
+            lines = []
+            for step in steps:
+                query = b"EXPLAIN " + step.query  # type: ignore[operator]
+                lines += [row[0] for row in (yield Execute(query, step.params, prepare=False, numbered=True))]
+            return "\n".join(lines)
 
         text = db.run(fenced(bound._table, plan, atomic=True), atomic=True)
     assert "Seq Scan on postings_plan" not in text
@@ -279,6 +283,44 @@ def test_collections_made_before_the_keyword_index_are_taken_in(database_url: st
         assert take_in(db, docs._table) == 20
         texts = {f"r{i}": f"alpha {i}" for i in range(1, 21)} | {"new": "alpha new"}
         agrees(docs.search("alpha 7", k=30, options=KEYWORD), bm25(texts, "alpha 7"), texts, 30)
+
+
+@pytest.mark.parametrize("filter", [None, {"n": 0}])
+@pytest.mark.parametrize("writes", [1, 9])
+def test_what_is_rewritten_between_the_statements_is_found(
+    db: Database, make: Make, filter: dict[str, int] | None, writes: int
+) -> None:
+    """The best documents' chunks are gone when they are looked for: all is asked anew, and not for ever."""
+    docs = make()
+    texts = {f"{i}": "alpha beta" if i < 3 else "beta" for i in range(9)}
+    docs.add(chunk(id_, text) for id_, text in texts.items())
+    condition = None if filter is None else read.where(docs._table, filter=filter)
+    asked = keyword.question_of(docs._table, "alpha beta")
+    plan = keyword.search(docs._table, asked, k=3, condition=condition, options=KEYWORD)
+    sent = 0
+
+    def once(step: Step) -> Plan[list[Any]]:
+        return (yield step)
+
+    step = next(plan)
+    try:
+        while True:
+            rows = db.run(lambda step=step: once(step))  # type: ignore[misc]
+            if sent % 2 == 0 and sent < 2 * writes:  # the postings are read, and now the best one is another
+                texts["1"] = f"alpha beta {'beta ' * sent}"
+                docs.add([chunk("1", texts["1"])])
+            sent += 1
+            step = plan.send(rows)
+    except StopIteration as stop:
+        found, _ = stop.value
+    assert sent == (4 if writes == 1 else 6)
+    ids = {hit.row[0] for hit in found}
+    if writes == 1:
+        best = sorted(bm25(texts, "alpha beta").items(), key=lambda each: -each[1])[:3]
+        assert ids == {id_ for id_, _ in best}
+    else:  # whoever is rewritten all the time is missed, and another one takes the place
+        assert len(ids) == 3
+        assert {"0", "2"} <= ids
 
 
 def test_merging_compares_no_row_with_every_other(db: Database, make: Make) -> None:

@@ -35,6 +35,7 @@ LAYERS = [
     {"connect", "fence", "vectors"},
     {
         "backends",
+        "bm25",
         "documents",
         "fusion",
         "hybrid",

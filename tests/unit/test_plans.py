@@ -294,11 +294,20 @@ def test_writes_name_every_column_once() -> None:
 def test_a_keyword_search_binds_all_that_it_sends(text_: str, k: int, filter: dict[str, int] | None) -> None:
     asked = keyword.question_of(table(), text_)
     condition = read.where(table(), filter=filter)
-    step = keyword.statement(table(), asked, k=k, condition=condition, options=SearchOptions(), limit=k)
-    assert step.numbered == (filter is None)
-    if not step.numbered:
-        assert text(step).count("%s") == len(step.params)
-        return
-    assert isinstance(step.query, bytes)
-    assert re.findall(rb"\$\d+", step.query) == [b"$%d" % (i + 1) for i in range(len(step.params))]
-    assert b"%" not in step.query
+    head = struct.pack(">4q", 2, 6, 0, 99)  # two documents, six tokens, all indexed; one that is gone
+    posting = struct.pack(">q", 5 << 32 | 1 << 21 | 3)
+    blocks = [(0, 0, head), *((place, 1, posting) for place in range(1, len(asked.terms) + 1)), (1, 2, None)]
+    plan = keyword.search(table(), asked, k=k, condition=condition, options=SearchOptions(), vector=b"v")
+    reply = (*hit("a", 0.5), 1.0, 6, 1)
+    steps, (found, said) = drive(plan, blocks, [reply])
+    assert ([each.row[0] for each in found], found[0].distance, said.unindexed) == (["a"], 0.5, 0)
+    for step in steps:
+        assert isinstance(step, Execute)
+        if not step.numbered:
+            assert text(step).count("%s") == len(step.params)
+            continue
+        assert isinstance(step.query, bytes)
+        assert re.findall(rb"\$\d+", step.query) == [b"$%d" % (i + 1) for i in range(len(step.params))]
+        assert b"%" not in step.query
+    assert steps[1].params[0] == [6]
+    assert steps[1].numbered == (filter is None and '"' not in text_)
