@@ -297,7 +297,7 @@ def test_a_keyword_search_binds_all_that_it_sends(text_: str, k: int, filter: di
     head = struct.pack(">4q", 2, 6, 0, 99)  # two documents, six tokens, all indexed; one that is gone
     posting = struct.pack(">q", 5 << 32 | 1 << 21 | 3)
     blocks = [(0, 0, head), *((place, 1, posting) for place in range(1, len(asked.terms) + 1)), (1, 2, None)]
-    plan = keyword.search(table(), asked, k=k, condition=condition, options=SearchOptions(), vector=b"v")
+    plan = keyword.search(table(), asked, k=k, condition=condition, options=SearchOptions())
     reply = (*hit("a", 0.5), 1.0, 6, 1)
     steps, (found, said) = drive(plan, blocks, [reply])
     assert ([each.row[0] for each in found], found[0].distance, said.unindexed) == (["a"], 0.5, 0)
@@ -309,5 +309,7 @@ def test_a_keyword_search_binds_all_that_it_sends(text_: str, k: int, filter: di
         assert isinstance(step.query, bytes)
         assert re.findall(rb"\$\d+", step.query) == [b"$%d" % (i + 1) for i in range(len(step.params))]
         assert b"%" not in step.query
-    assert steps[1].params[0] == [6]
-    assert steps[1].numbered == (filter is None and '"' not in text_)
+    last = steps[1]
+    assert isinstance(last, Execute)
+    assert last.params[0] == [6]
+    assert last.numbered == (filter is None and '"' not in text_)
