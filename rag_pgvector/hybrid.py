@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from rag_pgvector import fusion, keyword
 from rag_pgvector.config import Mode, SearchOptions
 from rag_pgvector.plan import Plan, together
-from rag_pgvector.read import Where, chunk_of
+from rag_pgvector.read import CHUNK_WIDTH, Candidate, Where, chunk_of
 from rag_pgvector.search import SIMILARITIES, Found
 from rag_pgvector.table import Table
 from rag_pgvector.types import ScoredChunk, SearchPlan, SearchResult
@@ -17,8 +17,8 @@ from rag_pgvector.vectors import VectorParam
 
 __all__ = ["Asked", "DensePlan", "resolve_mode", "search_all"]
 
-#: Plans the search by vectors for so many chunks.
-DensePlan = Callable[[VectorParam, int], Plan[Found]]
+#: Plans the search by vectors for so many chunks, whose rows end in ``seq`` if that is asked for.
+DensePlan = Callable[[VectorParam, int, bool], Plan[Found]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,8 @@ def search_all(
     options: SearchOptions,
     dense: DensePlan,
 ) -> Plan[list[SearchResult]]:
-    """The results of several questions. All arms of all of them go to the server in one round trip.
+    """The results of several questions. All arms of all of them go to the server together, and then once more for the
+    chunks that only the words found.
 
     ``condition`` is the caller's filter, for the keyword arm.
     """
@@ -68,6 +69,7 @@ def search_all(
     plans: list[Plan[Found]] = []
     words: dict[int, int] = {}
     vectors: dict[int, int] = {}
+    near: list[dict[int, Candidate]] = [{} for _ in asked]  # what the vectors found, by seq
     # Words first: what a walk of the vector index sets holds for all that is sent after it.
     for i, each in enumerate(asked):
         if each.mode != "dense":
@@ -75,13 +77,20 @@ def search_all(
             words[i] = len(plans)
             question = keyword.question_of(table, each.text)
             depth = k if each.mode == "keyword" else deep
-            near = each.vector if each.mode == "hybrid" else None
-            plans.append(keyword.search(table, question, k=depth, condition=condition, options=options, vector=near))
+            vector = each.vector if each.mode == "hybrid" else None
+            plans.append(
+                keyword.search(
+                    table, question, k=depth, condition=condition, options=options, vector=vector, known=near[i]
+                )
+            )
     for i, each in enumerate(asked):
         if each.mode != "keyword":
             assert each.vector is not None
             vectors[i] = len(plans)
-            plans.append(dense(each.vector, k if each.mode == "dense" else deep))
+            if each.mode == "dense":
+                plans.append(dense(each.vector, k, False))
+            else:
+                plans.append(_noted(dense(each.vector, deep, True), near[i]))
     results = [(yield from plans[0])] if len(plans) == 1 else (yield from together(plans))
     found = []
     for i, each in enumerate(asked):
@@ -91,6 +100,12 @@ def search_all(
             hits, plan = results[vectors[i] if each.mode == "dense" else words[i]]
             result = SearchResult([hit.scored(table) for hit in hits], plan)
         found.append(_annotated(result, each))
+    return found
+
+
+def _noted(search: Plan[Found], near: dict[int, Candidate]) -> Plan[Found]:
+    found = yield from search
+    near.update((hit.row[CHUNK_WIDTH + 1], hit) for hit in found[0])
     return found
 
 

@@ -13,7 +13,7 @@ here (bm25.py), where one costs a tenth of what it costs the server; a second st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -54,11 +54,13 @@ def search(
     condition: Where | None,
     options: SearchOptions,
     vector: VectorParam | None = None,
+    known: Mapping[int, Candidate] | None = None,
 ) -> Plan[Found]:
     """The ``k`` chunks of the highest BM25 score among those that the condition selects, ties by ``seq``.
 
     Fewer come back only if fewer hold a term of the question (and all of its phrases). With ``vector`` each hit
-    gets its distance, which fusion needs and which costs next to nothing here.
+    gets its distance, which fusion needs and which costs next to nothing here. ``known``: chunks by their ``seq`` that
+    somebody has read already, with distances; what is there when the postings have come is not read again.
     """
     hits: list[Candidate] = []
     for attempt in range(_ATTEMPTS):
@@ -67,7 +69,10 @@ def search(
         narrowed = condition is not None or bool(question.phrases)
         # At last with some to spare for those that are gone.
         limit = max(_FIRST_LOOK, 10 * k) if narrowed or attempt == _ATTEMPTS - 1 else k
-        hits, all_there = yield from _looked_up(table, question, ranking, limit, k, condition, options, vector)
+        if not narrowed and limit == k:
+            hits, all_there = yield from _read(table, ranking, k, vector, known or {})
+        else:
+            hits, all_there = yield from _looked_up(table, question, ranking, limit, k, condition, options, vector)
         if narrowed and len(hits) < k and limit < len(ranking.seqs):  # the filter left too few of the best
             hits, all_there = yield from _looked_up(table, question, ranking, None, k, condition, options, vector)
         if all_there:
@@ -128,7 +133,7 @@ def postings_statement(table: Table, question: Question) -> Execute:
     It may be sent in a ``Batch``: it needs no setting and no other statement.
     """
     table.require_native("keyword index")
-    owner = [table.tenant, table.scope] if table.scope else [table.tenant]
+    owner = _owners(table)
     terms = list(question.terms)
     params = [terms, [code_of(term) for term in terms], *owner * 4, table.tenant, *owner]
     return Execute(_postings(table, bool(table.scope)), params, numbered=True)
@@ -168,11 +173,12 @@ def _owner(scoped: bool) -> sql.SQL:
 # ----------------------------------------------------------------------------------------------------------- chunks
 
 _CHUNKS = sql.SQL(
-    """SELECT c.*, best.score, best.seq FROM unnest(%s::bigint[], %s::real[]) AS best(seq, score) CROSS JOIN LATERAL (
+    """SELECT c.*, best.seq FROM unnest(%s::bigint[]) AS best(seq) CROSS JOIN LATERAL (
     SELECT {columns}, {distance} AS distance FROM {table} WHERE {owner} AND seq = best.seq OFFSET 0
-) AS c ORDER BY best.score DESC, best.seq"""
+) AS c"""
 )
-#: Columns are read of those chosen alone. The count tells of documents whose chunks are gone.
+#: Of many, of which not all may pass. Columns are read of those chosen alone. The count tells of documents whose chunks
+#: are gone.
 _NARROWED = sql.SQL(
     """WITH looked AS MATERIALIZED (
     SELECT best.seq, (best.score + c.more)::real AS score, c.passes
@@ -195,6 +201,25 @@ _LIKED = sql.SQL("CASE WHEN normalize(content, NFKC) ~* %s THEN %s::float8 ELSE 
 _REQUIRED = sql.SQL("normalize(content, NFKC) ~* %s")
 
 
+def _read(
+    table: Table, ranking: Ranking, k: int, vector: VectorParam | None, known: Mapping[int, Candidate]
+) -> Plan[tuple[list[Candidate], bool]]:
+    """The best ``k``, and whether all of these are still there."""
+    seqs, scores = ranking.best(k)
+    asked = [seq for seq in seqs if seq not in known]
+    read: dict[int, Row] = {}
+    if asked:
+        rows = yield chunks_statement(table, asked, vector=vector)
+        read = {row[-1]: row for row in rows}
+    hits = []
+    for seq, score in zip(seqs, scores, strict=True):
+        if seq in known:
+            hits.append(known[seq]._replace(score=score))
+        elif seq in read:
+            hits.append(Candidate(read[seq], score, read[seq][_DISTANCE]))
+    return hits, len(hits) == len(seqs)
+
+
 def _looked_up(
     table: Table,
     question: Question,
@@ -210,13 +235,9 @@ def _looked_up(
     if not seqs:
         return [], True
     liked = [] if question.strict else _liked(question, ranking, options)
-    narrowed = condition is not None or bool(question.phrases) or len(seqs) > k
-    rows = yield chunks_statement(
-        table, question, seqs, scores, k=k if narrowed else None, condition=condition, liked=liked, vector=vector
-    )
-    looked = rows[0][_LOOKED] if narrowed else len(rows)
+    rows = yield _passing(table, question, seqs, scores, k=k, condition=condition, liked=liked, vector=vector)
     hits = [Candidate(row, row[_SCORE], row[_DISTANCE]) for row in rows if row[0] is not None]
-    return hits, looked == len(seqs)
+    return hits, rows[0][_LOOKED] == len(seqs)
 
 
 def _liked(question: Question, ranking: Ranking, options: SearchOptions) -> list[Any]:
@@ -228,34 +249,47 @@ def _liked(question: Question, ranking: Ranking, options: SearchOptions) -> list
     return found
 
 
-def chunks_statement(
+def chunks_statement(table: Table, seqs: Sequence[int], *, vector: VectorParam | None = None) -> Execute:
+    """The chunks of these documents in any order, with their distances to a vector, each followed by its ``seq``."""
+    near = [] if vector is None else [vector]
+    shape = _Shape(bool(table.scope), vector is not None)
+    return Execute(_chunks(table, shape), [_array(seqs), *near, *_owners(table)], numbered=True)
+
+
+def _passing(
     table: Table,
     question: Question,
     seqs: Sequence[int],
     scores: Sequence[float],
     *,
-    k: int | None,
+    k: int,
     condition: Where | None,
-    liked: Sequence[Any] = (),
-    vector: VectorParam | None = None,
+    liked: Sequence[Any],
+    vector: VectorParam | None,
 ) -> Execute:
-    """The chunks of these documents; with ``k`` the best so many that pass, and in each row how many were looked at.
+    """The best ``k`` of these documents that pass, and in each row how many were looked at.
 
     ``liked``: patterns of the phrases that count where they stand, each followed by what it adds.
     """
-    owner = [table.tenant, table.scope] if table.scope else [table.tenant]
+    owner = _owners(table)
     near = [] if vector is None else [vector]
-    shape = _Shape(bool(table.scope), vector is not None)
-    if k is None:
-        return Execute(_chunks(table, shape), [list(seqs), list(scores), *near, *owner], numbered=True)
     where, values = condition if condition is not None else (sql.SQL("true"), [])
     patterns = [phrase_pattern(phrase) for phrase in question.phrases] if question.strict else []
     query = _NARROWED.format(
         passes=sql.SQL(" AND ").join([where, *[_REQUIRED] * len(patterns)]),
         more=sql.SQL(" + ").join([sql.SQL("0"), *[_LIKED] * (len(liked) // 2)]),
-        **_columns(table, shape),
+        **_columns(table, _Shape(bool(table.scope), vector is not None)),
     )
-    return Execute(query, [list(seqs), list(scores), *values, *patterns, *liked, *owner, k, *near, *owner])
+    return Execute(query, [_array(seqs), _array(scores), *values, *patterns, *liked, *owner, k, *near, *owner])
+
+
+def _owners(table: Table) -> list[str]:
+    return [table.tenant, table.scope] if table.scope else [table.tenant]
+
+
+def _array(values: Sequence[float]) -> str:
+    """As Postgres reads an array: quicker than psycopg's binary one, whose type would follow the greatest number."""
+    return f"{{{','.join(map(repr, values))}}}"
 
 
 class _Shape(NamedTuple):

@@ -109,7 +109,8 @@ Plan: TypeAlias = Generator[Step, list[Row], T]
 def together(plans: Sequence[Plan[T]]) -> Plan[list[T]]:
     """Plans that only read, side by side: all their first steps in one round trip, then all their second ones ...
 
-    The settings of one step hold for those sent after it in the same round trip.
+    The settings of one step hold for those sent after it in the same round trip. Replies are given to the last plan
+    first, so that one may use what those after it found by then.
     """
     results: dict[int, T] = {}
     waiting: dict[int, Execute | Batch] = {}
@@ -127,8 +128,8 @@ def together(plans: Sequence[Plan[T]]) -> Plan[list[T]]:
     for i in range(len(plans)):
         advance(i, None)
     while waiting:
-        sent, waiting = waiting, {}
-        replies = yield Together(list(sent.values()))
-        for i, reply in zip(sent, replies, strict=True):
+        sent, waiting = sorted(waiting.items()), {}
+        replies = yield Together([step for _, step in sent])
+        for (i, _), reply in reversed(list(zip(sent, replies, strict=True))):
             advance(i, list(reply))
     return [results[i] for i in range(len(plans))]

@@ -35,11 +35,12 @@ def dense(
     options: SearchOptions,
     estimates: Estimates,
     session_defaults: bool,
+    seq: bool = False,
 ) -> Plan[Found]:
     """The ``k`` nearest chunks. An index walk that comes back with fewer is followed by an exact pass.
 
     ``condition`` binds the tenant, too; ``filtered`` says whether it does more than that. ``session_defaults``: the
-    connection has ``schema.SESSION_DEFAULTS``.
+    connection has ``schema.SESSION_DEFAULTS``. ``seq``: each row of a native table ends in the chunk's.
     """
     state, passing = yield from estimates.learn(table, condition if filtered and not options.exact else None)
     rendered = None if condition is None else condition[0].as_bytes(None)
@@ -49,7 +50,7 @@ def dense(
         kind = index_kind(table.config)
         assert kind is not None
         many = max(kind.candidates(k, walk.ef_search), walk.fetched)
-        walked = statement(table, rendered, k, exact=False, candidates=many)
+        walked = statement(table, rendered, k, exact=False, candidates=many, seq=seq)
         step = Execute(walked, params if kind.ordered and many <= k else [*params, vector])
         if condition is None and session_defaults and walk.ef_search == EF_SEARCH:
             rows = yield step
@@ -58,7 +59,7 @@ def dense(
         if len(rows) < k:
             plan = SearchPlan("exact", f"{plan.reason}; the index found {len(rows)} of {k}: exact pass")
     if plan.kind == "exact":
-        step = Execute(statement(table, rendered, k, exact=True), params)
+        step = Execute(statement(table, rendered, k, exact=True, seq=seq), params)
         # Of a tenant's rows without a filter there is one way to read them, which need not be planned every time.
         rows = yield Batch([_ONE_PLAN, step]) if table.multi and not filtered else step
     score = SIMILARITIES[table.config.distance]
@@ -93,7 +94,7 @@ def _explaining(statement: bytes) -> bytes:
     return b"EXPLAIN (COSTS OFF) " + statement
 
 
-_DISTANCE = b" AS distance FROM "
+_DISTANCE = b" AS distance"
 _VECTOR = re.compile(r"'\[[^']*\]'::(vector|halfvec)")
 
 
@@ -131,7 +132,9 @@ def _walking(walk: Walk, *, alone: bool) -> SetLocal:
 
 
 @lru_cache(maxsize=1024)
-def statement(table: Table, condition: bytes | None, k: int, *, exact: bool, candidates: int = 0) -> bytes:
+def statement(
+    table: Table, condition: bytes | None, k: int, *, exact: bool, candidates: int = 0, seq: bool = False
+) -> bytes:
     """The text of a search; its parameters are the vector and those of the condition.
 
     An index that does not give rows in the order of their distance is asked for ``candidates``, which are compared
@@ -145,7 +148,8 @@ def statement(table: Table, condition: bytes | None, k: int, *, exact: bool, can
     stored = None if ordered else layout.stored_columns
     # "+ 0" hides the distance from the index: every row is compared, and once, since the sort is by what is returned.
     distance = "({embedding} {operator} %s::{type}) + 0" if exact else "{embedding} {operator} %s::{type}"
-    found = sql.SQL("SELECT {columns}, {distance} AS distance FROM {table} WHERE {embedding} IS NOT NULL").format(
+    found = sql.SQL("SELECT {columns}, {distance} AS distance{seq} FROM {table} WHERE {embedding} IS NOT NULL").format(
+        seq=sql.SQL(", seq" if seq else ""),
         columns=layout.chunk_columns if stored is None else stored,
         distance=sql.SQL(distance).format(
             embedding=layout.embedding_column, operator=table.distance.operator, type=table.vector_type
@@ -166,7 +170,7 @@ def statement(table: Table, condition: bytes | None, k: int, *, exact: bool, can
     return (
         b"SELECT "
         + layout.chunk_columns.as_bytes(None)
-        + b", distance FROM ("
+        + (b", distance, seq FROM (" if seq else b", distance FROM (")
         + rows
         + b") AS nearest ORDER BY distance"
     )

@@ -123,7 +123,7 @@ class Searchable(Calibrated):
             k=k,
             condition=condition if filtered else None,
             options=options,
-            dense=lambda vector, many: self._found_plan(vector, many, condition, filtered, options),
+            dense=lambda vector, many, seq: self._found_plan(vector, many, condition, filtered, options, seq=seq),
         )
 
     def _search_plan(
@@ -143,6 +143,8 @@ class Searchable(Calibrated):
         condition: read.Where | None,
         filtered: bool,
         options: SearchOptions | None,
+        *,
+        seq: bool = False,
     ) -> Plan[Found]:
         return dense(
             self._table,
@@ -153,6 +155,7 @@ class Searchable(Calibrated):
             options=options or _DEFAULT_OPTIONS,
             estimates=self._estimates,
             session_defaults=self._db.session_defaults,
+            seq=seq,
         )
 
     def explain_search(

@@ -165,9 +165,14 @@ def test_both_arms_go_together(docs: Collection, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(database, "drive", watch)
     docs.search("kite")
-    both, chunks_of_the_words = sent
+    (both,) = sent  # all that the words found, the vectors found, too
     assert isinstance(both, Together)
     assert [type(part) for part in both.steps] in ([Execute, Execute], [Execute, Batch])
+    sent.clear()
+    far = docs.embed_query("rice coconut milk")
+    found = docs.search("kite", vector=far, k=1, options=SearchOptions(candidates=1, alpha=0.0))
+    assert ids(found) == ["kite"]
+    both, chunks_of_the_words = sent
     assert isinstance(chunks_of_the_words, Together)
     assert [type(part) for part in chunks_of_the_words.steps] == [Execute]
 

@@ -233,7 +233,7 @@ def test_the_statement_uses_its_indexes(
         asked = keyword.question_of(bound._table, "alpha number17")
         steps = [
             keyword.postings_statement(bound._table, asked),
-            keyword.chunks_statement(bound._table, asked, [1, 2], [2.0, 1.0], k=None, condition=None),
+            keyword.chunks_statement(bound._table, [1, 2]),
         ]
 
         def plan() -> Plan[str]:

@@ -117,7 +117,7 @@ def watched(plan: Plan[Any], lines: list[str]) -> Plan[Any]:
         for one in flat(step):
             query = one.query if isinstance(one.query, bytes) else one.query.as_bytes(None)
             settings = isinstance(one, SetLocal) or b"pg_class" in query
-            if not settings and (query.startswith(b"WITH") or b" AS distance FROM " not in query):
+            if not settings and (query.startswith(b"WITH") or b" AS distance" not in query):
                 asked = Execute(b"EXPLAIN (COSTS OFF) " + query, one.params, prepare=False, numbered=one.numbered)
                 rows = yield asked
                 lines.append("\n".join(row[0] for row in rows))
