@@ -13,6 +13,9 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
 
+from rag_pgvector import Database
+from rag_pgvector.schema import revision
+
 __all__ = ["checkpoint", "database", "describe_server", "embedded_server", "kept_database", "role", "say"]
 
 
@@ -51,12 +54,17 @@ def database(server: str, name: str) -> Iterator[str]:
 
 
 def kept_database(server: str, name: str, *, anew: bool) -> str:
-    """The URL of a database that stays. ``anew``: whatever is there of that name is dropped first."""
+    """The URL of a database that stays. ``anew``: whatever is there of that name is dropped first; else a schema of
+    ours that an older version made is brought up to date."""
     if anew:
         with psycopg.connect(server, autocommit=True) as admin:
             admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
             admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    return make_url(server).set(database=name).render_as_string(hide_password=False)
+    url = make_url(server).set(database=name).render_as_string(hide_password=False)
+    with Database(url) as db:
+        if db.run(revision) is not None:
+            db.upgrade()
+    return url
 
 
 @contextmanager
