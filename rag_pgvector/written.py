@@ -6,23 +6,23 @@ import re
 
 __all__ = ["MONTHS", "is_figure", "is_missing"]
 
-#: Names of months in English, Malay and Indonesian, folded.
+#: Names of months in English, Malay, Indonesian and German, folded.
 MONTHS: dict[str, int] = {
     name: number
     for number, names in enumerate(
         (
-            "january jan januari",
-            "february feb februari pebruari",
-            "march mar mac maret",
+            "january jan januari januar",
+            "february feb februari pebruari februar",
+            "march mar mac maret marz",
             "april apr",
-            "may mei",
+            "may mei mai",
             "june jun juni",
             "july jul julai juli",
             "august aug ogos agustus ogo",
             "september sep sept",
             "october oct oktober okt",
             "november nov",
-            "december dec disember desember dis des",
+            "december dec disember desember dis des dezember dez",
         ),
         start=1,
     )

@@ -17,10 +17,11 @@ from rag_pgvector.answer.vocabulary import (
     NEUTRAL,
     OPERATIONS,
     RATES,
+    SUPERLATIVES,
     concept,
 )
 
-__all__ = ["Asked", "Period", "date_of", "periods_in", "read_asked"]
+__all__ = ["Asked", "Period", "clock_of", "date_of", "periods_in", "read_asked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,10 @@ class Asked:
         operations: The places of words that say which: "max", "min", "sum", "mean".
         totalled: The places of "total" and the like, which name a column or a row of the whole, or ask for a sum.
         asks: "who", "when" or "where", if the question begins so; else "".
-        degree: The word after "how" in "how large", else "".
+        degree: The word after "how" in "how large", or what a superlative is of ("long" of "longest"); else "".
         wants: "rate" where a share is asked for, "count" for a number of things, else "".
         digits: How many digits a code is to have, or 0.
+        clock: The times of day named, as "hh:mm"; ``clock_words`` are the places of their words.
     """
 
     words: tuple[str, ...]
@@ -83,6 +85,8 @@ class Asked:
     degree: str
     wants: str
     digits: int
+    clock: frozenset[str] = frozenset()
+    clock_words: frozenset[int] = frozenset()
 
 
 _YEAR = r"(?P<y>1[6-9]\d\d|20\d\d)"
@@ -122,6 +126,7 @@ _RANGE = re.compile(
 )
 _BETWEEN = re.compile(r"\b(?:between|antara)\s+(?:the years?\s+|tahun\s+)?$", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
+_CLOCK = re.compile(r"(?<![\d:.])(?P<h>[01]?\d|2[0-3]):(?P<m>[0-5]\d)(?::00)?(?![\d:.])")
 _QUOTED = re.compile('["\u201c]([^"\u201d\\n]{2,80})["\u201d]')
 
 
@@ -184,6 +189,8 @@ def read_asked(question: str) -> Asked:
     time_words: set[int] = set()
     shouted = question.upper() == question
     quoted = [match.span() for match in _QUOTED.finditer(question)]
+    clocks = list(_CLOCK.finditer(question))
+    clock_words: set[int] = set()
     for place, match in enumerate(_WORD.finditer(question)):
         found.append(fold(match.group()))
         raw = match.group()
@@ -191,6 +198,8 @@ def read_asked(question: str) -> Asked:
         named.append(capital or any(start <= match.start() < end for start, end in quoted))
         if any(start <= match.start() < end for start, end in spans):
             time_words.add(place)
+        if any(clock.start() <= match.start() < clock.end() for clock in clocks):
+            clock_words.add(place)
     heard: list[tuple[str, tuple[int, ...]]] = []
     terms: list[str] = []
     for term, length in concept(found):
@@ -219,9 +228,12 @@ def read_asked(question: str) -> Asked:
         operations=_operations(found),
         totalled=frozenset(place for place, word in enumerate(found) if word in ("total", "jumlah")),
         asks=next((asks for word in found[:2] if (asks := _ASKS.get(word))), ""),
-        degree=next((word for place, word in enumerate(found) if _is_degree(found, place)), ""),
+        degree=next((word for place, word in enumerate(found) if _is_degree(found, place)), "")
+        or next((SUPERLATIVES[word][1] for word in found if word in SUPERLATIVES), ""),
         wants=_wants(found, terms),
         digits=_digits(found),
+        clock=frozenset(clock_of(clock.group()) for clock in clocks),
+        clock_words=frozenset(clock_words),
     )
 
 
@@ -243,6 +255,7 @@ def _is_degree(found: Sequence[str], place: int) -> bool:
 
 def _operations(found: Sequence[str]) -> dict[int, str]:
     operations = {place: OPERATIONS[word] for place, word in enumerate(found) if word in OPERATIONS}
+    operations |= {place: SUPERLATIVES[word][0] for place, word in enumerate(found) if word in SUPERLATIVES}
     for place, word in enumerate(found[:-1]):
         if word == "paling":
             few = found[place + 1] in ("rendah", "sedikit", "kecil", "murah")
@@ -278,6 +291,12 @@ def _digits(found: Sequence[str]) -> int:
 
 _LETTERS = re.compile(r"[^\W\d_]+")
 _NUMBERS = re.compile(r"\d+")
+
+
+def clock_of(text: str) -> str:
+    """The time of day in a text as "hh:mm"; "" where there is none."""
+    found = _CLOCK.search(text)
+    return f"{int(found['h']):02d}:{found['m']}" if found else ""
 
 
 def date_of(value: Any, form: str | None) -> tuple[int, int, int] | None:

@@ -21,7 +21,7 @@ from rag_pgvector.answer.evidence import cite, source_of
 from rag_pgvector.answer.reading import Reading
 from rag_pgvector.answer.rows import documents_of, is_plain, is_whole, key_of, select
 from rag_pgvector.answer.steps import Step, Totals
-from rag_pgvector.answer.tabular import measures_named
+from rag_pgvector.answer.targets import measures_named
 from rag_pgvector.answer.types import Citation, GroundedAnswer
 from rag_pgvector.answer.vocabulary import CALCULATIONS, NEUTRAL, PERSONS, RATES, SUBJECTS, words
 from rag_pgvector.totals import ColumnTotals
@@ -31,6 +31,8 @@ __all__ = ["calculate"]
 
 #: Rows cited at most; a warning tells of more.
 CITED = 50
+#: Calculations told together at most.
+TOLD = 4
 #: What makes no sense when added up.
 _NOT_ADDED = RATES | frozenset("mean median index price gini size temperature minimum maximum cpi ppi humidity".split())
 #: What there is at a time: not added up over several.
@@ -47,29 +49,84 @@ def calculate(
     readings: Sequence[Reading], asked: Asked, filter: Mapping[str, Any] | None, threshold: float
 ) -> Generator[Step, Any, GroundedAnswer | None]:
     """The answer to a question for a calculation, or ``None`` where none of the tables can give it."""
+    told: list[tuple[Reading, GroundedAnswer]] = []
+    left: list[Reading] = []
     for reading in readings:
+        if told and reading.rank != told[0][0].rank:
+            break
         if reading.absent_time or reading.negated or reading.mismatch or any(reading.lookups.values()):
             continue
-        plan = _planned(reading, asked)
-        if plan is None:
-            continue
-        operation, column = plan.operation, plan.column
-        selected = yield from select(reading, asked, filter, all_rows=True)
-        if not selected.rows:
-            continue
-        rows, clauses = _parts(selected.rows, reading, plan.entities)
-        if not _is_sound(rows, reading, plan):
-            continue
-        where = {"$and": [*([selected.filter] if selected.filter else []), *clauses]}
-        documents = documents_of(reading.table.document)
-        total: ColumnTotals = yield Totals(documents, column.name, where if where["$and"] else None)
-        if total.rows != len(rows) or total.filled == 0:
-            continue
-        if operation != "count" and total.numbers != total.filled:
-            continue
-        answering = replace_targets(reading, column)
-        return (yield from _told(answering, plan, total, rows, threshold))
-    return None
+        found: list[GroundedAnswer] = []
+        plans = _planned(reading, asked)
+        for plan in plans:
+            answered = yield from _calculated(reading, plan, asked, filter, threshold)
+            if answered is not None:
+                found.append(answered)
+        if found and len(found) == len(plans):
+            told += [(reading, each) for each in found]
+        elif plans:
+            left.append(reading)
+    if not told or any(each.explained > told[0][0].explained for each in left):
+        return None  # or another table is meant: "shop b" is not "shop_a.csv"
+    others = [each for each in left if each.rank == told[0][0].rank]
+    if len(told) == 1:
+        return _warned(told[0][1], others)
+    lacking = next((each for _, each in told if each.answer is None), None)
+    several = len({id(reading) for reading, _ in told}) > 1
+    if lacking is not None or len(told) > TOLD:
+        return lacking or failure("low_confidence", threshold, told[0][0])
+    return _warned(_together(told, several_tables=several), others)
+
+
+def _calculated(
+    reading: Reading, plan: _Plan, asked: Asked, filter: Mapping[str, Any] | None, threshold: float
+) -> Generator[Step, Any, GroundedAnswer | None]:
+    operation, column = plan.operation, plan.column
+    selected = yield from select(reading, asked, filter, all_rows=True)
+    if not selected.rows:
+        return None
+    rows, clauses = _parts(selected.rows, reading, plan.entities)
+    if not _is_sound(rows, reading, plan):
+        return None
+    where = {"$and": [*([selected.filter] if selected.filter else []), *clauses]}
+    documents = documents_of(reading.table.document)
+    total: ColumnTotals = yield Totals(documents, column.name, where if where["$and"] else None)
+    if total.rows != len(rows) or total.filled == 0:
+        return None
+    if operation != "count" and total.numbers != total.filled:
+        return None
+    return (yield from _told(replace_targets(reading, column), plan, total, rows, threshold))
+
+
+def _warned(answer: GroundedAnswer, others: Sequence[Reading]) -> GroundedAnswer:
+    """The answer, with a word on the tables that were asked for as much and that it does not count."""
+    sources = sorted({other.table.document.source for other in others})
+    if answer.answer is None or not sources:
+        return answer
+    warning = f"not counted, though it has a column of that name: {', '.join(sources[:TOLD])}"
+    return answer.model_copy(update={"warnings": (*answer.warnings, warning)})
+
+
+def _together(told: Sequence[tuple[Reading, GroundedAnswer]], *, several_tables: bool) -> GroundedAnswer:
+    """One answer of several: of two columns that are asked for, or of tables that answer the same question."""
+    texts: list[str] = []
+    cited: list[Citation] = []
+    for reading, each in told:
+        at = sum(map(len, texts)) + 2 * len(texts)
+        texts.append(f"{each.answer}{f' in {reading.table.document.source}' * several_tables}")
+        span = {"answer_start": at, "answer_end": at + len(texts[-1])}
+        cited += [citation.model_copy(update=span) for citation in each.citations]
+    first = told[0][1]
+    warnings = dict.fromkeys(warning for _, each in told for warning in each.warnings)
+    return first.model_copy(
+        update={
+            "answer": "; ".join(texts),
+            "citations": tuple(cited),
+            "confidence": min(each.confidence for _, each in told),
+            "applied_filters": tuple(filter for _, each in told for filter in each.applied_filters),
+            "warnings": (*(("several tables hold what was asked for",) if several_tables else ()), *warnings),
+        }
+    )
 
 
 def replace_targets(reading: Reading, column: Column) -> Reading:
@@ -87,8 +144,8 @@ class _Plan:
     of_rows: bool = False
 
 
-def _planned(reading: Reading, asked: Asked) -> _Plan | None:
-    """The calculation that a question asks for; ``None`` for a look-up."""
+def _planned(reading: Reading, asked: Asked) -> list[_Plan]:
+    """The calculations that a question asks for, several for "the highest level and capacity"; none for a look-up."""
     free = [column for column in reading.table.columns if column.name not in reading.conditions]
     heard = set(asked.terms) - NEUTRAL
     entities = tuple(
@@ -111,23 +168,31 @@ def _planned(reading: Reading, asked: Asked) -> _Plan | None:
     if asked.wants == "count" and not operations:
         rest -= subjects
     if rest or any(asked.words[place] in CALCULATIONS for place in asked.content - named - set(operations)):
-        return None
+        return []
     hows = set(operations.values())
-    if len(hows) == 1 and len(measures) == 1:
+    if len(hows) == 1 and (len(measures) == 1 or _each_named(measures, asked)):
         how = hows.pop()
-        if how == "sum" and (_NOT_ADDED & set(measures[0].terms) or measures[0].is_rate):
-            return None
-        return _Plan(how, measures[0], entities)
+        if how == "sum" and any(_NOT_ADDED & set(column.terms) or column.is_rate for column in measures):
+            return []
+        return [_Plan(how, column, entities) for column in measures]
     if hows or asked.wants != "count" or any(column.is_measure for column in reading.targets if reading.by_name):
-        return None
+        return []
     counted = next((place + 1 for place, word in enumerate(asked.words) if word in _MANY), 0)
     if entities and not places & {counted, counted + 1}:
         # "How many work remotely" does not ask how many values the column "remote" has.
-        return None
+        return []
     if len(entities) == 1 and all(column in entities for column in reading.targets if reading.by_name):
         about = reading.conditions or reading.by_table or set(entities[0].terms) & reading.table.terms
-        return _Plan("count", entities[0], entities) if about else None
-    return _rows_counted(reading, asked) if not entities else None
+        return [_Plan("count", entities[0], entities)] if about else []
+    rows = _rows_counted(reading, asked) if not entities else None
+    return [] if rows is None else [rows]
+
+
+def _each_named(columns: Sequence[Column], asked: Asked) -> bool:
+    """True where "and" joins the columns, and each is named by a word that is not another's."""
+    others = [{term for other in columns if other is not column for term in other.terms} for column in columns]
+    own = [set(column.terms) & set(asked.terms) - names for column, names in zip(columns, others, strict=True)]
+    return bool({"and", "dan", "serta"} & set(asked.words)) and len(columns) > 1 and all(own)
 
 
 def _rows_counted(reading: Reading, asked: Asked) -> _Plan | None:
@@ -137,7 +202,8 @@ def _rows_counted(reading: Reading, asked: Asked) -> _Plan | None:
     kinds = {term for column in reading.table.columns if column.name in reading.conditions for term in column.terms}
     counted = {place for place in asked.content if place not in held and asked.terms[place] not in kinds}
     persons = _tells_of_persons(reading)
-    by_name = bool(counted) and all(asked.terms[place] in reading.table.terms for place in counted)
+    rows_are = reading.table.terms | reading.table.kinds
+    by_name = bool(counted) and all(asked.terms[place] in rows_are for place in counted)
     by_person = persons and any(asked.words[place] in SUBJECTS for place in counted)
     if not (by_name or (by_person and all(asked.words[place] in SUBJECTS for place in counted))):
         return None

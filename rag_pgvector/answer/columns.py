@@ -78,6 +78,8 @@ class Table:
     years: frozenset[int]
     #: The terms of the folders that it lies in: what it is about, but not what it is called.
     topics: frozenset[str] = frozenset()
+    #: What its rows are, where its first column tells every one apart: "order" of "Order ID".
+    kinds: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, document: Document) -> Table | None:
@@ -102,7 +104,15 @@ class Table:
             terms.union(*(ABOUT.get(word, ()) for word in found)),
             frozenset(int(word) for word in found if re.fullmatch(r"1[6-9]\d\d|20\d\d", word)),
             frozenset(term for term, _ in concept(folders)),
+            _kinds(columns[:1], profile),
         )
+
+
+def _kinds(first: Sequence[Column], profile: Mapping[str, Any]) -> frozenset[str]:
+    for column in first:
+        if _CODE_NAME & set(words(column.name)) and column.distinct_count == profile.get("rows"):
+            return frozenset(column.terms) - _CODE_NAME - frozenset(("number",))
+    return frozenset()
 
 
 def _column(profile: Mapping[str, Any]) -> Column:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from rag_pgvector.answer.asked import Asked
@@ -63,13 +63,32 @@ def match_values(reading: Reading, asked: Asked) -> None:
         if owners and owners != {(column.name, covered)}:
             continue
         if covered & asked.time_words:
-            continue
+            if not (reading.absent_time and exactness == _FULL and asked.time_words <= covered):
+                continue
+            # "Season 2023" is a value of a column that tells no time.
+            reading.absent_time = False
         if not any(place in asked.content for place in covered) and len(covered) < 2:
             continue
         first = min(covered)
         reading.negated |= first > 0 and asked.words[first - 1] in NEGATIONS
         reading.require(column, (value,), set(covered), exactness)
         taken.update(dict.fromkeys(covered, (column.name, covered)))
+    _refuse_twins(reading, asked, taken)
+
+
+def _refuse_twins(reading: Reading, asked: Asked, taken: Mapping[int, tuple[str, frozenset[int]]]) -> None:
+    """A value that two columns of one kind hold (home team, away team) must be said to be of one of them."""
+    columns = {column.name: column for column in reading.table.columns}
+    for name in {name for name, _ in taken.values()}:
+        column, spans = columns[name], {span for owner, span in taken.values() if owner == name}
+        for twin in columns.values():
+            if twin is column or twin.type != "text" or not twin.distinct or not column.distinct:
+                continue
+            ours, theirs = set(column.distinct), set(twin.distinct)
+            if not set(reading.conditions[name]) <= theirs or 2 * len(ours & theirs) < max(len(ours), len(theirs)):
+                continue
+            said = (set(column.terms) - set(twin.terms)) & set(asked.terms)
+            reading.negated |= not said or len(spans) > 1
 
 
 def _may_stand(phrase: Sequence[str], said: set[str]) -> bool:
@@ -99,7 +118,7 @@ def _meant(text: str, heard: Sequence[str], asked: Asked) -> tuple[float, frozen
 @lru_cache(maxsize=131_072)
 def _key(text: str) -> tuple[str, ...]:
     """A value's concepts, without function words and leading codes."""
-    found = words(text)
+    found = words(text, camel=False)
     while found and (found[0].isdigit() or (len(found) > 1 and len(found[0]) == 1)):
         found = found[1:]
     at = 0
@@ -117,6 +136,8 @@ def spellings(value: str) -> list[tuple[tuple[str, ...], float]]:
     if not phrase or (len(phrase) == 1 and (len(phrase[0]) < 2 or phrase[0].isdigit())):
         return []
     found = [(phrase, _FULL)]
+    if (apart := tuple(words(value))) not in (phrase, tuple(words(value, camel=False))):
+        found.append((apart, _FULL))  # "FoodPrices"
     bare = list(phrase)
     while bare and (bare[0].isdigit() or len(bare[0]) == 1):
         bare.pop(0)
@@ -147,7 +168,7 @@ def match_codes(reading: Reading, asked: Asked) -> None:
             if column.name in reading.conditions or column.is_time or not column.terms:
                 continue
             values = tuple(value for value in column.distinct or () if "".join(words(str(value))) == word)
-            named = bool(before & (set(column.terms) - NEUTRAL))
+            named = bool(before & (set(column.terms) - NEUTRAL)) or {*asked.terms[place - 1 : place]} == {*column.terms}
             if values and (named or ("code" in before and column.is_code)):
                 held.append((named and "code" in column.terms, named, column, values))
         if held:
@@ -195,13 +216,16 @@ def match_parts(reading: Reading, asked: Asked) -> None:
             if not content:
                 continue
             places: set[int] = set()
-            matched = 0
+            matched, spelled = 0, False
             for word in content:
                 at = {left[stem(word)]} if stem(word) in left else initials(word, asked)
                 if at & reading.explained:
                     at = set()
                 matched += bool(at)
+                spelled |= bool(at) and not word.isdigit()
                 places |= at
+            # A number is not enough: "period 2" is not "Lab 2".
+            matched *= spelled
             if matched:
                 some.append((column, value, frozenset(places)))
             if matched and matched / len(content) >= 0.5:

@@ -27,7 +27,7 @@ class Reading:
         explained: Places of the question's words that the table accounts for.
         leftover: Places of content words that it does not.
         absent_time: A period is asked for that the table does not have.
-        negated: A value is named that is not to be meant.
+        negated: A value is named that is not to be meant, or that two columns of one kind hold.
         exactness: 1 where every value matched in full, less where only a part of it was named.
         fit: How much of the target's name the question says.
         by_name: The target is named by the question.
@@ -62,6 +62,18 @@ class Reading:
         self.spans.setdefault(column.name, set()).update(places)
         self.explained |= places
         self.exactness = min(self.exactness, exactness)
+
+    @property
+    def rank(self) -> tuple[float, ...]:
+        """Smaller is better: everything accounted for, by name, exactly."""
+        return (
+            self.absent_time,
+            len(self.leftover),
+            not self.by_name,
+            -len(self.explained),
+            -self.exactness,
+            -self.fit,
+        )
 
     def applied(self) -> Mapping[str, Any]:
         """The reading as ``GroundedAnswer.applied_filters`` tells it."""

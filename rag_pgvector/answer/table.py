@@ -51,7 +51,7 @@ def look_up(
     readings = [reading for table in tables if (reading := read(table, asked, home=home))]
     if not readings:
         return None
-    readings.sort(key=lambda each: (_rank(each), each.table.document.source, each.table.document.id))
+    readings.sort(key=lambda each: (each.rank, each.table.document.source, each.table.document.id))
     counted = any(each.by_name and any(column.is_measure for column in each.targets) for each in _full(readings))
     counts = asked.wants == "count" and not counted
     if asked.operations or asked.totalled or counts:
@@ -106,7 +106,7 @@ def _found(
     """The cells of the best readings; ``None`` where one has too many rows to tell."""
     found: list[tuple[Reading, list[Chunk]]] = []
     for reading in full[:TABLES]:
-        if found and _rank(reading)[:3] > _rank(found[0][0])[:3]:
+        if found and reading.rank[:3] > found[0][0].rank[:3]:
             break
         rows = (yield from select(reading, asked, filter)).rows
         if rows is None:
@@ -114,18 +114,6 @@ def _found(
         if rows and not reading.leftover:
             found.append((reading, rows))
     return _cells(found, asked.digits)
-
-
-def _rank(reading: Reading) -> tuple[Any, ...]:
-    """Smaller is better: everything accounted for, by name, exactly."""
-    return (
-        reading.absent_time,
-        len(reading.leftover),
-        not reading.by_name,
-        -len(reading.explained),
-        -reading.exactness,
-        -reading.fit,
-    )
 
 
 def _home(tables: Sequence[Table]) -> frozenset[str]:
@@ -144,7 +132,8 @@ def _home(tables: Sequence[Table]) -> frozenset[str]:
 
 
 def _cells(found: Sequence[tuple[Reading, list[Chunk]]], digits: int = 0) -> list[Cell]:
-    """The cells that answer, of the tables with the fewest; a text that repeats counts once."""
+    """The cells that answer, of the tables with the fewest, and of those that answer the same question as well; a text
+    that repeats counts once."""
     if not found:
         return []
     by_table = []
@@ -164,7 +153,16 @@ def _cells(found: Sequence[tuple[Reading, list[Chunk]]], digits: int = 0) -> lis
     fewest = min(map(len, by_table), default=0)
     if fewest > LISTED:
         return by_table[0] if len(by_table[0]) == fewest else next(each for each in by_table if len(each) == fewest)
-    return [cell for cells in by_table if len(cells) == fewest for cell in cells]
+    alike = {_asked_of(cells[0].reading) for cells in by_table if len(cells) == fewest}
+    return [
+        cell for cells in by_table if len(cells) == fewest or _asked_of(cells[0].reading) in alike for cell in cells
+    ]
+
+
+def _asked_of(reading: Reading) -> tuple[Any, ...]:
+    """What is asked of a table: equal where two tables answer one question, as far as their columns tell."""
+    conditions = sorted((name, sorted(map(str, values))) for name, values in reading.conditions.items())
+    return (*reading.rank, repr(conditions), tuple(column.name for column in reading.targets))
 
 
 def _absent(
@@ -174,7 +172,7 @@ def _absent(
     about = [each for each in readings if each.by_name or each.by_table]
     if not about:
         return None
-    best = min(about, key=lambda each: (-len(asked.content & each.explained), *_rank(each)))
+    best = min(about, key=lambda each: (-len(asked.content & each.explained), *each.rank))
     known = len(asked.content & best.explained)
     anchored = bool(best.conditions) or bool(asked.periods)
     if not anchored or known == 0 or known < len(asked.content) / 2:

@@ -8,20 +8,24 @@ else, unless it is found to say the same in other words (``residue``): no figure
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from rag_pgvector.answer.asked import Asked, date_of
+from rag_pgvector.answer.asked import Asked, clock_of, date_of
 from rag_pgvector.answer.columns import Column, Table, Value
 from rag_pgvector.answer.matching import match_codes, match_parts, match_values
-from rag_pgvector.answer.naming import beside, compound, in_full, initial_beside, initials
 from rag_pgvector.answer.reading import Reading
-from rag_pgvector.answer.vocabulary import AGGREGATES, DEGREES, MONTHS, NEUTRAL, PARTS, PERSONS, RATES, SUBJECTS, words
+from rag_pgvector.answer.targets import choose, defaults, holds_persons, holds_years
+from rag_pgvector.answer.vocabulary import (
+    MONTHS,
+    NEUTRAL,
+    PARTS,
+    RATES,
+    SUBJECTS,
+    UNITS,
+    words,
+)
 
-__all__ = ["measures_named", "read"]
-
-
-#: Columns that one question can be about.
-TARGETS = 3
+__all__ = ["read"]
 
 
 def read(table: Table, asked: Asked, *, home: frozenset[str] = frozenset()) -> Reading | None:
@@ -38,16 +42,22 @@ def read(table: Table, asked: Asked, *, home: frozenset[str] = frozenset()) -> R
     question = list(enumerate(asked.terms))
     _code_targets(reading, asked)
     if not reading.targets:
-        _targets(reading, asked, question)
+        choose(reading, asked, question)
     match_parts(reading, asked)
     for place, term in question:
         if _in_name(term, table) and term not in NEUTRAL and place in asked.content:
             if place not in reading.explained or not reading.by_name:
                 reading.by_table = True
             reading.explained.add(place)
-    reading.explained |= {place for place, term in question if term in table.topics}
+    reading.explained |= {place for place, term in question if term in table.topics | table.kinds}
+    # "shop b" is not "shop_a.csv".
+    reading.explained |= {
+        place
+        for place, word in enumerate(asked.words)
+        if len(word) == 1 and {word, *asked.terms[place - 1 : place]} <= table.terms and place
+    }
     if not reading.targets and (reading.by_table or reading.conditions):
-        reading.targets = _default_targets(reading, asked)
+        reading.targets = defaults(reading, asked)
     if not reading.targets or not (reading.by_name or reading.by_table or reading.conditions):
         return None
     names = {term for column in table.columns if column.name in reading.conditions for term in column.terms}
@@ -63,11 +73,24 @@ def read(table: Table, asked: Asked, *, home: frozenset[str] = frozenset()) -> R
     if asked.wants == "rate" and reading.targets and all(column.is_rate for column in reading.targets):
         # "What share of the population": that is what a share is of.
         reading.explained |= {place for place, term in question if term == "population"}
+    reading.explained |= _units(reading, asked)
     _descriptors(reading, asked)
     reading.mismatch = any(_another_kind(column, asked, table) for column in reading.targets)
     reading.leftover = frozenset(asked.content - reading.explained)
     _open_lookups(reading, asked)
     return reading
+
+
+def _units(reading: Reading, asked: Asked) -> set[int]:
+    """The places of units that the targets' names end in: "in metres" for "elevation_m"."""
+    if not reading.targets:
+        return set()
+    told = [set(words(column.name)) for column in reading.targets]
+    return {
+        place
+        for place, word in enumerate(asked.words)
+        if (written := UNITS.get(word)) and all(written & names for names in told)
+    }
 
 
 def _in_name(term: str, table: Table) -> bool:
@@ -92,21 +115,12 @@ def _drop_kinds(reading: Reading, asked: Asked) -> None:
             del reading.conditions[name], reading.spans[name]
 
 
-def _holds_persons(column: Column) -> bool:
-    return column.type == "text" and not column.figures and bool(PERSONS & {*column.terms, *words(column.name)})
-
-
-def _holds_years(column: Column) -> bool:
-    """True for numbers that can be years, whatever their column is called: "built"."""
-    return column.type == "integer" and 1500 <= (column.largest or 0) <= 2100
-
-
 def _another_kind(column: Column, asked: Asked, table: Table) -> bool:
     """True for a share where a number is asked for, or the other way round; for a number where a person is."""
-    if asked.asks == "who" and not _holds_persons(column):
+    if asked.asks == "who" and not holds_persons(column):
         # The person beside the highest salary answers "who earns most".
-        return not asked.operations or not any(map(_holds_persons, table.columns))
-    if asked.asks == "when" and not (column.is_time or _holds_years(column)):
+        return not asked.operations or not any(map(holds_persons, table.columns))
+    if asked.asks == "when" and not (column.is_time or holds_years(column)):
         return not asked.operations or not any(each.is_time for each in table.columns)
     if PARTS & set(column.terms) - set(asked.terms):
         return True
@@ -216,7 +230,12 @@ def _times(reading: Reading, asked: Asked) -> None:
             for period in asked.periods
         ]
         if all(wanted):
-            reading.conditions[column.name] = tuple(dict.fromkeys(value for values in wanted for value in values))
+            values = tuple(dict.fromkeys(value for values in wanted for value in values))
+            if asked.clock and column.form == "yyyy-mm-dd hh:mm":
+                values = tuple(value for value in values if clock_of(str(value)) in asked.clock)
+                reading.explained |= set(asked.clock_words)
+                reading.absent_time = not values
+            reading.conditions[column.name] = values
             reading.time.add(column.name)
             reading.explained |= asked.time_words
             return
@@ -255,126 +274,6 @@ def _part_number(value: Value, kind: str) -> int | None:
         return MONTHS[text]
     digits = re.search(r"\d+", text)
     return int(digits.group()) if digits else None
-
-
-def _targets(reading: Reading, asked: Asked, question: Sequence[tuple[int, str]]) -> None:
-    """The columns whose names account best for the words; ties stay ties, up to ``TARGETS``."""
-    free = [(place, term) for place, term in question if place not in reading.explained]
-    if not any(column.is_time for column in reading.table.columns):
-        free = [*free, *((place, asked.words[place]) for place in sorted(asked.time_words))]
-    codes = "code" in asked.terms
-    chosen: list[Column] = []
-    while True:
-        scored = [
-            (own, score, len(places), column, places)
-            for column in reading.table.columns
-            if column.name not in reading.conditions and column not in chosen and (codes or "code" not in column.terms)
-            for own, places, score in [_fit(column, free, reading.table.terms, asked)]
-            if places
-        ]
-        if not scored:
-            break
-        top = max(each[:3] for each in scored)
-        best = [each for each in scored if each[:3] == top]
-        if len(best) > TARGETS:
-            # Of so many columns that are named alike, some would be chosen by chance.
-            break
-        if not chosen:
-            reading.fit = top[1]
-        # A second column only for words that the first one left.
-        chosen += [column for _, _, _, column, _ in best]
-        taken = {place for each in best for place in each[4]}
-        reading.explained |= taken
-        reading.named |= taken
-        free = [(place, term) for place, term in free if place not in taken]
-        joined = any(word in ("and", "dan", "serta") for word in asked.words)
-        if not joined or not any(place in asked.content for place, _ in free):
-            break
-    reading.targets = tuple(chosen)
-    reading.by_name = bool(chosen)
-
-
-def _fit(
-    column: Column, free: Iterable[tuple[int, str]], about: frozenset[str], asked: Asked
-) -> tuple[int, set[int], float]:
-    """How many of the words only this column's name accounts for (not the table's), the places of all, and how well."""
-    own = 0
-    places: set[int] = set()
-    score = 0.0
-    seen = list(free)
-    open_places = {place for place, _ in seen}
-    for number, term in enumerate(column.terms):
-        at = {place for place, word in seen if _means(term, word)}
-        if term in NEUTRAL and not term.isdigit():
-            score += 0.1 * bool(at)
-            continue
-        together = compound(term, asked)
-        at = together if together and together <= open_places else at
-        at = at or {place for place in initials(term, asked) if place in open_places}
-        if not at and number == 0 and len(term) == 1 and term.isalpha() and len(column.terms) > 1:
-            # The last letter of a name is a unit: "body_mass_g".
-            at = initial_beside(term, column.terms[1], asked, about) & open_places
-        at = at or (beside(term, places, asked) & open_places)
-        if at:
-            places |= at
-            said = [place for place in at & asked.content if asked.words[place] not in SUBJECTS]
-            own += sum(asked.terms[place] not in about for place in said) * (term not in about)
-            score += 1.0
-        elif term not in AGGREGATES and term not in about:
-            score -= 0.3
-    score += 1.0 if in_full(words(column.name), asked) else -0.3 * column.repeats
-    if asked.wants and places:
-        score += 0.5 if (asked.wants == "rate") == column.is_rate else -0.5
-    return own, places, round(score, 3)
-
-
-def measures_named(reading: Reading, asked: Asked) -> list[Column]:
-    """The columns of figures that the question names, or the only one that it can mean; for calculations."""
-    held = {place for span in reading.spans.values() for place in span}
-    free = [(place, term) for place, term in enumerate(asked.terms) if place not in held]
-    scored = [
-        (fit[0], fit[2], len(fit[1]), column)
-        for column in reading.table.columns
-        if column.is_measure and column.name not in reading.conditions
-        for fit in [_fit(column, free, reading.table.terms, asked)]
-        if fit[1]
-    ]
-    if scored:
-        top = max(each[:3] for each in scored)
-        return [each[3] for each in scored if each[:3] == top]
-    return list(_default_targets(reading, asked))
-
-
-def _means(term: str, word: str) -> bool:
-    """True where a column's term and a question's are one, or one abbreviates the other."""
-    if term == word:
-        return True
-    short, long = sorted((term, word), key=len)
-    return len(short) >= 4 and long.startswith(short) and (len(long) - len(short) <= 3 or short == term)
-
-
-def _default_targets(reading: Reading, asked: Asked) -> tuple[Column, ...]:
-    """What is meant where only the table is named: what "who", "when" or "how large" asks for, else its total, its
-    index, or its only measure."""
-    columns = [column for column in reading.table.columns if column.name not in reading.conditions]
-    if asked.asks == "who":
-        return tuple(column for column in columns if _holds_persons(column) and not column.is_code)[:TARGETS]
-    if asked.asks == "when":
-        return tuple(column for column in columns if column.is_time)[:1]
-    if asked.asks == "where":
-        return ()
-    if asked.degree in DEGREES:
-        meant = DEGREES[asked.degree]
-        if not meant & reading.table.terms:
-            return tuple(column for column in columns if column.is_measure and meant & set(column.terms))[:TARGETS]
-    measures = [column for column in columns if column.is_measure]
-    totals = [column for column in measures if set(column.terms) & AGGREGATES]
-    plain = [column for column in measures if set(column.terms) <= NEUTRAL | reading.table.terms]
-    for group in (totals, plain, measures):
-        if len(group) == 1:
-            return (group[0],)
-    # Rows can be counted without one.
-    return tuple(column for column in columns if not column.is_measure)[: asked.wants == "count"]
 
 
 def _open_lookups(reading: Reading, asked: Asked) -> None:

@@ -27,6 +27,8 @@ __all__ = [
     "PERSONS",
     "RATES",
     "SUBJECTS",
+    "SUPERLATIVES",
+    "UNITS",
     "canonical",
     "concept",
     "words",
@@ -81,7 +83,8 @@ SUBJECTS = frozenset(
 PERSONS = frozenset(
     """
     name nama person orang employee staff member manager author owner player teacher student patient customer client
-    user contact assignee supplier doctor pekerja kakitangan pengurus guru pelajar pesakit pelanggan
+    user contact assignee supplier doctor head director leader boss chief chair coach captain founder mayor principal
+    borrower buyer seller tenant agent pekerja kakitangan pengurus guru pelajar pesakit pelanggan
     """.split()
 )
 
@@ -105,6 +108,48 @@ DEGREES: dict[str, frozenset[str]] = {
         ("expensive cheap costly mahal murah", "price"),
         ("dense padat", "density"),
         ("rich poor kaya miskin", "income gdp"),
+    )
+    for word in listed.split()
+}
+
+#: Superlatives that say of what, too: the operation, and the degree whose columns are meant.
+SUPERLATIVES: dict[str, tuple[str, str]] = {
+    word: (operation, degree)
+    for operation, listed in (
+        (
+            "max",
+            "longest:long tallest:tall oldest:old heaviest:heavy fastest:fast hottest:hot warmest:hot deepest:deep",
+        ),
+        ("max", "deepest:deep widest:wide priciest:expensive densest:dense richest:rich farthest:far furthest:far"),
+        ("min", "shortest:long youngest:old lightest:heavy slowest:fast coldest:hot coolest:hot shallowest:deep"),
+        ("min", "narrowest:wide cheapest:expensive poorest:rich nearest:far"),
+    )
+    for word, _, degree in (pair.partition(":") for pair in listed.split())
+}
+
+#: Units as questions say them, and as the names of columns end.
+UNITS: dict[str, frozenset[str]] = {
+    word: frozenset(written.split())
+    for listed, written in (
+        ("metre metres meter meters", "m metre metres meter meters"),
+        ("centimetre centimetres centimeter centimeters", "cm"),
+        ("millimetre millimetres millimeter millimeters", "mm"),
+        ("kilometre kilometres kilometer kilometers", "km kilometre kilometres kilometer kilometers"),
+        ("mile miles", "mi mile miles"),
+        ("foot feet", "ft foot feet"),
+        ("gram grams", "g gram grams"),
+        ("kilo kilos kilogram kilograms", "kg kilogram kilograms"),
+        ("tonne tonnes ton tons", "t tonne tonnes ton tons"),
+        ("litre litres liter liters", "l litre litres liter liters"),
+        ("celsius", "c celsius"),
+        ("fahrenheit", "f fahrenheit"),
+        ("degrees", "c f celsius fahrenheit deg degrees"),
+        ("hectare hectares", "ha hectare hectares"),
+        ("euro euros", "eur euro euros"),
+        ("pound pounds", "gbp pound pounds lb lbs"),
+        ("hour hours", "h hr hrs hour hours"),
+        ("minute minutes", "min mins minute minutes"),
+        ("second seconds", "s sec secs second seconds"),
     )
     for word in listed.split()
 }
@@ -167,15 +212,16 @@ _CONCEPT_OF = _table(CONCEPTS) | _ALIAS_OF
 _LONGEST = max(map(len, [*_ALIAS_OF, *_CONCEPT_OF]))
 
 
-def words(text: str) -> list[str]:
-    """The folded words of a text; snake_case and camelCase fall apart."""
-    return _WORD.findall(fold(_CAMEL.sub(" ", text).replace("'s ", " ").replace("’s ", " ")))
+def words(text: str, *, camel: bool = True) -> list[str]:
+    """The folded words of a text; snake_case and camelCase fall apart, the latter not in a value ("GmbH")."""
+    text = _CAMEL.sub(" ", text) if camel else text
+    return _WORD.findall(fold(text.replace("'s ", " ").replace("’s ", " ")))
 
 
 @lru_cache(maxsize=131_072)
 def canonical(text: str) -> tuple[str, ...]:
     """The words of a value, aliases replaced: "W.P. Kuala Lumpur" and "KL" are one."""
-    return tuple(word for phrase, _ in replaced(words(text), _ALIAS_OF) for word in phrase.split())
+    return tuple(word for phrase, _ in replaced(words(text, camel=False), _ALIAS_OF) for word in phrase.split())
 
 
 def replaced(sequence: list[str], table: dict[tuple[str, ...], str] | None = None) -> list[tuple[str, int]]:

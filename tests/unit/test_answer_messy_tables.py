@@ -191,3 +191,129 @@ def test_the_number_of_inhabitants_is_no_sum_of_prices() -> None:
     people = "district,year,population\nLumut,2020,9100\nBatu,2020,8100\n"
     both = World({"data/prices_district.csv": prices, "data/census.csv": people})
     assert str(both.ask("Jumlah penduduk daerah Lumut pada 2020?").answer).startswith("9100")
+
+
+# ------------------------------------------------------------------------ what a stranger's tables brought (2026-11)
+
+ORDERS = """
+Order ID,Order Date,Customer,Product,Units,Unit Price,Status
+SO-1001,2024-01-15,Brightwater Ltd,Desk Lamp,12,$24.50,Shipped
+SO-1003,2024-02-02,Brightwater Ltd,Office Chair,2,$189.00,Cancelled
+SO-1004,2024-02-11,Nimbus GmbH,Monitor Arm,7,$79.90,Shipped
+SO-1005,2024-03-05,Kestrel & Co,Desk Lamp,30,$22.00,Pending
+"""
+LESSONS = """
+Day,Period,Class,Subject,Room
+Monday,1,7A,Mathematics,12
+Monday,2,7A,Biology,Lab 2
+Monday,1,8B,History,Lab 1
+"""
+MATCHES = """
+Date,Home Team,Away Team,Home Goals,Away Goals,Attendance
+12/08/2023,Redfield Rovers,Castle United,2,1,"18,204"
+19/08/2023,Port Albion,Redfield Rovers,0,0,"9,870"
+26/08/2023,Castle United,Port Albion,3,2,"22,015"
+"""
+WEATHER = """
+timestamp,station,temp_c,wind_kmh
+2024-06-01 06:00,Harbour,18.4,12.0
+2024-06-01 12:00,Harbour,24.9,18.5
+"""
+RIVERS = """
+river,country,length_km,discharge_m3s,source_elevation_m
+Vltava,Czechia,430,150,1172
+Glomma,Norway,621,720,690
+Tagus,Spain,1007,500,1593
+"""
+BEDS = """
+Hospital,Beds,Occupied,Occupancy,Head
+St Brigid,420,389,92.6,Ines Tamm
+Fairholme,150,149,99.3,Bo Karlsen
+"""
+UMSATZ = """
+Monat,Filiale,Umsatz
+Januar 2024,Köln,8210
+Februar 2024,Köln,7998
+"""
+BOTH = "240 (capacity_mcm, Birch Dam): highest of 4 rows; 99.9 (level_pct, Cedar Weir): highest of 3 rows"
+SEASONS = """
+season,champion
+Season 2022,Castle United
+Season 2023,Port Albion
+"""
+
+
+@pytest.mark.parametrize(
+    ("table", "question", "answer"),
+    [
+        (ORDERS, "What is the status of order SO-1003?", "Cancelled (Status, SO-1003, 2024-02-02)"),
+        (ORDERS, "What was the unit price of order SO-1005?", "$22.00 (Unit Price, SO-1005, 2024-03-05)"),
+        (ORDERS, "Which order is pending?", "SO-1005 (Order ID, 2024-03-05, Pending)"),
+        (ORDERS, "What is the order date of SO-1004?", "2024-02-11 (Order Date, SO-1004)"),
+        (ORDERS, "How many units did Nimbus GmbH order?", "7 (Units, 2024-02-11, Nimbus GmbH)"),
+        (ORDERS, "How many orders were cancelled?", "1 (number of rows)"),
+        (LESSONS, "What subject does 7A have on Monday in period 2?", "Biology (Subject, Monday, 2, 7A)"),
+        (LESSONS, "Which subject is in Lab 1?", "History (Subject, Lab 1)"),
+        (MATCHES, "What was the attendance of Castle United?", None),
+        (MATCHES, "What were the home goals of Port Albion?", "0 (Home Goals, 19/08/2023, Port Albion)"),
+        (MATCHES, "What were the home goals of Redfield Rovers and Port Albion?", None),
+        (
+            WEATHER,
+            "What was the temperature at Harbour on 2024-06-01 at 12:00?",
+            "24.9 (temp_c, 2024-06-01 12:00, Harbour)",
+        ),
+        (WEATHER, "What was the wind at Harbour on 2024-06-01 at 15:00?", None),
+        (RIVERS, "Which river is the longest?", "1007 (length_km, Tagus, Spain): highest of 3 rows"),
+        (RIVERS, "What is the shortest river?", "430 (length_km, Vltava, Czechia): lowest of 3 rows"),
+        (RIVERS, "Which river is the cheapest?", None),
+        (RIVERS, "What is the source elevation of the Tagus in metres?", "1593 (source_elevation_m, Tagus)"),
+        (RIVERS, "What is the source elevation of the Tagus in feet?", None),
+        (
+            BEDS,
+            "Which hospital has the highest occupancy?",
+            "99.3 (Occupancy, Fairholme, Bo Karlsen): highest of 2 rows",
+        ),
+        (BEDS, "Who is the head of Fairholme?", "Bo Karlsen (Head, Fairholme)"),
+        (UMSATZ, "What was the Umsatz of Köln in Februar 2024?", "7998 (Umsatz, Februar 2024, Köln)"),
+        (SEASONS, "Who was the champion in Season 2023?", None),
+        (SEASONS, "What is the champion of Season 2023?", "Port Albion (champion, Season 2023)"),
+        (
+            DAMS,
+            "Which reservoir has the highest level and capacity?",
+            "240 (capacity_mcm, Birch Dam): highest of 4 rows; 99.9 (level_pct, Cedar Weir): highest of 3 rows",
+        ),
+        (
+            DAMS,
+            "What are the level and capacity of Birch Dam?",
+            "240 (capacity_mcm, Birch Dam); 54.0 (level_pct, Birch Dam)",
+        ),
+    ],
+)
+def test_tables_of_a_stranger(table: str, question: str, answer: str | None) -> None:
+    assert World({"table.csv": table}).ask(question).answer == answer
+
+
+SHOP = "item,price,colour\nTea,3.5,green\nCoffee,7.2,black\n"
+OTHER_SHOP = "item,price,colour\nTea,2.9,green\nCoffee,8.0,black\nTea,3.0,black\n"
+
+
+def test_two_tables_with_one_column_are_both_told_of() -> None:
+    """Neither is picked: the sources say which is which, or a warning names what could not be counted."""
+    two = World({"shop_a.csv": SHOP, "shop_c.csv": SHOP.replace("7.2", "9.1")})
+    given = two.ask("What is the highest price?")
+    each = "7.2 (price, Coffee, black): highest of 2 rows in shop_a.csv"
+    assert given.answer == f"{each}; 9.1 (price, Coffee, black): highest of 2 rows in shop_c.csv"
+    assert given.warnings[0] == "several tables hold what was asked for"
+    first, last = given.citations[0], given.citations[-1]
+    assert (first.answer_start, first.answer_end) == (0, len(each))
+    assert (last.source, last.answer_end) == ("shop_c.csv", len(given.answer))
+
+    uneven = World({"shop_a.csv": SHOP, "shop_b.csv": OTHER_SHOP})
+    tea = uneven.ask("What is the price of tea?").answer
+    assert (
+        tea == "3.5 (price, Tea, shop_a.csv); 2.9 (price, Tea, green, shop_b.csv); 3.0 (price, Tea, black, shop_b.csv)"
+    )
+    given = uneven.ask("What is the average price?")
+    assert given.answer == "5.35 (mean of price over 2 rows)"
+    assert given.warnings == ("not counted, though it has a column of that name: shop_b.csv",)
+    assert uneven.ask("What is the average price in shop b?").answer is None

@@ -1,0 +1,175 @@
+"""The columns that a question asks a table for: those whose names account best for its words, or what is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rag_pgvector.answer.asked import Asked
+from rag_pgvector.answer.columns import Column
+from rag_pgvector.answer.naming import beside, compound, in_full, initial_beside, initials
+from rag_pgvector.answer.reading import Reading
+from rag_pgvector.answer.vocabulary import AGGREGATES, DEGREES, NEUTRAL, PERSONS, SUBJECTS, words
+
+__all__ = ["choose", "defaults", "holds_persons", "holds_years", "measures_named"]
+
+#: Columns that one question can be about.
+TARGETS = 3
+_ANDS = frozenset("and dan serta".split())
+#: Words of a column's name that make it the time of something, and words that ask for a time.
+_TIMES = frozenset("date dates day year month time timestamp week quarter on at tarikh tahun bulan hari masa".split())
+_WHEN = frozenset("when bila bilakah kapan kapankah days years months".split())
+
+
+def choose(reading: Reading, asked: Asked, question: Sequence[tuple[int, str]]) -> None:
+    """The columns whose names account best for the words; ties stay ties, up to ``TARGETS``."""
+    free = [(place, term) for place, term in question if place not in reading.explained]
+    if not any(column.is_time for column in reading.table.columns):
+        free = [*free, *((place, asked.words[place]) for place in sorted(asked.time_words))]
+    codes = "code" in asked.terms
+    chosen: list[Column] = []
+    while True:
+        scored = [
+            (own, score, len(places), column, places)
+            for column in reading.table.columns
+            if column.name not in reading.conditions and column not in chosen and (codes or "code" not in column.terms)
+            for own, places, score in [_fit(column, free, reading.table.terms, asked)]
+            if places and not _says_no_time(column, asked)
+        ]
+        if not scored:
+            break
+        top = max(each[:3] for each in scored)
+        best = [each for each in scored if each[:3] == top]
+        if len(best) > TARGETS:
+            # Of so many columns that are named alike, some would be chosen by chance.
+            break
+        if not chosen:
+            reading.fit = top[1]
+        # A second column only for words that the first one left.
+        chosen += [column for _, _, _, column, _ in best]
+        taken = {place for each in best for place in each[4]}
+        reading.explained |= taken
+        reading.named |= taken
+        free = [(place, term) for place, term in free if place not in taken]
+        joined = any(word in _ANDS for word in asked.words)
+        if not joined or not any(place in asked.content or _is_joined(place, asked) for place, _ in free):
+            break
+    if counted := _counted(reading, asked):
+        chosen = [counted]
+    reading.targets = tuple(chosen)
+    reading.by_name = bool(chosen)
+
+
+def _fit(
+    column: Column, free: Iterable[tuple[int, str]], about: frozenset[str], asked: Asked
+) -> tuple[int, set[int], float]:
+    """How many of the words only this column's name accounts for (not the table's), the places of all, and how well."""
+    own = 0
+    places: set[int] = set()
+    score = 0.0
+    seen = list(free)
+    open_places = {place for place, _ in seen}
+    for number, term in enumerate(column.terms):
+        at = {place for place, word in seen if _means(term, word)}
+        if term in NEUTRAL and not term.isdigit():
+            joined = {place for place in at if _is_joined(place, asked)}
+            places |= joined if column.is_measure else set()
+            score += 0.1 * bool(at)
+            continue
+        together = compound(term, asked)
+        at = together if together and together <= open_places else at
+        at = at or {place for place in initials(term, asked) if place in open_places}
+        if not at and number == 0 and len(term) == 1 and term.isalpha() and len(column.terms) > 1:
+            # The last letter of a name is a unit: "body_mass_g".
+            at = initial_beside(term, column.terms[1], asked, about) & open_places
+        at = at or (beside(term, places, asked) & open_places)
+        if at:
+            places |= at
+            said = [place for place in at & asked.content if asked.words[place] not in SUBJECTS]
+            own += sum(asked.terms[place] not in about for place in said) * (term not in about)
+            score += 1.0
+        elif term not in AGGREGATES and term not in about:
+            score -= 0.3
+    # Of words with one stem ("occupied", "occupancy") the one that is written.
+    score += 0.05 * len({asked.words[place] for place in places} & {*words(column.name)})
+    score += 1.0 if in_full(words(column.name), asked) else -0.3 * column.repeats
+    if asked.wants and places:
+        score += 0.5 if (asked.wants == "rate") == column.is_rate else -0.5
+    return own, places, round(score, 3)
+
+
+def _counted(reading: Reading, asked: Asked) -> Column | None:
+    """The column of figures that is what "how many" asks for and no more: "units", which elsewhere only measure."""
+    places = [place for place, word in enumerate(asked.words) if word == "many" and asked.wants == "count"]
+    said = {asked.terms[place + 1] for place in places if place + 1 < len(asked.terms)} & NEUTRAL
+    free = [each for each in reading.table.columns if each.is_measure and each.name not in reading.conditions]
+    return next((column for column in free if said and {*column.terms} == said), None)
+
+
+def _is_joined(place: int, asked: Asked) -> bool:
+    """True next to "and": "level" in "level and capacity" names a column, which by itself it need not."""
+    return any(word in _ANDS for word in (*asked.words[max(0, place - 1) : place], *asked.words[place + 1 : place + 2]))
+
+
+def _says_no_time(column: Column, asked: Asked) -> bool:
+    """True for a date of something ("Order Date", "borrowed_on") where no time is asked for, but the something."""
+    named = set(words(column.name))
+    dated = column.is_time and bool(named & _TIMES) and bool(named - _TIMES)
+    return dated and not (_TIMES - {"on", "at"} | _WHEN) & set(asked.words)
+
+
+def measures_named(reading: Reading, asked: Asked) -> list[Column]:
+    """The columns of figures that the question names, or the only one that it can mean; for calculations."""
+    held = {place for span in reading.spans.values() for place in span}
+    free = [(place, term) for place, term in enumerate(asked.terms) if place not in held]
+    scored = [
+        (fit[0], fit[2], len(fit[1]), column)
+        for column in reading.table.columns
+        if column.is_measure and column.name not in reading.conditions
+        for fit in [_fit(column, free, reading.table.terms, asked)]
+        if fit[1]
+    ]
+    if scored:
+        top = max(each[:3] for each in scored)
+        return [each[3] for each in scored if each[:3] == top]
+    return list(defaults(reading, asked))
+
+
+def _means(term: str, word: str) -> bool:
+    """True where a column's term and a question's are one, or one abbreviates the other."""
+    if term == word:
+        return True
+    short, long = sorted((term, word), key=len)
+    return len(short) >= 4 and long.startswith(short) and (len(long) - len(short) <= 3 or short == term)
+
+
+def defaults(reading: Reading, asked: Asked) -> tuple[Column, ...]:
+    """What is meant where only the table is named: what "who", "when" or "how large" asks for, else its total, its
+    index, or its only measure."""
+    columns = [column for column in reading.table.columns if column.name not in reading.conditions]
+    if asked.asks == "who":
+        return tuple(column for column in columns if holds_persons(column) and not column.is_code)[:TARGETS]
+    if asked.asks == "when":
+        return tuple(column for column in columns if column.is_time)[:1]
+    if asked.asks == "where":
+        return ()
+    if asked.degree in DEGREES:
+        meant = DEGREES[asked.degree]
+        if not meant & reading.table.terms:
+            return tuple(column for column in columns if column.is_measure and meant & set(column.terms))[:TARGETS]
+    measures = [column for column in columns if column.is_measure]
+    totals = [column for column in measures if set(column.terms) & AGGREGATES]
+    plain = [column for column in measures if set(column.terms) <= NEUTRAL | reading.table.terms]
+    for group in (totals, plain, measures):
+        if len(group) == 1:
+            return (group[0],)
+    # Rows can be counted without one.
+    return tuple(column for column in columns if not column.is_measure)[: asked.wants == "count"]
+
+
+def holds_persons(column: Column) -> bool:
+    return column.type == "text" and not column.figures and bool(PERSONS & {*column.terms, *words(column.name)})
+
+
+def holds_years(column: Column) -> bool:
+    """True for numbers that can be years, whatever their column is called: "built"."""
+    return column.type == "integer" and 1500 <= (column.largest or 0) <= 2100
