@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -73,22 +74,24 @@ def match_values(reading: Reading, asked: Asked) -> None:
         reading.negated |= first > 0 and asked.words[first - 1] in NEGATIONS
         reading.require(column, (value,), set(covered), exactness)
         taken.update(dict.fromkeys(covered, (column.name, covered)))
-    _refuse_twins(reading, asked, taken)
+    _note_twins(reading, asked, taken)
 
 
-def _refuse_twins(reading: Reading, asked: Asked, taken: Mapping[int, tuple[str, frozenset[int]]]) -> None:
-    """A value that two columns of one kind hold (home team, away team) must be said to be of one of them."""
+def _note_twins(reading: Reading, asked: Asked, taken: Mapping[int, tuple[str, frozenset[int]]]) -> None:
+    """Columns of one kind (home team, away team) that hold the value of a condition as well, and are not told apart."""
     columns = {column.name: column for column in reading.table.columns}
     for name in {name for name, _ in taken.values()}:
         column, spans = columns[name], {span for owner, span in taken.values() if owner == name}
         for twin in columns.values():
             if twin is column or twin.type != "text" or not twin.distinct or not column.distinct:
                 continue
+            if re.fullmatch(r"column_\d+", twin.name):
+                continue  # has no heading: it is of no kind
             ours, theirs = set(column.distinct), set(twin.distinct)
             if not set(reading.conditions[name]) <= theirs or 2 * len(ours & theirs) < max(len(ours), len(theirs)):
                 continue
-            said = (set(column.terms) - set(twin.terms)) & set(asked.terms)
-            reading.negated |= not said or len(spans) > 1
+            if len(spans) > 1 or not (set(column.terms) - set(twin.terms)) & set(asked.terms):
+                reading.twins.append((name, twin.name))
 
 
 def _may_stand(phrase: Sequence[str], said: set[str]) -> bool:

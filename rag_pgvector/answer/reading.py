@@ -27,13 +27,15 @@ class Reading:
         explained: Places of the question's words that the table accounts for.
         leftover: Places of content words that it does not.
         absent_time: A period is asked for that the table does not have.
-        negated: A value is named that is not to be meant, or that two columns of one kind hold.
+        negated: A value is named that is not to be meant.
+        twins: Columns of a condition, each with one of its kind that may hold the value in another row.
         exactness: 1 where every value matched in full, less where only a part of it was named.
         fit: How much of the target's name the question says.
         by_name: The target is named by the question.
         by_table: The table is.
         code: A code, or what a code stands for, is asked for.
         soft: Places of leftover words that were found to mean what the table says in other words.
+        also: Sources of tables that answer as well, in more rows than this one.
     """
 
     table: Table
@@ -49,12 +51,14 @@ class Reading:
     leftover: frozenset[int] = frozenset()
     absent_time: bool = False
     negated: bool = False
+    twins: list[tuple[str, str]] = field(default_factory=list)
     exactness: float = 1.0
     fit: float = 0.0
     by_name: bool = False
     by_table: bool = False
     code: bool = False
     soft: frozenset[int] = frozenset()
+    also: set[str] = field(default_factory=set)
 
     def require(self, column: Column, values: tuple[Value, ...], places: set[int], exactness: float = 1.0) -> None:
         """Add a condition on a row, named by these places of the question."""

@@ -69,6 +69,8 @@ def select(
         clauses.append({"$or": phrases})
     where = None if not clauses else clauses[0] if len(clauses) == 1 else {"$and": clauses}
     rows: list[Chunk] = yield Rows(documents_of(reading.table.document), where, CALCULATED if all_rows else FETCHED)
+    if rows and (yield from _in_twins(reading)):
+        return Selected([], where)
     full = len(rows) >= (CALCULATED if all_rows else FETCHED)
     rows = [row for row in _whole_rows(rows, reading.table) if _meets(row, reading, asked)]
     if phrases and rows:
@@ -76,6 +78,19 @@ def select(
     if not all_rows:
         rows = _of_the_whole(rows, reading)
     return Selected(None if full and (all_rows or len(rows) > LISTED) else rows, where)
+
+
+def _in_twins(reading: Reading) -> Generator[Step, Any, bool]:
+    """True where another row has the value in a column of the same kind: which of the two is meant, nobody knows."""
+    for name, twin in reading.twins:
+        values = list(reading.conditions.get(name, ()))
+        if not (values and is_plain(name) and is_plain(twin)):
+            continue
+        elsewhere = {"$and": [{key_of(twin): {"$in": values}}, {key_of(name): {"$nin": values}}]}
+        found: list[Chunk] = yield Rows(documents_of(reading.table.document), elsewhere, 1)
+        if found:
+            return True
+    return False
 
 
 def _named_in_full(rows: Sequence[Chunk], reading: Reading) -> list[Chunk]:

@@ -132,8 +132,7 @@ def _home(tables: Sequence[Table]) -> frozenset[str]:
 
 
 def _cells(found: Sequence[tuple[Reading, list[Chunk]]], digits: int = 0) -> list[Cell]:
-    """The cells that answer, of the tables with the fewest, and of those that answer the same question as well; a text
-    that repeats counts once."""
+    """The cells that answer, of the tables with the fewest; a text that repeats counts once."""
     if not found:
         return []
     by_table = []
@@ -153,10 +152,11 @@ def _cells(found: Sequence[tuple[Reading, list[Chunk]]], digits: int = 0) -> lis
     fewest = min(map(len, by_table), default=0)
     if fewest > LISTED:
         return by_table[0] if len(by_table[0]) == fewest else next(each for each in by_table if len(each) == fewest)
-    alike = {_asked_of(cells[0].reading) for cells in by_table if len(cells) == fewest}
-    return [
-        cell for cells in by_table if len(cells) == fewest or _asked_of(cells[0].reading) in alike for cell in cells
-    ]
+    chosen = [cells for cells in by_table if len(cells) == fewest]
+    for reading in (cells[0].reading for cells in chosen):
+        more = [cells[0].reading for cells in by_table if len(cells) > fewest]
+        reading.also |= {each.table.document.source for each in more if _asked_of(each) == _asked_of(reading)}
+    return [cell for cells in chosen for cell in cells]
 
 
 def _asked_of(reading: Reading) -> tuple[Any, ...]:
@@ -195,6 +195,7 @@ def _answer(cells: list[Cell], threshold: float) -> Generator[Step, Any, Grounde
         cell.source = source_of(cell.chunk, texts)
         cell.text = worded(cell, cells, several_tables)
     values = {cell.chunk.metadata.get(cell.column.name) for cell in cells}
+    also = sorted({source for cell in cells for source in cell.reading.also})
     entries: list[str] = []
     cited: list[Citation] = []
     at = 0
@@ -236,5 +237,8 @@ def _answer(cells: list[Cell], threshold: float) -> Generator[Step, Any, Grounde
         applied_filters=tuple(
             dict(each.applied()) for each in {id(cell.reading): cell.reading for cell in cells}.values()
         ),
-        warnings=("several rows are what was asked for",) * (len(values) > 1),
+        warnings=(
+            *("several rows are what was asked for",) * (len(values) > 1),
+            *(f"several rows have it in {source}, too" for source in also[:TABLES]),
+        ),
     )
