@@ -104,13 +104,13 @@ class Table:
             terms.union(*(ABOUT.get(word, ()) for word in found)),
             frozenset(int(word) for word in found if re.fullmatch(r"1[6-9]\d\d|20\d\d", word)),
             frozenset(term for term, _ in concept(folders)),
-            _kinds(columns[:1], profile),
+            _kinds(columns[:1], (document.profile or {}).get("rows")),
         )
 
 
-def _kinds(first: Sequence[Column], profile: Mapping[str, Any]) -> frozenset[str]:
+def _kinds(first: Sequence[Column], rows: object) -> frozenset[str]:
     for column in first:
-        if _CODE_NAME & set(words(column.name)) and column.distinct_count == profile.get("rows"):
+        if _CODE_NAME & set(words(column.name)) and column.distinct_count == rows:
             return frozenset(column.terms) - _CODE_NAME - frozenset(("number",))
     return frozenset()
 
