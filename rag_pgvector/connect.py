@@ -19,7 +19,7 @@ from rag_pgvector.errors import (
     PermissionDeniedError,
 )
 
-__all__ = ["describe", "is_lost", "is_rolled_back", "normalise_url", "same_database", "translate"]
+__all__ = ["describe", "is_lost", "is_rolled_back", "libpq_options", "normalise_url", "same_database", "translate"]
 
 _DRIVERS = ("+psycopg", "+psycopg_async", "+psycopg2", "+asyncpg")
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
@@ -159,3 +159,9 @@ def _reason(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     first = next((line for line in lines if "Is the server" not in line and not line.startswith("- ")), "")
     return first.rsplit("failed: ", 1)[-1].removeprefix("FATAL:").strip() or "unknown reason"
+
+
+def libpq_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a driver's connection parameters that libpq knows."""
+    known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
+    return {key: value for key, value in parameters.items() if key in known and value is not None}

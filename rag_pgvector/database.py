@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
@@ -16,7 +16,7 @@ from psycopg_pool import PoolTimeout
 from rag_pgvector import connect, planner, roles, schema
 from rag_pgvector.config import CollectionConfig
 from rag_pgvector.drivers import adrive, drive
-from rag_pgvector.errors import ConfigError, SchemaError
+from rag_pgvector.errors import ConfigError, ConnectionFailedError, SchemaError
 from rag_pgvector.plan import Plan
 from rag_pgvector.pools import Pools
 
@@ -96,7 +96,7 @@ class Database:
         url = connect.normalise_url(sync_engine.url.render_as_string(hide_password=False))
         # What create_engine made of the URL and connect_args= is kept in this function only.
         parameters = inspect.getclosurevars(creator).nonlocals.get("cparams", {})
-        return cls(make_conninfo(url, **_libpq_options(parameters)), **options)
+        return cls(make_conninfo(url, **connect.libpq_options(parameters)), **options)
 
     @classmethod
     def from_pools(
@@ -117,7 +117,7 @@ class Database:
             raise ConfigError("from_pools() needs pool= or async_pool=")
         conninfo = given.conninfo() if callable(given.conninfo) else given.conninfo
         kwargs = given.kwargs() if callable(given.kwargs) else given.kwargs or {}
-        db = cls(make_conninfo(conninfo, **_libpq_options(kwargs)), admin_url=admin_url, prepare=prepare)
+        db = cls(make_conninfo(conninfo, **connect.libpq_options(kwargs)), admin_url=admin_url, prepare=prepare)
         db._pools.give(pool, async_pool)
         return db
 
@@ -312,8 +312,12 @@ class Database:
         except CommandError as error:
             raise SchemaError(f"the schema was made by another version ({error}): upgrade the package") from error
         if self.admin_is_separate:
-            role = self.run(schema.current_role)
-            self.run_admin(lambda: schema.grant_control_tables(role))
+            try:
+                role = self.run(schema.current_role)
+            except ConnectionFailedError as error:
+                logger.warning("upgraded, but granted to nobody ('db grant' makes a login): %s", error)
+            else:
+                self.run_admin(lambda: schema.grant_control_tables(role))
         self._schema_checked = True
         return migrations.HEAD
 
@@ -386,12 +390,6 @@ class Database:
     async def acollections(self) -> list[str]:
         """``collections`` for asynchronous callers."""
         return await asyncio.to_thread(self.collections)
-
-
-def _libpq_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a driver's connection parameters that libpq knows."""
-    known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
-    return {key: value for key, value in parameters.items() if key in known and value is not None}
 
 
 def _may_retry(error: Exception, attempt: int, *, atomic: bool, retry: bool) -> bool:

@@ -10,7 +10,7 @@ import typer
 from psycopg import sql
 
 from rag_pgvector.cli import tenants
-from rag_pgvector.cli.options import Json, Url, open_database, without_password
+from rag_pgvector.cli.options import Json, Url, open_administered, without_password
 from rag_pgvector.cli.output import say, say_json
 from rag_pgvector.errors import ConfigError
 from rag_pgvector.plan import Execute, Plan, Row
@@ -62,7 +62,7 @@ def upgrade(url: Url = None, as_json: Json = False) -> None:
     Brings the tables and functions to the newest revision, as the role of ADMIN_DATABASE_URL where that is set. Several
     may run at once.
     """
-    with open_database(url) as db:
+    with open_administered(url) as db:
         revision = db.upgrade()
     if as_json:
         say_json({"revision": revision})
@@ -76,7 +76,7 @@ def status(url: Url = None, as_json: Json = False) -> None:
     Where the database is (without its password), the versions of server, pgvector and schema, and the collections with
     their sizes. Changes nothing.
     """
-    with open_database(url) as db:
+    with open_administered(url) as db:
         found = _survey(db)
         address = without_password(db.url)
     if as_json:
@@ -174,7 +174,7 @@ def doctor(url: Url = None, as_json: Json = False) -> None:
     """
     from rag_pgvector.doctor import diagnose
 
-    with open_database(url) as db:
+    with open_administered(url) as db:
         found = _survey(db)
         audit = _audit(db, found)
         address = without_password(db.url)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rag_pgvector.cli.options import Json, ScopeName, Url, open_database
+from rag_pgvector.cli.options import Json, ScopeName, Url, open_administered
 from rag_pgvector.cli.output import say, say_json
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def create(
     from rag_pgvector.keys import create_key
 
     expires = None if days is None else datetime.now(timezone.utc) + timedelta(days=days)
-    with open_database(url) as db:
+    with open_administered(url) as db:
         made = create_key(db, name, tenant, scope=scope, permissions=permission, expires_at=expires)
     if as_json:
         say_json({"id": made.id, "secret": made.secret})
@@ -77,7 +77,7 @@ def list_all(
     """List the keys, without their secrets."""
     from rag_pgvector.keys import list_keys
 
-    with open_database(url) as db:
+    with open_administered(url) as db:
         found = list_keys(db, tenant)
     if as_json:
         say_json({"keys": [_facts(info) for info in found]})
@@ -97,7 +97,7 @@ def revoke(
     """Make a key worthless from now on."""
     from rag_pgvector.keys import revoke_key
 
-    with open_database(url) as db:
+    with open_administered(url) as db:
         info = revoke_key(db, id)
     if as_json:
         say_json(_facts(info))

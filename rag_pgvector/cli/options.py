@@ -155,6 +155,18 @@ def open_database(url: str | None) -> Database:
     return Database(url)
 
 
+def open_administered(url: str | None) -> Database:
+    """The database of a verb that an administrator runs: where neither ``--url`` nor the settings say which it is, that
+    of ADMIN_DATABASE_URL, and not the embedded one."""
+    from rag_pgvector.settings import load_settings
+
+    if url is None:
+        settings = load_settings()
+        if settings.database_url is None and settings.admin_database_url is not None:
+            url = settings.admin_database_url.get_secret_value()
+    return open_database(url)
+
+
 def without_password(url: str) -> str:
     """A database URL that may be shown."""
     from psycopg.conninfo import conninfo_to_dict, make_conninfo

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rag_pgvector.cli.options import CollectionName, Json, ScopeName, Url, open_database, without_password
+from rag_pgvector.cli.options import (
+    CollectionName,
+    Json,
+    ScopeName,
+    Url,
+    open_administered,
+    open_database,
+    without_password,
+)
 from rag_pgvector.cli.output import say, say_json, working
 from rag_pgvector.errors import ConfigError
 
@@ -50,7 +59,7 @@ def list_all(collection: OfCollection = None, url: Url = None, as_json: Json = F
     """
     from rag_pgvector.tenants import list_tenants
 
-    with open_database(url) as db:
+    with open_administered(url) as db:
         found = list_tenants(db, collection)
     if as_json:
         say_json({"tenants": [asdict(info) for info in found]})
@@ -116,7 +125,7 @@ def delete(
 
     if not yes:
         raise ConfigError(f"tenant {tenant!r} would be deleted for good: add --yes")
-    with open_database(url) as db:
+    with open_administered(url) as db:
         deleted = delete_tenant(db, tenant, collection=collection)
     if as_json:
         say_json({"deleted": deleted, "left": dict.fromkeys(deleted, 0)})
@@ -137,7 +146,7 @@ def move(
     """
     from rag_pgvector.tenants import move_tenant
 
-    with open_database(url) as db:
+    with open_administered(url) as db:
         moved = move_tenant(db, tenant, to)
     if as_json:
         say_json({"moved": moved})
@@ -168,7 +177,10 @@ def grant(
     if not role.strip():
         raise ConfigError("--role is empty: use the name of the application's login")
     password = None if password_file is None else _read_password(password_file)
-    with open_database(url) as db:
+    with ExitStack() as stack:
+        db = stack.enter_context(open_administered(url))
+        if db.admin_is_separate:  # DATABASE_URL may be of the very role that is to be made
+            db = stack.enter_context(open_database(db.admin_url))
         db.ensure_schema()
         db.run_admin(lambda: grant_login(role, create=create, password=password))
         address = without_password(db.url)
@@ -202,7 +214,7 @@ def convert(
     """
     from rag_pgvector.convert import convert_to_multi
 
-    with open_database(url) as db, working("converting"):
+    with open_administered(url) as db, working("converting"):
         report = convert_to_multi(db, name, tenant)
     if as_json:
         say_json({"collection": name, "tenant": tenant, "index": None if report is None else asdict(report)})

@@ -19,6 +19,7 @@ from sqlalchemy import make_url
 
 from rag_pgvector import Chunk, CollectionConfig, Database, keys
 from rag_pgvector.cli.app import run
+from rag_pgvector.migrations import HEAD
 
 NOTES = "The wau bulan is a moon-shaped kite from Kelantan. Its frame is made of bamboo.\n"
 
@@ -183,3 +184,29 @@ def test_from_one_owner_to_many_with_the_commands_that_errors_name(
     assert (healthy["ok"], healthy["findings"], healthy["collections"][0]["rows"]) == (True, [], 1)
     alone = tenant.run("doctor", "--json", ADMIN_DATABASE_URL="")
     assert [f["check"] for f in json.loads(alone.stdout)["findings"]] == ["rows"]
+
+
+def test_the_first_steps_of_an_operator(empty_database: str, tmp_path: Path) -> None:
+    """As docs/tenants.md has them: the role of DATABASE_URL is not there yet, or DATABASE_URL is not set at all."""
+    role = f"rag_test_app_{uuid.uuid4().hex[:12]}"
+    (tmp_path / "app.password").write_text("s3cret/@\n")
+    url = make_url(empty_database).set(username=role, password="s3cret/@").render_as_string(hide_password=False)
+    shell = Shell(url, empty_database)
+    made = ("db", "grant", "--role", role, "--create", "--password-file", str(tmp_path / "app.password"))
+    try:
+        early = shell.run("db", "upgrade")
+        assert (early.returncode, early.stdout) == (0, f"the schema is at revision {HEAD}\n")
+        assert "granted to nobody ('db grant' makes a login)" in early.stderr
+        assert "s3cret" not in early.stderr
+        assert shell.done(*made).startswith(f"{role} may open")
+        del shell.environment["DATABASE_URL"]
+        name = make_url(empty_database).database
+        assert shell.done(*made).endswith(f"/{name})\n")  # and not the embedded server's
+        assert f"/{name}\n" in shell.done("db", "status")
+        assert shell.done("tenants", "list") == "there are no tenants\n"
+        shell.environment["DATABASE_URL"] = url
+        assert "0 errors" in shell.done("doctor")
+    finally:
+        with psycopg.connect(empty_database, autocommit=True) as admin:
+            admin.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
+            admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
