@@ -29,6 +29,17 @@ _UNREADABLE = (
 )
 
 
+_MANY_CONNECTIONS = "raise max_connections (or the role's CONNECTION LIMIT), or lower pool_size"
+#: By SQLSTATE: what the operator of the server can do.
+_REMEDIES = {
+    "57014": "raise statement_timeout for the role, or give the statement less to do",
+    "55P03": "somebody holds a lock: try again, or raise lock_timeout for the role",
+    "25006": "nothing can be written there: name the primary server, or switch default_transaction_read_only off",
+    "53100": "the server's disk is full: make room, and run it again (what was stored is whole)",
+    "53200": "the server is out of memory: lower maintenance_work_mem, or write less at once",
+}
+
+
 def normalise_url(url: str) -> str:
     """A libpq URL or conninfo from what SQLAlchemy, LangChain and LlamaIndex users write. Raises ConfigError."""
     if not isinstance(url, str):
@@ -134,6 +145,8 @@ def translate(error: psycopg.Error | PoolTimeout, conninfo: str = "") -> Databas
             message = f"{place} refused the user or the password: check both in DATABASE_URL"
         elif "does not exist" in lowered:
             message = f"{place}: {_reason(str(error))}: create it, or correct DATABASE_URL"
+        elif "too many c" in lowered or "remaining connection slots" in lowered:
+            message = f"{place}: {_reason(str(error))}: {_MANY_CONNECTIONS}"
         elif isinstance(error, PoolTimeout):
             message = f"no connection to {place} became free in time: raise pool_size or use fewer workers"
         else:
@@ -148,7 +161,9 @@ def translate(error: psycopg.Error | PoolTimeout, conninfo: str = "") -> Databas
     elif state and (state.startswith("08") or state in ("57P01", "57P02", "57P03")):
         kind, message = ConnectionFailedError, f"the connection to {place} broke ({message}): try again"
     elif state == "53300":
-        kind, message = ConnectionFailedError, f"{place}: {message}: raise max_connections or lower pool_size"
+        kind, message = ConnectionFailedError, f"{place}: {message}: {_MANY_CONNECTIONS}"
+    elif state in _REMEDIES:
+        message = f"{place}: {message}: {_REMEDIES[state]}"
     elif state == "42P01":
         message = f"{message}: was the collection dropped by somebody else? Open it again"
     return kind(message, state)
