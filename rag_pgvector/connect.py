@@ -30,9 +30,15 @@ _UNREADABLE = (
 
 
 _MANY_CONNECTIONS = "raise max_connections (or the role's CONNECTION LIMIT), or lower pool_size"
+_POOLED = (
+    "behind a pooler in transaction mode use Database(url, prepare=False), or PgBouncer >= 1.21 with "
+    "max_prepared_statements; on the command line, name the server itself"
+)
 #: By SQLSTATE: what the operator of the server can do.
 _REMEDIES = {
     "57014": "raise statement_timeout for the role, or give the statement less to do",
+    "42P05": _POOLED,
+    "26000": _POOLED,
     "55P03": "somebody holds a lock: try again, or raise lock_timeout for the role",
     "25006": "nothing can be written there: name the primary server, or switch default_transaction_read_only off",
     "53100": "the server's disk is full: make room, and run it again (what was stored is whole)",

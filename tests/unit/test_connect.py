@@ -217,6 +217,8 @@ def sqlstate(code: str, message: str = "something") -> psycopg.Error:
         (sqlstate("53300", "too many clients"), ConnectionFailedError, "raise max_connections", "53300"),
         (sqlstate("42P01", 'relation "x" does not exist'), DatabaseError, "Open it again", "42P01"),
         (sqlstate("57014", "canceling"), DatabaseError, "h:5432/d: canceling: raise statement_timeout", "57014"),
+        (sqlstate("42P05", 'prepared statement "_pg3_0" already exists'), DatabaseError, "prepare=False", "42P05"),
+        (sqlstate("26000", 'prepared statement "_pg3_0" does not exist'), DatabaseError, "prepare=False", "26000"),
         (sqlstate("55P03", "lock"), DatabaseError, "raise lock_timeout", "55P03"),
         (sqlstate("25006", "cannot execute INSERT"), DatabaseError, "name the primary server", "25006"),
         (sqlstate("53100", "could not extend file"), DatabaseError, "the server's disk is full", "53100"),
