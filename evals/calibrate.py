@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from rag_pgvector.answer.confidence import (
     FORMAT,
+    PRIOR,
     PRIOR_ID,
     extractive_logit,
     guaranteed_thresholds,
-    prior_of,
 )
 from rag_pgvector.answer.drive import ask_without
 from rag_pgvector.answer.types import GroundedAnswer
@@ -138,7 +138,7 @@ def calibration_of(labelled: Sequence[Label], fingerprint: dict[str, Any]) -> di
         **(
             {"slope": float(fitted[1])}
             if method == "platt"
-            else {"weights": dict(zip(prior_of(used[0].signals).weights, map(float, fitted[1:]), strict=True))}
+            else {"weights": dict(zip(PRIOR.weights, map(float, fitted[1:]), strict=True))}
         ),
         "labels": len(asked),
         "made": len(labelled) - len(asked),
@@ -176,7 +176,7 @@ def calibrate(
 def _features(labelled: Sequence[Label], method: str) -> Floats:
     if method == "platt":
         return np.array([[extractive_logit(label.signals)] for label in labelled])
-    names = prior_of(labelled[0].signals).weights
+    names = PRIOR.weights
     return np.array([[label.signals.get(name, 0.0) for name in names] for label in labelled])
 
 
@@ -192,8 +192,7 @@ def _fitted(labelled: Sequence[Label], method: str) -> Floats:
     features = _features(labelled, method)
     if method == "platt":
         return platt(features[:, 0], right, importance)
-    prior = prior_of(labelled[0].signals)
-    centre = np.array([prior.intercept, *prior.weights.values()])
+    centre = np.array([PRIOR.intercept, *PRIOR.weights.values()])
     return fit(features, right, ridge=REFIT_RIDGE, centre=centre, importance=importance, free_intercept=False)
 
 

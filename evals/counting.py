@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from rag_pgvector.embedding.protocol import TokenVectors, Vectors, as_texts
+from rag_pgvector.embedding.protocol import Vectors, as_texts
 from rag_pgvector.evals.wrapping import WrappingEmbedder
 
 __all__ = ["CountingEmbedder"]
@@ -27,8 +26,6 @@ class CountingEmbedder(WrappingEmbedder):
         super().__init__(inner)
         self._known: dict[str, Any] | None = {} if remember else None
         self._last: tuple[list[str], Vectors] | None = None
-        #: Vector and tokens' vectors by text; without ``remember``, those of the last call.
-        self._tokens: dict[str, tuple[Any, Any]] = {}
         self._lock = threading.Lock()
         self.calls = 0
         self.texts = 0
@@ -57,26 +54,6 @@ class CountingEmbedder(WrappingEmbedder):
     def embed_query(self, text: str) -> Vectors:
         self._count(1)
         return self.inner.embed_query(text)
-
-    def token_vectors(self, texts: Iterable[str]) -> TokenVectors | None:
-        many = getattr(self.inner, "token_vectors", None)
-        found = as_texts(texts)
-        if many is None or not found:
-            return None
-        known = self._tokens
-        if self._known is None and not known.keys() >= set(found):
-            known = self._tokens = {}
-        new = [text for text in dict.fromkeys(found) if text not in known]
-        made: TokenVectors | None = many(new) if new else (np.empty((0, self.dimensions), dtype=np.float32), [])
-        if made is None:
-            return None
-        if new:
-            self._count(len(new))
-            known.update(zip(new, zip(*made, strict=True), strict=True))
-        return np.stack([known[text][0] for text in found]), [known[text][1] for text in found]
-
-    async def atoken_vectors(self, texts: Iterable[str]) -> TokenVectors | None:
-        return await asyncio.to_thread(self.token_vectors, texts)
 
     async def aembed_documents(self, texts: Iterable[str]) -> Vectors:
         found = as_texts(texts)

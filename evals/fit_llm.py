@@ -128,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from rag_pgvector.settings import load_settings
 
     embedder = default_embedder(load_settings())
-    embed = VectorCache(embedder.embed_documents, options.cache, token_vectors=getattr(embedder, "token_vectors", None))
+    embed = VectorCache(embedder.embed_documents, options.cache)
     count, _ = token_count(embedder)
     rows = {
         name: collect(read_questions(options.data, name, count=count), embed, most=options.most)

@@ -176,7 +176,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, help="folder that keeps vectors for the next run")
     parser.add_argument("--most", type=int, help="ask only so many questions of a set, drawn at random (seed 0)")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
-    parser.add_argument("--vectors", action="store_true", help="as where the embedder does not show its tokens")
     parser.add_argument("--intervals", action="store_true", help="also bootstrap intervals, by source document")
     options = parser.parse_args(arguments)
     from rag_pgvector.embedding import default_embedder
@@ -184,11 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from rag_pgvector.settings import load_settings
 
     embedder = default_embedder(load_settings())
-    embed = VectorCache(
-        embedder.embed_documents,
-        options.cache,
-        token_vectors=None if options.vectors else getattr(embedder, "token_vectors", None),
-    )
+    embed = VectorCache(embedder.embed_documents, options.cache)
     count, _ = token_count(embedder)
     samples = {}
     for name in options.sets:

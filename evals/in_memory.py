@@ -7,7 +7,6 @@ words still count them.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -21,9 +20,8 @@ from rag_pgvector.analysis import analyser
 from rag_pgvector.answer import GroundedAnswer, answer
 from rag_pgvector.answer.llm import answer_with_model
 from rag_pgvector.answer.models import LanguageModel, Request
-from rag_pgvector.answer.steps import Answering, Calibrated, Compare, EmbedTexts, Find, Generate, Rows, Tables, Texts
+from rag_pgvector.answer.steps import Answering, Calibrated, EmbedTexts, Find, Generate, Rows, Tables, Texts
 from rag_pgvector.config import SearchOptions
-from rag_pgvector.embedding import Likeness, TokenVectors, late_interaction
 from rag_pgvector.types import Chunk, ScoredChunk, SearchPlan, SearchResult
 
 __all__ = ["Embed", "MemoryCollection", "VectorCache"]
@@ -32,34 +30,13 @@ Embed: TypeAlias = Callable[[Sequence[str]], NDArray[Any]]
 
 
 class VectorCache:
-    """An embedding function that remembers, in memory and (``folder``) in files for the next run.
+    """An embedding function that remembers, in memory and (``folder``) in files for the next run."""
 
-    Args:
-        token_vectors: The embedder's; without it, texts are compared by their vectors alone.
-    """
-
-    def __init__(
-        self,
-        embed: Embed,
-        folder: Path | None = None,
-        *,
-        token_vectors: Callable[[Sequence[str]], TokenVectors | None] | None = None,
-    ) -> None:
+    def __init__(self, embed: Embed, folder: Path | None = None) -> None:
         self._embed = embed
         self._file = None if folder is None else folder / "vectors.npz"
         self._known: dict[str, NDArray[Any]] = {}
         self._kept = 0
-        self._token_vectors = token_vectors
-        self._tokens: dict[str, NDArray[Any]] = {}
-        self._pairs: dict[bytes, tuple[float, float]] = {}
-        self._pairs_kept = 0
-        if folder is not None and (folder / "pairs.npz").is_file():
-            with np.load(folder / "pairs.npz") as stored:
-                self._pairs = {
-                    bytes(key): (float(mean), float(least))
-                    for key, (mean, least) in zip(stored["keys"], stored["values"], strict=True)
-                }
-                self._pairs_kept = len(self._pairs)
         if self._file is not None and self._file.is_file():
             with np.load(self._file) as stored:
                 texts = str(stored["texts"].tobytes().decode("utf-8", "surrogatepass")).split("\0")
@@ -74,38 +51,8 @@ class VectorCache:
             self._known.update(zip(new, (vectors / np.where(norms > 0, norms, 1)).astype(np.float16), strict=True))
         return np.stack([self._known[text] for text in texts]).astype(np.float32)
 
-    def likeness(self, question: str, texts: Sequence[str]) -> Likeness:
-        """As ``rag_pgvector.embedding.likeness``."""
-        keys = [hashlib.sha256(f"{question}\0{text}".encode("utf-8", "surrogatepass")).digest()[:16] for text in texts]
-        if self._token_vectors is not None:
-            for key, text in zip(keys, texts, strict=True):
-                if key not in self._pairs:
-                    self._learn([question, *texts])
-                    self._pairs[key] = late_interaction(self._states(question), self._states(text))
-        vectors = self([question, *texts])
-        tokens = np.array([self._pairs[key] for key in keys]) if self._token_vectors is not None else None
-        return Likeness(np.asarray(vectors[1:] @ vectors[0], dtype=np.float64), tokens)
-
-    def _states(self, text: str) -> NDArray[np.float32]:
-        return self._tokens[text].astype(np.float32)
-
-    def _learn(self, texts: Sequence[str]) -> None:
-        """The token vectors of texts, kept in half precision."""
-        assert self._token_vectors is not None
-        new = [text for text in dict.fromkeys(texts) if text not in self._tokens]
-        found = self._token_vectors(new) if new else None
-        if found is not None:
-            self._tokens.update(zip(new, (each.astype(np.float16) for each in found[1]), strict=True))
-            for text, vector in zip(new, found[0], strict=True):
-                self._known.setdefault(text, vector.astype(np.float16))
-
     def save(self) -> None:
         """Write what is new to the folder."""
-        if self._file is not None and len(self._pairs) > self._pairs_kept:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            keys = np.frombuffer(b"".join(self._pairs), dtype=np.uint8).reshape(-1, 16)
-            np.savez(self._file.with_name("pairs.npz"), keys=keys, values=np.array(list(self._pairs.values())))
-            self._pairs_kept = len(self._pairs)
         if self._file is None or len(self._known) == self._kept:
             return
         self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -128,7 +75,6 @@ class MemoryCollection:
     ) -> None:
         self.chunks = list(chunks)
         self._embed = embed
-        self._likeness = getattr(embed, "likeness", VectorCache(embed).likeness)
         self._texts = dict(texts or {})
         self._options = options or SearchOptions()
         self._vectors = embed([chunk.embedded_text for chunk in self.chunks])
@@ -193,8 +139,6 @@ class MemoryCollection:
                 reply = {id_: self._texts[id_] for id_ in step.document_ids if id_ in self._texts}
             elif isinstance(step, EmbedTexts):
                 reply = self._embed(step.texts)
-            elif isinstance(step, Compare):
-                reply = self._likeness(step.question, step.texts)
             elif isinstance(step, Calibrated):
                 reply = None
             elif isinstance(step, Generate):

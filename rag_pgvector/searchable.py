@@ -23,16 +23,13 @@ from rag_pgvector.types import SearchResult
 from rag_pgvector.vectors import VectorParam, as_vector
 
 if TYPE_CHECKING:
-    from rag_pgvector.embedding import Embedder, Likeness
+    from rag_pgvector.embedding import Embedder
 
 __all__ = ["Searchable"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 
 _DEFAULT_OPTIONS = SearchOptions()
-#: Whether answers are compared token by token. Off: better on most public sets, and worse for short questions and for
-#: sentences that begin with a pronoun (docs/confidence.md).
-_BY_TOKENS = False
 
 
 class Searchable(Calibrated):
@@ -206,17 +203,6 @@ class Searchable(Calibrated):
 
     async def aembed_documents(self, texts: Sequence[str]) -> Vectors:
         return await (await asyncio.to_thread(self._embedder.proven)).aembed_documents(texts)
-
-    def likeness(self, question: str, texts: Sequence[str]) -> Likeness:
-        """How like texts are to a question, by the collection's embedder."""
-        from rag_pgvector.embedding import likeness
-
-        return likeness(self._embedder.proven(), question, texts, tokens=_BY_TOKENS)
-
-    async def alikeness(self, question: str, texts: Sequence[str]) -> Likeness:
-        from rag_pgvector.embedding import alikeness
-
-        return await alikeness(await asyncio.to_thread(self._embedder.proven), question, texts, tokens=_BY_TOKENS)
 
     def embed_query(self, text: str) -> Vectors:
         """The vector of a question, ``(dimensions,)``, by the collection's embedder."""

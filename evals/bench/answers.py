@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rag_pgvector.answer.confidence import PRIOR_BY_TOKENS
+from rag_pgvector.answer.confidence import PRIOR
 from rag_pgvector.answer.signals import SIGNALS
 from rag_pgvector.evals.bench.measure import machine, target, versions
 from rag_pgvector.evals.calibrate import platt
@@ -41,7 +41,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 def shipped() -> Floats:
     """The shipped intercept and weights, in the order of ``SIGNALS``."""
-    return np.array([PRIOR_BY_TOKENS.intercept, *(PRIOR_BY_TOKENS.weights[name] for name in SIGNALS)])
+    return np.array([PRIOR.intercept, *(PRIOR.weights[name] for name in SIGNALS)])
 
 
 def calibrated(samples: Sequence[Sample], prior: Floats, *, labels: int = 50, draws: int = 100) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from rag_pgvector.settings import load_settings
 
     embedder = default_embedder(load_settings())
-    embed = VectorCache(embedder.embed_documents, options.cache, token_vectors=getattr(embedder, "token_vectors", None))
+    embed = VectorCache(embedder.embed_documents, options.cache)
     count, _ = token_count(embedder)
     samples: dict[str, list[Sample]] = {}
     peers: dict[str, Any] = {}

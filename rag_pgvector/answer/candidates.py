@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from rag_pgvector.answer.evidence import Source, Unit, source_of, units
+from rag_pgvector.answer.defaults import default_asked_for
+from rag_pgvector.answer.evidence import Source, Unit, extend, source_of, units
 from rag_pgvector.answer.lexical import Query, coverage, fold, idf, pair_coverage, term_set, terms
 from rag_pgvector.answer.orders import asks_for_orders, gives_orders
 from rag_pgvector.answer.places import strangers
 from rag_pgvector.answer.values import IN_HEADINGS, holds, values
-from rag_pgvector.embedding import Likeness
 from rag_pgvector.types import Chunk, ScoredChunk
 
 __all__ = ["EMBEDDED", "Candidate", "Passage", "alike", "candidates_of", "order", "score"]
@@ -128,6 +130,7 @@ def candidates_of(
     found: list[Candidate] = []
     seen: set[tuple[str, int, int]] = set()
     wary = not asks_for_orders(query.text)
+    tells = default_asked_for(query)
     for passage in passages:
         source = source_of(passage.chunk, texts)
         admitted = _admits(query, passage) and _of_the_named(query, passage, source)
@@ -139,6 +142,8 @@ def candidates_of(
             sequence = terms(source.text[unit.start : unit.end])
             context = above | term_set(unit.context)
             evidence = admitted and not (wary and gives_orders(source.text[unit.start : unit.end]))
+            if evidence and tells is not None:
+                evidence = tells(f"{unit.context}\n{source.text[slice(*extend(source, siblings, unit))]}")
             each = Candidate(passage, source, unit, siblings, sequence, context, evidence)
             key = (each.origin, unit.start, unit.end)
             if key in seen:
@@ -175,10 +180,9 @@ def _says(query: Query, heading: str) -> bool:
     return any(not set(value.key.split()) <= asked for value in values(query.wants, heading))
 
 
-#: What a unit's score is made of; ``tokens`` only where the embedder shows them.
+#: What a unit's score is made of.
 WEIGHTS: Mapping[str, float] = {
     "cosine": 1.0,
-    "tokens": 1.5,
     "covered": 0.6,
     "pairs": 0.2,
     "typed": 0.1,
@@ -187,13 +191,18 @@ WEIGHTS: Mapping[str, float] = {
 }
 
 
-def score(candidates: Sequence[Candidate], found: Likeness) -> None:
-    """Completes the candidates' scores. ``found``: how like they are to the question, in their order."""
-    for at, candidate in enumerate(candidates):
-        candidate.parts["cosine"] = float(found.cosines[at])
-        if found.tokens is not None:
-            candidate.parts["tokens"], candidate.parts["least"] = map(float, found.tokens[at])
-        candidate.score = sum(weight * candidate.parts.get(name, 0.0) for name, weight in WEIGHTS.items())
+def score(candidates: Sequence[Candidate], vectors: NDArray[Any]) -> None:
+    """Completes the candidates' scores.
+
+    Args:
+        vectors: Of the question, and of what is ``embedded`` of each candidate, ``(1 + n, dimensions)``.
+    """
+    found = np.asarray(vectors, dtype=np.float64)
+    norms = np.linalg.norm(found, axis=1, keepdims=True)
+    directions = found / np.where(norms > 0, norms, 1.0)
+    for candidate, cosine in zip(candidates, np.nan_to_num(directions[1:] @ directions[0]), strict=True):
+        candidate.parts["cosine"] = float(cosine)
+        candidate.score = sum(weight * candidate.parts[name] for name, weight in WEIGHTS.items())
 
 
 def _admits(query: Query, passage: Passage) -> bool:

@@ -18,8 +18,7 @@ from rag_pgvector.answer.types import ConfidenceKind
 
 __all__ = [
     "FORMAT",
-    "PRIOR_BY_TOKENS",
-    "PRIOR_BY_VECTORS",
+    "PRIOR",
     "PRIOR_ID",
     "TABLE_CALCULATED",
     "TABLE_CONFIDENCE",
@@ -32,7 +31,6 @@ __all__ = [
     "guaranteed_thresholds",
     "judge",
     "mismatch",
-    "prior_of",
     "upper_bound",
 ]
 
@@ -50,25 +48,7 @@ class Prior:
 
 # Fitted by ``python -m rag_pgvector.evals.fit_prior`` on seven sets (all-MiniLM-L6-v2). What they do on a set that they
 # were not fitted on is in docs/confidence.md: a calibration error of .03 to .20, and a worse order in other languages.
-#: Where the embedder shows its tokens, which the bundled model does.
-PRIOR_BY_TOKENS = Prior(
-    -7.2795,
-    {
-        "margin": 2.7807,
-        "mass": 2.9228,
-        "words": 0.5939,
-        "firsts": 1.7654,
-        "said": 0.6728,
-        "pairs": 0.0,
-        "cosine": 0.3454,
-        "lead": 0.1294,
-        "value": 0.9271,
-        "tokens": 2.2760,
-        "least": 1.7248,
-    },
-)
-#: Where it does not (``fit_prior --vectors``).
-PRIOR_BY_VECTORS = Prior(
+PRIOR = Prior(
     -7.0228,
     {
         "margin": 2.5517,
@@ -93,13 +73,7 @@ TABLE_SOFT = 0.8
 
 def extractive_logit(signals: Mapping[str, float]) -> float:
     """The prior's log odds for an extractive answer."""
-    prior = prior_of(signals)
-    return prior.intercept + sum(weight * signals.get(name, 0.0) for name, weight in prior.weights.items())
-
-
-def prior_of(signals: Mapping[str, float]) -> Prior:
-    """The prior for an answer with such signals."""
-    return PRIOR_BY_TOKENS if "tokens" in signals else PRIOR_BY_VECTORS
+    return PRIOR.intercept + sum(weight * signals.get(name, 0.0) for name, weight in PRIOR.weights.items())
 
 
 def extractive_confidence(signals: Mapping[str, float]) -> float:
@@ -108,9 +82,7 @@ def extractive_confidence(signals: Mapping[str, float]) -> float:
 
 
 #: Changes where a logit of the prior no longer means the same: what a calibration was made with must be what it meets.
-PRIOR_ID = hashlib.sha256(
-    json.dumps([[prior.intercept, *prior.weights.items()] for prior in (PRIOR_BY_TOKENS, PRIOR_BY_VECTORS)]).encode()
-).hexdigest()[:12]
+PRIOR_ID = hashlib.sha256(json.dumps([PRIOR.intercept, *PRIOR.weights.items()]).encode()).hexdigest()[:12]
 #: A collection that has grown or shrunk by more than this share is another one.
 CHANGED = 0.25
 #: Probability that a guaranteed risk is kept.

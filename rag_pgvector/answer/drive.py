@@ -13,7 +13,6 @@ from rag_pgvector.answer.models import LanguageModel, Request, language_model
 from rag_pgvector.answer.steps import (
     Answering,
     Calibrated,
-    Compare,
     EmbedTexts,
     Find,
     Generate,
@@ -147,7 +146,7 @@ def _next(answering: Answering, reply: Any) -> Step | GroundedAnswer:
 
 
 def _call(
-    step: Find | Rows | Totals | Tables | Texts | EmbedTexts | Compare | Calibrated,
+    step: Find | Rows | Totals | Tables | Texts | EmbedTexts | Calibrated,
 ) -> tuple[str, list[Any], dict[str, Any]]:
     """The method of a collection that answers a step, and what it is given."""
     if isinstance(step, Find):
@@ -160,8 +159,6 @@ def _call(
         return "tables", [], {}
     if isinstance(step, EmbedTexts):
         return "embed_documents", [step.texts], {}
-    if isinstance(step, Compare):
-        return "likeness", [step.question, step.texts], {}
     if isinstance(step, Calibrated):
         return "calibration", [step.mode], {}
     return "texts", [step.document_ids], {}

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rag_pgvector.answer.defaults import has_no_subject
 from rag_pgvector.answer.sentences import Span, split
 from rag_pgvector.answer.types import Citation
 from rag_pgvector.types import Chunk
@@ -78,7 +79,8 @@ class Unit:
         heading: The heading that it stands under in the text at hand, ``""`` for none.
         titled: Where that stands.
         path: That, and the titles above it, outermost first.
-        lead: For an item or a row, the sentence that introduces the list, and the head of the table.
+        lead: For an item or a row, the sentence that introduces the list, and the head of the table; for a default
+            without a subject, the sentence before it.
     """
 
     start: int
@@ -132,6 +134,8 @@ def units(source: Source) -> list[Unit]:
                 at += 1
             start, end = span.start, taken[-1].end
             above = lead if span.kind in ("item", "row") else ""
+            if before is not None and before.block == span.block and has_no_subject(source.text, start):
+                above = f"{above}\n{source.text[before.start : before.end]}".strip()
             if span.kind == "row" and source.text[start:end] != head:
                 above = f"{above}\n{head}".strip()
             path = (*source.titles, *([title] if (title := _bare(heading)) and title not in source.titles else []))
@@ -171,13 +175,15 @@ def _introduces(text: str, spans: list[Span], at: int) -> bool:
 def extend(source: Source, all_units: list[Unit], unit: Unit) -> tuple[int, int]:
     """The unit's span, with its neighbour where it cannot be understood alone.
 
-    The sentence before one that begins with a pronoun; the list after one that ends in a colon; the type and default of
-    a parameter, where a description in reStructuredText names them in a field of their own.
+    The sentence before one that begins with a pronoun, or says a default and not whose; the list after one that ends in
+    a colon; the type and default of a parameter, where a description in reStructuredText names them in a field of their
+    own.
     """
     start, end = unit.start, unit.end
     at = all_units.index(unit)
     first = unit.spans[0]
-    if at and first.kind == "sentence" and _PRONOUN.match(source.text, start):
+    unclear = first.kind == "sentence" and _PRONOUN.match(source.text, start)
+    if at and (unclear or has_no_subject(source.text, start)):
         before = all_units[at - 1]
         if before.spans[-1].block == first.block and not before.has_code:
             start = before.start

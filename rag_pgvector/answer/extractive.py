@@ -15,7 +15,7 @@ from rag_pgvector.answer.evidence import cite, extend
 from rag_pgvector.answer.lexical import Query
 from rag_pgvector.answer.signals import signals_of
 from rag_pgvector.answer.spans import disagree, from_heading, minimal_span
-from rag_pgvector.answer.steps import Calibrated, Compare, Find, Step, Texts
+from rag_pgvector.answer.steps import Calibrated, EmbedTexts, Find, Step, Texts
 from rag_pgvector.answer.types import FailureMode, GroundedAnswer
 from rag_pgvector.types import ScoredChunk
 
@@ -57,7 +57,7 @@ def extract(
     candidates = candidates_of(query, weights, read, texts)
     if not candidates:
         return _failure("no_results", threshold)
-    score(candidates, (yield Compare(query.text, [each.embedded for each in candidates])))
+    score(candidates, (yield EmbedTexts([query.text, *(each.embedded for each in candidates)])))
     warnings = ("a document has changed since it was cut into chunks: ingest it again",) * any(
         each.source.stale for each in candidates
     )

@@ -26,9 +26,7 @@ __all__ = ["SIGNALS", "signals_of"]
 #: - cosine: of its unit to the question; lead: 1 where no other unit's is higher, 1/2 for the second, and so on.
 #: - value: whether it holds a date, number or name that the question asks for and does not name (a half where it asks
 #:   for none).
-#: - tokens: how near the question's tokens find one each in its unit (late interaction); least: the third of them that
-#:   find least. Only where the embedder shows tokens, and then the last.
-SIGNALS = ("margin", "mass", "words", "firsts", "said", "pairs", "cosine", "lead", "value", "tokens", "least")
+SIGNALS = ("margin", "mass", "words", "firsts", "said", "pairs", "cosine", "lead", "value")
 
 
 def signals_of(
@@ -69,8 +67,6 @@ def signals_of(
         "value": float(new) if query.wants in KINDS else 0.5,
         "typed": len(must & known) / len(must) if must else 1.0,
     }
-    if "tokens" in best.parts:
-        signals |= {name: best.parts[name] for name in ("tokens", "least")}
     return {name: round(min(1.0, max(0.0, value)), 6) for name, value in signals.items()}
 
 

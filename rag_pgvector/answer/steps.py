@@ -15,7 +15,6 @@ from rag_pgvector.answer.types import GroundedAnswer
 __all__ = [
     "Answering",
     "Calibrated",
-    "Compare",
     "EmbedTexts",
     "Find",
     "Generate",
@@ -74,14 +73,6 @@ class EmbedTexts:
 
 
 @dataclass(frozen=True, slots=True)
-class Compare:
-    """How like texts are to a question. Answered with a ``rag_pgvector.embedding.Likeness``."""
-
-    question: str
-    texts: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Calibrated:
     """The calibration of a mode of answering. Answered with its content and what its fingerprint must agree with, or
     with ``None``."""
@@ -102,5 +93,5 @@ class Generate:
     schema: Mapping[str, Any] | None = None
 
 
-Step: TypeAlias = Find | Rows | Totals | Tables | Texts | EmbedTexts | Compare | Generate | Calibrated
+Step: TypeAlias = Find | Rows | Totals | Tables | Texts | EmbedTexts | Generate | Calibrated
 Answering: TypeAlias = Generator[Step, Any, GroundedAnswer]

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 from rag_pgvector.embedding.adapters import as_embedder
 from rag_pgvector.embedding.fingerprint import PROBE, fingerprint, same_model
-from rag_pgvector.embedding.likeness import Likeness, alikeness, late_interaction, likeness
 from rag_pgvector.embedding.local import SentenceTransformerEmbedder
-from rag_pgvector.embedding.protocol import Embedder, TokenVectors, Vectors, aembed_queries, embed_queries
+from rag_pgvector.embedding.protocol import Embedder, Vectors, aembed_queries, embed_queries
 from rag_pgvector.embedding.providers import default_embedder, resolve_embedder
 
 __all__ = [
     "PROBE",
     "Embedder",
-    "Likeness",
     "SentenceTransformerEmbedder",
-    "TokenVectors",
     "Vectors",
     "aembed_queries",
-    "alikeness",
     "as_embedder",
     "default_embedder",
     "embed_queries",
     "fingerprint",
-    "late_interaction",
-    "likeness",
     "resolve_embedder",
     "same_model",
 ]

@@ -43,7 +43,6 @@ def as_embedder(obj: Any) -> Embedder:
             queries=getattr(obj, "embed_queries", None),
             aqueries=getattr(obj, "aembed_queries", None),
             max_tokens=_max_tokens(obj),
-            tokens=(getattr(obj, "token_vectors", None), getattr(obj, "atoken_vectors", None)),
         )
     if _has(obj, "get_text_embedding_batch", "get_query_embedding"):
         return CheckedEmbedder(
@@ -99,7 +98,6 @@ class CheckedEmbedder:
         queries: _Documents | None = None,
         aqueries: Callable[[list[str]], Awaitable[Any]] | None = None,
         max_tokens: int | None = None,
-        tokens: tuple[Any, Any] = (None, None),
     ) -> None:
         self.name = name
         self.max_tokens = max_tokens
@@ -111,9 +109,6 @@ class CheckedEmbedder:
             self.token_offsets = token_offsets
         if count_tokens is not None:
             self.count_tokens = count_tokens
-        # Both or neither: one colour must not judge otherwise than the other.
-        if all(each is not None for each in tokens):
-            self.token_vectors, self.atoken_vectors = tokens
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"

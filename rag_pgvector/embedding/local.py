@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rag_pgvector.embedding.protocol import TokenVectors, Vectors, as_texts
+from rag_pgvector.embedding.protocol import Vectors, as_texts
 from rag_pgvector.embedding.tokens import token_counter
 from rag_pgvector.errors import EmbeddingError, MissingDependencyError
 
@@ -159,38 +159,6 @@ class SentenceTransformerEmbedder:
         """The vectors of several questions, ``(n, dimensions)``."""
         return self._embed("encode_query", as_texts(texts))
 
-    def token_vectors(self, texts: Iterable[str]) -> TokenVectors | None:
-        """The vectors of texts and of their tokens, by one pass of the model. None for a model that is not bundled.
-
-        Special tokens are left out. Another model's tokens are as like one another as its training made them, and the
-        shipped confidence knows only the bundled one's.
-        """
-        wanted = as_texts(texts)
-        if not self._is_bundled or not wanted:
-            return None
-        model = self._model
-        pooled = np.empty((len(wanted), model.dimensions), dtype=np.float32)
-        tokens: list[Vectors] = [np.empty((0, model.dimensions), dtype=np.float32)] * len(wanted)
-        for batch in _batches(wanted, model.max_tokens or 512, model.batch_tokens):
-            for at, each in zip(batch, self._features(model.encoder, [wanted[i] for i in batch]), strict=True):
-                states, mask = each["token_embeddings"], each["attention_mask"]
-                pooled[at] = _unit(each["sentence_embedding"].float().cpu().numpy())
-                # The first is [CLS], the last [SEP].
-                tokens[at] = _unit(states[mask.bool()].float().cpu().numpy())[1:-1]
-        return pooled, tokens
-
-    async def atoken_vectors(self, texts: Iterable[str]) -> TokenVectors | None:
-        return await asyncio.to_thread(self.token_vectors, texts)
-
-    def _features(self, encoder: Any, texts: list[str]) -> list[dict[str, Any]]:
-        try:
-            found: list[dict[str, Any]] = encoder.encode(
-                texts, batch_size=len(texts), show_progress_bar=False, output_value=None
-            )
-        except Exception as error:
-            raise EmbeddingError(f"embedder {self.name!r} failed: {type(error).__name__}: {error}") from error
-        return found
-
     async def aembed_queries(self, texts: Iterable[str]) -> Vectors:
         return await asyncio.to_thread(self.embed_queries, texts)
 
@@ -275,11 +243,6 @@ class SentenceTransformerEmbedder:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return tokenizer
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.where(norms > 0, norms, 1.0), dtype=np.float32)
 
 
 def _bundled_folder() -> Path:

@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 
 from rag_pgvector.errors import EmbeddingError
 
-__all__ = ["Embedder", "TokenVectors", "Vectors", "aembed_queries", "as_texts", "embed_queries"]
+__all__ = ["Embedder", "Vectors", "aembed_queries", "as_texts", "embed_queries"]
 
 Vectors: TypeAlias = NDArray[np.float32]
-#: The vectors of texts, and of each text its tokens' vectors, normalised, ``(tokens, dimensions)``.
-TokenVectors: TypeAlias = tuple[Vectors, list[Vectors]]
 
 
 class Embedder(Protocol):
@@ -24,8 +22,7 @@ class Embedder(Protocol):
     text; chunking counts with it, or with ``count_tokens(text) -> int``, which is to give as many. ``max_tokens``: how
     many of them the model reads; no chunk is made longer. And ``embed_queries(texts) -> (n, dimensions)`` (with
     ``aembed_queries``), which ``search_many`` calls once for all of its questions; without it, ``embed_query`` is
-    called for each. And ``token_vectors(texts) -> TokenVectors | None`` (with ``atoken_vectors``), by which answers are
-    compared token by token; only for a model that the shipped confidence was fitted on.
+    called for each.
     """
 
     @property

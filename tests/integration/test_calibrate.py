@@ -11,7 +11,7 @@ import pytest
 
 from rag_pgvector import CollectionConfig, Database, Document
 from rag_pgvector.answer.confidence import (
-    PRIOR_BY_TOKENS,
+    PRIOR,
     extractive_confidence,
     guaranteed_thresholds,
     judge,
@@ -33,7 +33,7 @@ def invented(count: int, *, shift: float = 0.0) -> list[Label]:
     """Labels whose probability of being right is the prior's, its log odds shifted."""
     found = []
     for number in range(count):
-        signals = {name: float(RNG.random()) for name in PRIOR_BY_TOKENS.weights}
+        signals = {name: float(RNG.random()) for name in PRIOR.weights}
         prior = extractive_confidence(signals)
         chance = 1 / (1 + np.exp(-(np.log(prior / (1 - prior)) + shift)))
         found.append(Label(f"doc {number % 12}", signals, bool(RNG.random() < chance)))
@@ -55,7 +55,7 @@ def test_a_shift_is_found_and_no_shift_is_left_alone() -> None:
     assert same["method"] == shifted["method"] == "platt"
     assert abs(same["intercept"]) < 0.5
     assert shifted["intercept"] < -1.0
-    signals = dict.fromkeys(PRIOR_BY_TOKENS.weights, 0.6)
+    signals = dict.fromkeys(PRIOR.weights, 0.6)
     judged = judge(signals, (shifted, NOW), threshold=0.6)
     assert (judged.kind, judged.calibration_id) == ("calibrated", shifted["id"])
     assert judged.confidence < extractive_confidence(signals) - 0.1
@@ -64,9 +64,9 @@ def test_a_shift_is_found_and_no_shift_is_left_alone() -> None:
 def test_two_hundred_labels_fit_every_weight_around_the_prior() -> None:
     found = calibration_of(invented(600), NOW)
     assert found["method"] == "refit"
-    assert set(found["weights"]) == set(PRIOR_BY_TOKENS.weights)
+    assert set(found["weights"]) == set(PRIOR.weights)
     assert all(weight >= 0 for weight in found["weights"].values())
-    assert found["intercept"] == pytest.approx(PRIOR_BY_TOKENS.intercept, abs=1.5)
+    assert found["intercept"] == pytest.approx(PRIOR.intercept, abs=1.5)
     assert found["out_of_fold"]["ece_debiased"] < 0.08
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
@@ -92,7 +92,7 @@ def test_what_no_longer_fits_is_refused_and_said(change: dict[str, Any], reason:
 
 def test_a_guarantee_is_given_or_denied_with_the_number_of_labels() -> None:
     found = calibration_of(invented(60), NOW)
-    full = dict.fromkeys(PRIOR_BY_TOKENS.weights, 1.0)
+    full = dict.fromkeys(PRIOR.weights, 1.0)
     denied = judge(full, (found, NOW), threshold=0.6, target_risk=0.01)
     assert denied.confidence < denied.threshold
     assert "not attainable with 60 labels" in denied.warnings[0]

@@ -23,7 +23,6 @@ from rag_pgvector.embedding import (
     as_embedder,
     default_embedder,
     fingerprint,
-    likeness,
     local,
     same_model,
 )
@@ -131,30 +130,6 @@ def test_the_same_model_in_a_wrapper_is_the_same_model(embedder: Any, exact: Sen
     assert same_model(fingerprint(embedder), fingerprint(as_embedder(wrapper)))
     wrapper.prefix = "passage: "
     assert not same_model(fingerprint(embedder), fingerprint(as_embedder(wrapper)))
-
-
-def test_tokens_come_with_the_vectors(exact: SentenceTransformerEmbedder, embedder: Any, paragraphs: list[str]) -> None:
-    texts = [SENTENCE, "", *paragraphs[:6], "word " * 400]
-    found = exact.token_vectors(texts)
-    assert found is not None
-    vectors, tokens = found
-    np.testing.assert_allclose(vectors, exact.embed_documents(texts), atol=1e-5)
-    counts = [len(exact.token_offsets(text)) for text in texts]
-    # The model's two special tokens are no part of a text.
-    assert [len(each) for each in tokens] == [min(count, 254) for count in counts]
-    for each in tokens:
-        np.testing.assert_allclose(np.linalg.norm(each, axis=1), 1, atol=1e-5)
-    alike = likeness(exact, "How is it steeped?", ["It is steeped hot.", "A cat sleeps.", ""])
-    assert alike.tokens is not None
-    for each in alike.tokens.T:
-        assert each[0] > each[1] > each[2] == 0.0
-    assert likeness(exact, SENTENCE, [SENTENCE]).tokens == pytest.approx(np.ones((1, 2)), abs=1e-5)
-    near = likeness(embedder, "How is it steeped?", ["It is steeped hot.", "A cat sleeps.", ""])
-    assert near.tokens is not None
-    np.testing.assert_allclose(near.tokens, alike.tokens, atol=1e-2)
-    folder = SentenceTransformerEmbedder(str(local._bundled_folder()))
-    assert folder.token_vectors(["a"]) is None
-    assert exact.token_vectors([]) is None
 
 
 async def test_asynchronous_twins(embedder: Any) -> None:

@@ -330,7 +330,6 @@ NO_ROWS = {
     "embed_documents": "computed from its argument",
     "embed_query": "computed from its argument",
     "embed_queries": "computed from its argument",
-    "likeness": "computed from its arguments",
 }
 
 

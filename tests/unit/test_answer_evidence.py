@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_pgvector.answer import answer
-from rag_pgvector.answer.confidence import PRIOR_BY_TOKENS, PRIOR_BY_VECTORS, Prior, extractive_confidence
+from rag_pgvector.answer.confidence import PRIOR, extractive_confidence
 from rag_pgvector.answer.evidence import extend, source_of, units
 from rag_pgvector.answer.lexical import coverage, idf, read_query, stem, terms, tokens
 from rag_pgvector.answer.signals import SIGNALS
@@ -50,16 +50,15 @@ def test_rare_terms_weigh_more() -> None:
     assert coverage(weights, {stem("elephants")}) > 0.5 > coverage(weights, {"purpl"})
 
 
-@pytest.mark.parametrize(("prior", "names"), [(PRIOR_BY_TOKENS, SIGNALS), (PRIOR_BY_VECTORS, SIGNALS[:-2])])
-def test_confidence_grows_with_evidence(prior: Prior, names: tuple[str, ...]) -> None:
-    assert tuple(prior.weights) == names
-    assert all(weight >= 0 for weight in prior.weights.values())
-    none = dict.fromkeys(names, 0.0)
+def test_confidence_grows_with_evidence() -> None:
+    assert tuple(PRIOR.weights) == SIGNALS
+    assert all(weight >= 0 for weight in PRIOR.weights.values())
+    none = dict.fromkeys(SIGNALS, 0.0)
     nothing = extractive_confidence(none)
     assert 0.0 <= nothing < 0.1
-    for name in names:
+    for name in SIGNALS:
         assert extractive_confidence(none | {name: 1.0}) >= nothing
-    assert 0.9 < extractive_confidence(dict.fromkeys(names, 1.0)) <= 1.0
+    assert 0.9 < extractive_confidence(dict.fromkeys(SIGNALS, 1.0)) <= 1.0
 
 
 def test_a_size_of_the_askers_own_need_not_stand_in_the_evidence() -> None:
