@@ -57,7 +57,13 @@ class Passage:
 
 @dataclass(slots=True)
 class Candidate:
-    """A unit of a passage. ``parts`` is what its score is made of, each 0 to 1."""
+    """A unit of a passage.
+
+    Attributes:
+        admitted: Whether it may answer.
+        is_rival: Whether it speaks against another, as all do but a description of what has the default asked for.
+        parts: What its score is made of, each 0 to 1.
+    """
 
     passage: Passage
     source: Source
@@ -68,6 +74,7 @@ class Candidate:
     admitted: bool
     parts: dict[str, float] = field(default_factory=dict)
     score: float = 0.0
+    is_rival: bool = True
 
     @property
     def origin(self) -> str:
@@ -130,7 +137,7 @@ def candidates_of(
     found: list[Candidate] = []
     seen: set[tuple[str, int, int]] = set()
     wary = not asks_for_orders(query.text)
-    tells = default_asked_for(query)
+    default = default_asked_for(query)
     for passage in passages:
         source = source_of(passage.chunk, texts)
         admitted = _admits(query, passage) and _of_the_named(query, passage, source)
@@ -142,9 +149,11 @@ def candidates_of(
             sequence = terms(source.text[unit.start : unit.end])
             context = above | term_set(unit.context)
             evidence = admitted and not (wary and gives_orders(source.text[unit.start : unit.end]))
-            if evidence and tells is not None:
-                evidence = tells(f"{unit.context}\n{source.text[slice(*extend(source, siblings, unit))]}")
             each = Candidate(passage, source, unit, siblings, sequence, context, evidence)
+            if evidence and default is not None:
+                read = f"{unit.context}\n{source.text[slice(*extend(source, siblings, unit))]}"
+                each.admitted = default.told_by(read)
+                each.is_rival = not default.only_described_by(read)
             key = (each.origin, unit.start, unit.end)
             if key in seen:
                 continue

@@ -8,11 +8,11 @@ and name whose default is asked for.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from dataclasses import dataclass
 
 from rag_pgvector.answer.lexical import Query, fold
 
-__all__ = ["default_asked_for", "has_no_subject"]
+__all__ = ["AskedDefault", "default_asked_for", "has_no_subject"]
 
 _DEFAULT = r"(?:default|lalai|bawaan|predeterminad|defecto|defaut)"
 _SAYS = re.compile(rf"\b{_DEFAULT}")
@@ -31,22 +31,36 @@ _NO_SUBJECT = re.compile(
 )
 
 
-def default_asked_for(query: Query) -> Callable[[str], bool] | None:
-    """Whether a text can tell the default that is asked for, as a function of the text; None for other questions."""
+@dataclass(frozen=True, slots=True)
+class AskedDefault:
+    """A default that is asked for. ``names``: whose, folded; none where the question describes it in words."""
+
+    names: frozenset[str]
+
+    def told_by(self, text: str) -> bool:
+        """Whether a text can tell it: it says a default, or assigns a value to what is named."""
+        read = fold(text)
+        if not self._named_in(read):
+            return False
+        assigned = (rf"(?<!\w){re.escape(name)}[`\"']*\s*(?::[^=\n]*)?=(?!=)" for name in self.names)
+        return bool(_SAYS.search(read)) or any(re.search(each, read) for each in assigned)
+
+    def only_described_by(self, text: str) -> bool:
+        """Whether a text speaks of what is named, and tells no default."""
+        return bool(self.names) and self._named_in(fold(text)) and not self.told_by(text)
+
+    def _named_in(self, read: str) -> bool:
+        return all(re.search(rf"(?<!\w){re.escape(name)}s?(?!\w)", read) for name in self.names)
+
+
+def default_asked_for(query: Query) -> AskedDefault | None:
+    """The default that a question asks for; None for other questions."""
     question = fold(query.text)
     if not _ASKS.search(question):
         return None
     found = _WHOSE.search(question)
     names = {name for name in (found.groups() if found else ()) if name} or set(query.literals)
-
-    def tells(text: str) -> bool:
-        read = fold(text)
-        if not all(re.search(rf"(?<!\w){re.escape(name)}s?(?!\w)", read) for name in names):
-            return False
-        assigned = (rf"(?<!\w){re.escape(name)}[`\"']*\s*(?::[^=\n]*)?=(?!=)" for name in names)
-        return bool(_SAYS.search(read)) or any(re.search(each, read) for each in assigned)
-
-    return tells
+    return AskedDefault(frozenset(names))
 
 
 def has_no_subject(text: str, start: int) -> bool:

@@ -47,7 +47,11 @@ def signals_of(
     whole = own | best.context
     # The same words again are support, not a rival; nor is what stands in the answer too. Where nothing else may
     # answer, the rivals are those that a veto took out: to be alone is no evidence.
-    others = [each for each in ranked if each is not best and not alike(best, each) and not _inside(each, best, span)]
+    others = [
+        each
+        for each in ranked
+        if each is not best and each.is_rival and not alike(best, each) and not _inside(each, best, span)
+    ]
     rivals = [each.score for each in others if each.admitted] or [each.score for each in others]
     rival = max(rivals, default=0.0)
     known = best.passage.known | best.context

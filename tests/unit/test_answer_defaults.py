@@ -32,9 +32,15 @@ TOLD = f"{DESCRIBED} The default is 12."
     ],
 )
 def test_what_can_tell_a_default(question: str, yes: list[str], no: list[str]) -> None:
-    tells = default_asked_for(read_query(question))
-    assert tells is not None
-    assert [text for text in [*yes, *no] if tells(text)] == yes
+    default = default_asked_for(read_query(question))
+    assert default is not None
+    assert [text for text in [*yes, *no] if default.told_by(text)] == yes
+
+
+def test_a_description_without_the_default_is_no_rival() -> None:
+    default = default_asked_for(read_query("What is the default of pool.depth?"))
+    assert default is not None
+    assert [default.only_described_by(text) for text in (DESCRIBED, TOLD, "The default is 3.")] == [True, False, False]
 
 
 @pytest.mark.parametrize(
