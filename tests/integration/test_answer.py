@@ -199,6 +199,19 @@ def test_a_chunk_added_by_hand_is_its_own_source(collection: Collection) -> None
     assert filtered.answer is None
 
 
+def test_a_default_is_told_and_a_description_is_not_one(collection: Collection) -> None:
+    text = (
+        "# Settings of the pool\n\n- `pool.depth` is the number of jobs that wait for a worker. The default is 12.\n"
+        "- `pool.patience` is how long a job waits before it is dropped. A long one fills the memory.\n"
+    )
+    collection.add([Chunk(content=text, source="pool.md", id="p1")])
+    given = collection.ask("What is the default of pool.depth?", threshold=0.0)
+    assert given.answer == "`pool.depth` is the number of jobs that wait for a worker. The default is 12."
+    assert given.confidence > 0.6
+    withheld = collection.ask("What is the default of pool.patience?", threshold=0.0)
+    assert (withheld.answer, withheld.failure_mode) == (None, "insufficient_evidence")
+
+
 def test_the_same_sentence_in_two_documents_is_cited_twice(collection: Collection, tmp_path: Path) -> None:
     for name in ("one.txt", "two.txt"):
         (tmp_path / name).write_text(f"About {name}.\n\nThe well of Orrin is forty metres deep.\n")
