@@ -103,13 +103,14 @@ def _as_url(given: Mapping[str, Any]) -> str:
     return f"postgresql://{where}/{quote(name, safe='')}" + ("?" + urlencode(rest, quote_via=quote) if rest else "")
 
 
-def same_database(url: str, other: str) -> bool:
-    """Whether two URLs name the same database of the same server, as whoever."""
+def same_database(url: str, other: str, *, pooled: bool = False) -> bool:
+    """Whether two URLs name the same database of the same server, as whoever.
+
+    ``pooled``: one of them may be a pooler's address, so that only the database's name tells.
+    """
     one, two = conninfo_to_dict(url), conninfo_to_dict(other)
-    return all(
-        (one.get(key) or default) == (two.get(key) or default)
-        for key, default in (("host", ""), ("port", "5432"), ("dbname", ""))
-    )
+    parts = (("dbname", ""),) if pooled else (("host", ""), ("port", "5432"), ("dbname", ""))
+    return all((one.get(key) or default) == (two.get(key) or default) for key, default in parts)
 
 
 def describe(conninfo: str) -> str:

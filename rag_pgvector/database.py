@@ -71,7 +71,7 @@ class Database:
         self._admin_url = connect.normalise_url(admin_url) if admin_url is not None else None
         self._pools = Pools(lambda: self.url, prepare=prepare, size=pool_size, timeout=timeout)
         self._lock = threading.Lock()
-        self._is_embedded = False
+        self._is_embedded = self._is_configured = False
         self._application: Database | None = None
         self._schema_checked = False
         self._costs: planner.CostModel | None = None
@@ -137,6 +137,7 @@ class Database:
                     settings = load_settings()
                     if settings.database_url is not None:
                         self._url = connect.normalise_url(settings.database_url.get_secret_value())
+                        self._is_configured = True
                     else:
                         from rag_pgvector import embedded
 
@@ -154,7 +155,8 @@ class Database:
             secret = load_settings().admin_database_url
             if secret is not None:
                 admin = connect.normalise_url(secret.get_secret_value())
-                if connect.same_database(admin, url):
+                # DATABASE_URL may name a pooler before the server.
+                if connect.same_database(admin, url, pooled=self._is_configured):
                     self._admin_url = admin
                 else:
                     logger.warning(

@@ -94,6 +94,11 @@ def test_the_administrators_url_must_name_the_same_database(
     assert other.admin_url == database_url
     assert "elsewhere:5432/x" in caplog.text
     assert "s3cret" not in caplog.text
+    # Beside DATABASE_URL, which may be a pooler's address, the name tells.
+    monkeypatch.setenv("DATABASE_URL", "postgresql://app@pooler:6432/x")
+    assert Database().admin_url == "postgresql://root:s3cret@elsewhere/x"
+    monkeypatch.setenv("DATABASE_URL", "postgresql://app@pooler:6432/y")
+    assert Database().admin_url == "postgresql://app@pooler:6432/y"
 
 
 @pytest.mark.parametrize("size", [0, -1, 1.5, "8", True])

@@ -164,6 +164,8 @@ def test_databases_are_compared_without_their_users() -> None:
     assert same_database("host=h dbname=d", "postgresql://h/d")
     for other in ("postgresql://h/e", "postgresql://i/d", "postgresql://h:5433/d"):
         assert not same_database("postgresql://h/d", other)
+    assert same_database("postgresql://pooler:6432/d", "postgresql://h/d", pooled=True)
+    assert not same_database("postgresql://pooler:6432/d", "postgresql://h/e", pooled=True)
 
 
 # ---------------------------------------------------------------------------------------------------------- translation
