@@ -32,7 +32,7 @@ _UNREADABLE = (
 _MANY_CONNECTIONS = "raise max_connections (or the role's CONNECTION LIMIT), or lower pool_size"
 _POOLED = (
     "behind a pooler in transaction mode use Database(url, prepare=False), or PgBouncer >= 1.21 with "
-    "max_prepared_statements; on the command line, name the server itself"
+    "max_prepared_statements; for eval and tune, name the server itself"
 )
 #: By SQLSTATE: what the operator of the server can do.
 _REMEDIES = {

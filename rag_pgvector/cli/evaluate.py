@@ -183,7 +183,7 @@ def retrieval(
         complain(f"warning: {asked.absent} judged relevant documents are not in the corpus: nothing can find them")
     start = time.perf_counter()
     with ExitStack() as stack:
-        db = stack.enter_context(open_database(url))
+        db = stack.enter_context(open_database(url, prepare=True))
         collection, embedder = _collection(stack, db, name, paths, asked.documents, (tenant, scope, api_key), mode)
         ingested = time.perf_counter()
         before = (embedder.calls, embedder.texts)
@@ -290,7 +290,7 @@ def answers(
         raise ConfigError(f"{golden} brings no documents to ask: add --collection NAME or --ingest PATH")
     start = time.perf_counter()
     with ExitStack() as stack:
-        db = stack.enter_context(open_database(url))
+        db = stack.enter_context(open_database(url, prepare=True))
         collection, embedder = _collection(stack, db, name, paths, asked.documents, (tenant, scope, api_key), "hybrid")
         ingested = time.perf_counter()
         before = (embedder.calls, embedder.texts)

@@ -146,13 +146,16 @@ def share(value: str | float) -> float:
     raise typer.BadParameter(f"{value!r}: use a share between 0 and 1")
 
 
-def open_database(url: str | None) -> Database:
-    """The database that ``--url`` names, or the one of the settings. Nothing is connected yet."""
+def open_database(url: str | None, *, prepare: bool = False) -> Database:
+    """The database that ``--url`` names, or the one of the settings. Nothing is connected yet.
+
+    Most verbs send a statement once, and the address may be that of PgBouncer: only those that measure prepare any.
+    """
     from rag_pgvector.database import Database
 
     if url is not None and not url.strip():
         raise ConfigError("--url is empty: leave it out, or use postgresql://user:password@host:5432/name")
-    return Database(url)
+    return Database(url, prepare=prepare)
 
 
 def open_administered(url: str | None) -> Database:

@@ -37,7 +37,7 @@ def costs(context: typer.Context, url: Url = None, as_json: Json = False) -> Non
     """
     if context.invoked_subcommand is not None:
         return
-    with open_database(url) as db:
+    with open_database(url, prepare=True) as db:
         with working("measuring"):
             found = db.tune()
     if as_json:
@@ -78,7 +78,7 @@ def alpha(
     from rag_pgvector.evals.formats import read_beir
 
     asked = read_beir(golden_path(golden, store), split=split)
-    with open_database(url) as db:
+    with open_database(url, prepare=True) as db:
         collection = db.collection(name)
         searched = collection if tenant is None else collection.for_tenant(tenant, scope=scope)
         with progress() as tell:

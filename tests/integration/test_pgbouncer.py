@@ -141,3 +141,11 @@ def test_threads_and_tasks(db: Database, docs: Collection, vectors: Any) -> None
 
 def test_the_schema_is_upgraded_through_it(db: Database) -> None:
     assert db.upgrade() == db.upgrade()
+
+
+def test_the_command_line_needs_no_switch(address: str, docs: Collection, capsys: pytest.CaptureFixture[str]) -> None:
+    from rag_pgvector.cli.app import run
+
+    for _ in range(2):  # a second client meets what the first one left on the connection
+        for verb in (["doctor"], ["db", "status"], ["search", "x", "-c", "docs", "--mode", "keyword"]):
+            assert run([*verb, "--url", address, "--json"]) == 0, capsys.readouterr().err
