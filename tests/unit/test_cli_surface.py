@@ -248,7 +248,9 @@ def test_ctrl_c_is_quiet() -> None:
             [PROGRAM, "db", "status", "--url", url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
         )
         silent.settimeout(60)
-        connection, _ = silent.accept()  # now it waits for our greeting
+        connection, _ = silent.accept()
+        connection.settimeout(60)
+        connection.recv(8)  # now it waits for our answer
         process.send_signal(signal.SIGINT)
         printed = process.communicate(timeout=60)
         connection.close()
