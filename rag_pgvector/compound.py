@@ -1,4 +1,4 @@
-"""Searches made of several: diverse results (MMR), and many questions in one round trip."""
+"""Searches made of several: diverse results (MMR), and many questions at once."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class CompoundSearches(Searchable):
         """What ``search`` finds for each of several questions, or for each of several vectors, in the order given.
 
         The questions are embedded in one call where the embedder has one for it, however long that takes, and all
-        searches go to the server in one round trip. Raises what ``search`` raises.
+        searches go to the server together. Raises what ``search`` raises.
         """
         check_many(queries, vectors, k, options)
         options = options or SearchOptions()

@@ -1,4 +1,4 @@
-"""Search by words, by vectors, or by both in one round trip: plans that put the two arms together."""
+"""Search by words, by vectors, or by both at once: plans that put the two arms together."""
 
 from __future__ import annotations
 

@@ -48,9 +48,9 @@ class _Model:
     max_tokens: int | None
     precision: str
     batch_tokens: int
-    #: Batches at once. Texts are divided by it, not by what a calling thread has, so that each call divides them alike.
+    #: Batches at once, one but on a CPU. Texts are divided by it, not by what a calling thread has, so that each call
+    #: divides them alike.
     at_once: int
-    on_cpu: bool
 
 
 class SentenceTransformerEmbedder:
@@ -138,7 +138,7 @@ class SentenceTransformerEmbedder:
             found[batch] = self._encode(getattr(model.encoder, method), [texts[i] for i in batch])
 
         batches = list(_batches(texts, model.max_tokens or 512, model.batch_tokens, model.at_once))
-        threads = _torch_threads() if model.on_cpu else 1
+        threads = _torch_threads()
         workers = min(threads, model.at_once, len(batches))
         if workers < 2:
             for batch in batches:
@@ -207,7 +207,6 @@ class SentenceTransformerEmbedder:
             precision=precision,
             batch_tokens=self._batch_tokens or _BATCH_TOKENS.get(kind, _BATCH_TOKENS["cpu"]),
             at_once=min(_torch_threads(), _AT_ONCE) if kind == "cpu" else 1,
-            on_cpu=kind == "cpu",
         )
 
     def _open(self) -> Any:

@@ -1,4 +1,4 @@
-"""Search by words, by vectors and by both, in both colours: modes, fallback, tenants, one round trip."""
+"""Search by words, by vectors and by both, in both colours: modes, fallback, tenants, what goes together."""
 
 from __future__ import annotations
 

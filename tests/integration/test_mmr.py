@@ -1,4 +1,4 @@
-"""Diverse results by maximal marginal relevance, and many searches in one round trip."""
+"""Diverse results by maximal marginal relevance, and many searches at once."""
 
 from __future__ import annotations
 
