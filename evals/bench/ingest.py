@@ -3,8 +3,8 @@
 - ``documents``: a folder of text files end to end, against the pure embedding time of the same chunks (the same model;
   in the pipeline's batches and all in one call), and against LangChain's and LlamaIndex's usual path (loader, splitter,
   their Postgres store) with the same model as they use it (fp32). Each divides the text in its own way. A rented core
-  is not always a whole one: the three are measured in turns, in five rounds after one that does not count, and of
-  their medians the quicker way to embed is compared.
+  is not always a whole one: the three are measured in turns, in five rounds (``--rounds``) after one that does not
+  count, and of their medians the quicker way to embed is compared.
 - ``again``: a second run over unchanged files, and one after a paragraph was changed.
 - ``rows``: a CSV file of many rows with a model that costs nothing, each size in a process of its own: rows per second
   without the vector index, which is built after, and the peak of its memory.
@@ -51,7 +51,14 @@ PARTS = ("documents", "again", "rows")
 
 
 def measure(
-    server: str, folder: Path, table: Path | None, *, rows: Sequence[int], parts: Sequence[str] = PARTS, step: int = 1
+    server: str,
+    folder: Path,
+    table: Path | None,
+    *,
+    rows: Sequence[int],
+    parts: Sequence[str] = PARTS,
+    step: int = 1,
+    rounds: int = ROUNDS,
 ) -> dict[str, Any]:
     """Every stage on a server where the user may create databases."""
     described = {"machine": machine(), "server": describe_server(server)}
@@ -64,7 +71,7 @@ def measure(
             shutil.copytree(table, work / "corpus" / table.name)
         again = _again(url, work / "corpus") if "again" in parts else {}
         _every(work / "corpus" / folder.name, step)
-        documents = _documents(url, work / "corpus" / folder.name) if "documents" in parts else {}
+        documents = _documents(url, work / "corpus" / folder.name, rounds) if "documents" in parts else {}
         sizes = {str(size): _rows(url, work, size) for size in rows if "rows" in parts}
     found = list(sizes.values())
     flat = round(found[-1]["peak_mib"] / found[0]["peak_mib"], 3) if len(found) > 1 else None
@@ -106,7 +113,7 @@ class Timed:
         return found
 
 
-def _documents(url: str, folder: Path) -> dict[str, Any]:
+def _documents(url: str, folder: Path, count: int) -> dict[str, Any]:
     model = resolve_embedder()
     model.embed_documents(["warm"])
     characters = sum(len(path.read_text(errors="replace")) for path in folder.rglob("*") if path.is_file())
@@ -119,8 +126,8 @@ def _documents(url: str, folder: Path) -> dict[str, Any]:
         "at_once": lambda: model.embed_documents(every),
     }
     rounds: dict[str, list[float]] = {name: [] for name in ("total", "in_the_run", *alone)}
-    for round_, name in turns(["total", *alone], ROUNDS):
-        say(f"documents, round {round_ + 1} of {ROUNDS}: {name}")
+    for round_, name in turns(["total", *alone], count):
+        say(f"documents, round {round_ + 1} of {count}: {name}")
         if name == "total":
             timed, took, chunks = _ingested(url, f"docs{round_}", folder, model)
             rounds["in_the_run"].append(timed.seconds)
@@ -357,6 +364,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, nargs="*", default=[100_000, 1_000_000], help="sizes of CSV files")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (default: all)")
     parser.add_argument("--url", help="a server where databases may be created (default: an embedded one)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"rounds of the documents' part (default: {ROUNDS})")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.child:
@@ -368,7 +376,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         server = options.url or stack.enter_context(embedded_server())
         report = measure(
-            server, folder, table, rows=options.rows, parts=options.parts, step=STEP if options.data else 1
+            server,
+            folder,
+            table,
+            rows=options.rows,
+            parts=options.parts,
+            step=STEP if options.data else 1,
+            rounds=options.rounds,
         )
     print(json.dumps(report, indent=2))
     if not options.json:
