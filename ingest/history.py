@@ -112,7 +112,7 @@ class Ledger:
             plans.end,
             self._collection._table,
             self._id,
-            error=None if error is None else f"{type(error).__name__}: {error}",
+            error=None if error is None else _told(error),
             source_hash=digest.digest(),
             loaders=self._loaders,
             counts={**counts, "failed": len(self._failures)},
@@ -124,6 +124,12 @@ class Ledger:
             return
         with suppress(RagPgvectorError):
             self._collection._run(end, atomic=True)
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        return "interrupted"
+    return f"{type(error).__name__}: {error}"
 
 
 def to_retry(collection: Collection) -> Iterator[tuple[ChunkOptions, list[Item]]]:

@@ -300,6 +300,7 @@ class _Run:
             return
         if not waiting:
             return
+        self.tell("embedding")  # the first batch takes a while
         whole = self._storing.embedded([(read.document, read.chunks) for read in waiting], self._embedding)
         self._settle()
         self._writing = self._writer.submit(self._storing.write, whole)

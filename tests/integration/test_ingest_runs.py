@@ -141,6 +141,15 @@ def test_a_run_that_ends_by_an_error(docs: Collection, folder: Path, database_ur
             ingest(broken, folder)
         assert (runs(broken)[0].state, runs(broken)[0].error) == ("failed", "EmbeddingError: no model today")
         broken.drop()
+
+        def interrupt(texts: list[str]) -> Any:
+            raise KeyboardInterrupt
+
+        stopped = db.collection("docs3", config=EIGHT, embedder=interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            ingest(stopped, folder)
+        assert (runs(stopped)[0].state, runs(stopped)[0].error) == ("failed", "interrupted")
+        stopped.drop()
     with psycopg.connect(database_url) as conn:
         assert conn.execute("SELECT count(*) FROM rag.ingest_runs").fetchone() == (1,)
 

@@ -241,7 +241,8 @@ def test_a_full_disk_is_one_line() -> None:
     assert "No space left" in result.stderr
 
 
-def test_ctrl_c_is_quiet() -> None:
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_is_quiet(sent: signal.Signals, code: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql://u:s3cret@127.0.0.1:{silent.getsockname()[1]}/d"
         process = subprocess.Popen(
@@ -251,10 +252,10 @@ def test_ctrl_c_is_quiet() -> None:
         connection, _ = silent.accept()
         connection.settimeout(60)
         connection.recv(8)  # now it waits for our answer
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
         printed = process.communicate(timeout=60)
         connection.close()
-    assert (process.returncode, printed) == (130, ("", ""))
+    assert (process.returncode, printed) == (code, ("", ""))
 
 
 def test_other_encodings_of_stdout() -> None:
