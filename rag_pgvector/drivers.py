@@ -8,11 +8,13 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.rows import tuple_row
 
-from rag_pgvector.plan import Batch, Execute, Plan, Row, Step, Together
+from rag_pgvector.plan import Batch, CopyIn, Execute, Plan, Row, Step, Together
 
 __all__ = ["adrive", "drive"]
 
 T = TypeVar("T")
+
+_NOT_BY_COPY = (psycopg.errors.UniqueViolation, psycopg.errors.FeatureNotSupported)
 
 
 def drive(conn: psycopg.Connection[Any], plan: Plan[T]) -> T:
@@ -36,10 +38,21 @@ def _perform(conn: psycopg.Connection[Any], step: Step) -> list[Row]:
         with conn.transaction() if _no_pipeline(conn) else conn.pipeline():
             cursors = [[_execute(conn, each) for each in _parts(one)][-1] for one in step.steps]
         return [tuple(_rows(cursor)) for cursor in cursors]
+    if not step.or_undo:
+        _copy(conn, step)
+        return []
+    try:
+        with conn.transaction():
+            _copy(conn, step)
+    except _NOT_BY_COPY:
+        return [(False,)]
+    return [(True,)]
+
+
+def _copy(conn: psycopg.Connection[Any], step: CopyIn) -> None:
     with psycopg.Cursor(conn) as cursor, cursor.copy(step.query) as copy:
         for block in step.blocks:
             copy.write(block)
-    return []
 
 
 def _execute(conn: psycopg.Connection[Any], step: Execute) -> psycopg.Cursor[Row]:
@@ -74,10 +87,21 @@ async def _aperform(conn: psycopg.AsyncConnection[Any], step: Step) -> list[Row]
         async with conn.transaction() if _no_pipeline(conn) else conn.pipeline():
             cursors = [[await _aexecute(conn, each) for each in _parts(one)][-1] for one in step.steps]
         return [tuple(await _arows(cursor)) for cursor in cursors]
+    if not step.or_undo:
+        await _acopy(conn, step)
+        return []
+    try:
+        async with conn.transaction():
+            await _acopy(conn, step)
+    except _NOT_BY_COPY:
+        return [(False,)]
+    return [(True,)]
+
+
+async def _acopy(conn: psycopg.AsyncConnection[Any], step: CopyIn) -> None:
     async with psycopg.AsyncCursor(conn) as cursor, cursor.copy(step.query) as copy:
         for block in step.blocks:
             await copy.write(block)
-    return []
 
 
 async def _aexecute(conn: psycopg.AsyncConnection[Any], step: Execute) -> psycopg.AsyncCursor[Row]:

@@ -85,11 +85,14 @@ class Batch:
 class CopyIn:
     """COPY ... FROM STDIN (FORMAT BINARY). Answered with ``[]``. Only inside an atomic run.
 
-    ``blocks`` are ready-made pieces of the binary format, header and trailer excluded.
+    ``blocks`` are pieces of the binary format, header and trailer among them.
     """
 
     query: sql.Composed
     blocks: Iterable[bytes]
+    #: Where a key is taken, or COPY cannot fill the table (row-level security), undo this step alone and answer
+    #: ``[(False,)]``, else ``[(True,)]``.
+    or_undo: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def chunk(id: str, text: str = "text", **fields: Any) -> Chunk:
 # -------------------------------------------------------------------------------------------------------------- writing
 
 
-@pytest.mark.parametrize("more", [0, 100], ids=["one statement", "staged"])
+@pytest.mark.parametrize("more", [0, 100, 300], ids=["one statement", "staged", "copied"])
 @pytest.mark.parametrize("storage", ["vector", "halfvec"])
 def test_every_field_comes_back_as_it_went_in(make: Make, call: Call, more: int, storage: str) -> None:
     docs = make(storage=storage)
@@ -66,7 +66,7 @@ def test_ids_come_back_in_the_order_given(docs: Collection, call: Call) -> None:
     assert call(docs, "add", []) == []
 
 
-@pytest.mark.parametrize("more", [0, 100], ids=["one statement", "staged"])
+@pytest.mark.parametrize("more", [0, 100, 300], ids=["one statement", "staged", "copied"])
 def test_upsert_counts_what_it_did_and_touches_nothing_else(
     docs: Collection, call: Call, more: int, db: Database
 ) -> None:

@@ -51,6 +51,7 @@ LAYERS = [
         "postings",
         "read",
         "records",
+        "copying",
         "roles",
         "runs",
         "schema",

@@ -112,6 +112,37 @@ def test_a_large_write_is_staged_and_upserted_in_the_order_of_ids() -> None:
     assert counts == WriteCounts(added=30, updated=1, unchanged=2)
 
 
+def test_many_new_rows_are_copied_into_the_table_itself() -> None:
+    records = [record(f"id{i:03}") for i in reversed(range(PENDING + 1))]
+    plan = upsert(table(), records)
+    together = next(plan)
+    assert isinstance(together, Together)
+    copy = plan.send([tuple((i,) for i in range(len(records))), ((False,),)])
+    assert isinstance(copy, CopyIn)
+    assert copy.or_undo
+    assert 'COPY "rag"."chunks_docs" ("tenant_id", "id",' in text(copy)
+    assert next(copied_ids(b"".join(copy.blocks))) == "", "the tenant of a collection without tenants"
+    postings = plan.send([(True,)])
+    assert 'COPY "rag"."postings_docs"' in text(postings)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["an id is there", "an id came meanwhile"])
+def test_many_rows_of_which_one_is_known_are_staged(known: bool) -> None:
+    records = [record(f"id{i:03}") for i in range(PENDING + 1)]
+    plan = upsert(table(), records)
+    next(plan)
+    step = plan.send([tuple((i,) for i in range(len(records))), ((known,),)])
+    if not known:
+        step = plan.send([(False,)])
+    assert text(step).startswith("CREATE TEMP TABLE rag_staging")
+
+
+def test_with_tenants_nothing_is_copied_into_the_table_itself() -> None:
+    fenced = Table(1, "docs", "chunks_docs", CollectionConfig(dimensions=3, tenancy="multi"), tenant="a")
+    step = next(upsert(fenced, [record(f"id{i:03}") for i in range(PENDING + 1)]))
+    assert text(step).startswith("CREATE TEMP TABLE rag_staging"), "COPY does not work under row-level security"
+
+
 def copied_ids(blob: bytes) -> Iterator[str]:
     """Read COPY's binary format back: the first field of every row."""
     assert blob[:11] == b"PGCOPY\n\xff\r\n\0"
