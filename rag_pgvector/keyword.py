@@ -13,7 +13,7 @@ here (bm25.py), where one costs a tenth of what it costs the server; a second st
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -31,14 +31,25 @@ from rag_pgvector.table import KEYWORD_KINDS, Table
 from rag_pgvector.types import SearchPlan
 from rag_pgvector.vectors import VectorParam
 
-__all__ = ["UNINDEXED_COUNTED", "chunks_statement", "plan_of", "postings_statement", "question_of", "ranked", "search"]
+__all__ = [
+    "ATTEMPTS",
+    "UNINDEXED_COUNTED",
+    "best",
+    "chunks_statement",
+    "is_narrowed",
+    "plan_of",
+    "postings_statement",
+    "question_of",
+    "ranked",
+    "search",
+]
 
 #: Unindexed rows are counted up to here.
 UNINDEXED_COUNTED = 10_000
 #: With a filter, so many of the best documents are looked at before all are.
 _FIRST_LOOK = 1_000
 #: A search is begun so often where its best documents are gone when it looks for their chunks: somebody just wrote.
-_ATTEMPTS = 3
+ATTEMPTS = 3
 
 
 def question_of(table: Table, text: str) -> Question:
@@ -54,23 +65,21 @@ def search(
     condition: Where | None,
     options: SearchOptions,
     vector: VectorParam | None = None,
-    known: Mapping[int, Candidate] | None = None,
 ) -> Plan[Found]:
     """The ``k`` chunks of the highest BM25 score among those that the condition selects, ties by ``seq``.
 
     Fewer come back only if fewer hold a term of the question (and all of its phrases). With ``vector`` each hit
-    gets its distance, which fusion needs and which costs next to nothing here. ``known``: chunks by their ``seq`` that
-    somebody has read already, with distances; what is there when the postings have come is not read again.
+    gets its distance, which fusion needs and which costs next to nothing here.
     """
     hits: list[Candidate] = []
-    for attempt in range(_ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         rows = yield postings_statement(table, question)
         ranking, unindexed = ranked(question, rows, options)
-        narrowed = condition is not None or bool(question.phrases)
+        narrowed = is_narrowed(question, condition)
         # At last with some to spare for those that are gone.
-        limit = max(_FIRST_LOOK, 10 * k) if narrowed or attempt == _ATTEMPTS - 1 else k
+        limit = max(_FIRST_LOOK, 10 * k) if narrowed or attempt == ATTEMPTS - 1 else k
         if not narrowed and limit == k:
-            hits, all_there = yield from _read(table, ranking, k, vector, known or {})
+            hits, all_there = yield from _read(table, ranking, k, vector)
         else:
             hits, all_there = yield from _looked_up(table, question, ranking, limit, k, condition, options, vector)
         if narrowed and len(hits) < k and limit < len(ranking.seqs):  # the filter left too few of the best
@@ -78,6 +87,19 @@ def search(
         if all_there:
             break
     return hits, plan_of(table, question, unindexed)
+
+
+def best(table: Table, question: Question, *, k: int, options: SearchOptions) -> Plan[Found]:
+    """What ``search`` finds of a question that nothing narrows, in one round trip: no chunk is read."""
+    rows = yield postings_statement(table, question)
+    ranking, unindexed = ranked(question, rows, options)
+    hits = [Candidate((), score, None, seq) for seq, score in zip(*ranking.best(k), strict=True)]
+    return hits, plan_of(table, question, unindexed)
+
+
+def is_narrowed(question: Question, condition: Where | None) -> bool:
+    """Whether the scores alone do not tell which chunks are the best."""
+    return condition is not None or bool(question.phrases)
 
 
 def plan_of(table: Table, question: Question, unindexed: int) -> SearchPlan:
@@ -194,29 +216,25 @@ SELECT hit.*, said.looked FROM (SELECT count(*) AS looked FROM looked) AS said L
     ) AS c
 ) AS hit ON true ORDER BY hit.score DESC, hit.seq"""
 )
-_DISTANCE, _SCORE, _LOOKED = CHUNK_WIDTH, CHUNK_WIDTH + 1, CHUNK_WIDTH + 3
+_DISTANCE, _SCORE, _SEQ, _LOOKED = range(CHUNK_WIDTH, CHUNK_WIDTH + 4)
 #: A phrase in a sentence is one more term, which stands in the chunk once: Lucene's optional PhraseQuery, whose idf is
 #: the sum of its terms', in a chunk of average length.
 _LIKED = sql.SQL("CASE WHEN normalize(content, NFKC) ~* %s THEN %s::float8 ELSE 0 END")
 _REQUIRED = sql.SQL("normalize(content, NFKC) ~* %s")
 
 
-def _read(
-    table: Table, ranking: Ranking, k: int, vector: VectorParam | None, known: Mapping[int, Candidate]
-) -> Plan[tuple[list[Candidate], bool]]:
+def _read(table: Table, ranking: Ranking, k: int, vector: VectorParam | None) -> Plan[tuple[list[Candidate], bool]]:
     """The best ``k``, and whether all of these are still there."""
     seqs, scores = ranking.best(k)
-    asked = [seq for seq in seqs if seq not in known]
     read: dict[int, Row] = {}
-    if asked:
-        rows = yield chunks_statement(table, asked, vector=vector)
+    if seqs:
+        rows = yield chunks_statement(table, seqs, vector=vector)
         read = {row[-1]: row for row in rows}
-    hits = []
-    for seq, score in zip(seqs, scores, strict=True):
-        if seq in known:
-            hits.append(known[seq]._replace(score=score))
-        elif seq in read:
-            hits.append(Candidate(read[seq], score, read[seq][_DISTANCE]))
+    hits = [
+        Candidate(read[seq], score, read[seq][_DISTANCE], seq)
+        for seq, score in zip(seqs, scores, strict=True)
+        if seq in read
+    ]
     return hits, len(hits) == len(seqs)
 
 
@@ -236,7 +254,7 @@ def _looked_up(
         return [], True
     liked = [] if question.strict else _liked(question, ranking, options)
     rows = yield _passing(table, question, seqs, scores, k=k, condition=condition, liked=liked, vector=vector)
-    hits = [Candidate(row, row[_SCORE], row[_DISTANCE]) for row in rows if row[0] is not None]
+    hits = [Candidate(row, row[_SCORE], row[_DISTANCE], row[_SEQ]) for row in rows if row[0] is not None]
     return hits, rows[0][_LOOKED] == len(seqs)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from psycopg import sql
@@ -23,16 +23,17 @@ CHUNK_WIDTH = 9
 
 
 class Candidate(NamedTuple):
-    """A row that a search found, whose first columns are ``table.layout.chunk_columns``; most become no chunk."""
+    """What a search found, of which not all becomes a chunk.
+
+    Attributes:
+        row: Its first columns are ``table.layout.chunk_columns``. Empty: not read yet.
+        seq: Of the chunk, where the search was asked for it, else 0.
+    """
 
     row: Row
     score: float
     distance: float | None = None
-
-    @property
-    def key(self) -> Hashable:
-        """Seen from above its scopes, a tenant may hold several chunks of one id."""
-        return self.row[:2]
+    seq: int = 0
 
     def scored(self, table: Table) -> ScoredChunk:
         return ScoredChunk(chunk_of(table, self.row), self.score, self.distance)

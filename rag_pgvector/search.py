@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from psycopg import sql
 
@@ -18,8 +18,10 @@ from rag_pgvector.table import Table
 from rag_pgvector.types import SearchPlan, SearchResult
 from rag_pgvector.vectors import VectorParam
 
-__all__ = ["SIMILARITIES", "Found", "dense", "explained", "result", "statement"]
+__all__ = ["SIMILARITIES", "Columns", "Found", "dense", "explained", "result", "statement"]
 
+#: What a search reads of each row that it finds: its chunk, the number that the chunk is known by, or both.
+Columns = Literal["chunk", "seq", "chunk and seq"]
 
 #: What a search found, best first, before it is a result.
 Found = tuple[list[Candidate], SearchPlan]
@@ -35,12 +37,12 @@ def dense(
     options: SearchOptions,
     estimates: Estimates,
     session_defaults: bool,
-    seq: bool = False,
+    columns: Columns = "chunk",
 ) -> Plan[Found]:
     """The ``k`` nearest chunks. An index walk that comes back with fewer is followed by an exact pass.
 
     ``condition`` binds the tenant, too; ``filtered`` says whether it does more than that. ``session_defaults``: the
-    connection has ``schema.SESSION_DEFAULTS``. ``seq``: each row of a native table ends in the chunk's.
+    connection has ``schema.SESSION_DEFAULTS``. ``columns``: with "seq" of a native table alone.
     """
     state, passing = yield from estimates.learn(table, condition if filtered and not options.exact else None)
     rendered = None if condition is None else condition[0].as_bytes(None)
@@ -50,7 +52,7 @@ def dense(
         kind = index_kind(table.config)
         assert kind is not None
         many = max(kind.candidates(k, walk.ef_search), walk.fetched)
-        walked = statement(table, rendered, k, exact=False, candidates=many, seq=seq)
+        walked = statement(table, rendered, k, exact=False, candidates=many, columns=columns)
         step = Execute(walked, params if kind.ordered and many <= k else [*params, vector])
         if condition is None and session_defaults and walk.ef_search == EF_SEARCH:
             rows = yield step
@@ -59,11 +61,17 @@ def dense(
         if len(rows) < k:
             plan = SearchPlan("exact", f"{plan.reason}; the index found {len(rows)} of {k}: exact pass")
     if plan.kind == "exact":
-        step = Execute(statement(table, rendered, k, exact=True, seq=seq), params)
+        step = Execute(statement(table, rendered, k, exact=True, columns=columns), params)
         # Of a tenant's rows without a filter there is one way to read them, which need not be planned every time.
         rows = yield Batch([_ONE_PLAN, step]) if table.multi and not filtered else step
     score = SIMILARITIES[table.config.distance]
-    return [Candidate(row, score(row[CHUNK_WIDTH]), row[CHUNK_WIDTH]) for row in rows], plan
+    if columns == "seq":
+        return [Candidate((), score(distance), distance, seq) for distance, seq in rows], plan
+    numbered = columns != "chunk"
+    return [
+        Candidate(row, score(row[CHUNK_WIDTH]), row[CHUNK_WIDTH], row[CHUNK_WIDTH + 1] if numbered else 0)
+        for row in rows
+    ], plan
 
 
 def result(table: Table, search: Plan[Found]) -> Plan[SearchResult]:
@@ -133,7 +141,7 @@ def _walking(walk: Walk, *, alone: bool) -> SetLocal:
 
 @lru_cache(maxsize=1024)
 def statement(
-    table: Table, condition: bytes | None, k: int, *, exact: bool, candidates: int = 0, seq: bool = False
+    table: Table, condition: bytes | None, k: int, *, exact: bool, candidates: int = 0, columns: Columns = "chunk"
 ) -> bytes:
     """The text of a search; its parameters are the vector and those of the condition.
 
@@ -145,12 +153,13 @@ def statement(
     layout = table.layout
     kind = None if exact else index_kind(table.config)
     ordered = not exact and (kind is None or (kind.ordered and candidates <= k))
-    stored = None if ordered else layout.stored_columns
+    bare, seq = columns == "seq", columns != "chunk"
+    stored = None if ordered or bare else layout.stored_columns
     # "+ 0" hides the distance from the index: every row is compared, and once, since the sort is by what is returned.
     distance = "({embedding} {operator} %s::{type}) + 0" if exact else "{embedding} {operator} %s::{type}"
-    found = sql.SQL("SELECT {columns}, {distance} AS distance{seq} FROM {table} WHERE {embedding} IS NOT NULL").format(
+    found = sql.SQL("SELECT {columns}{distance} AS distance{seq} FROM {table} WHERE {embedding} IS NOT NULL").format(
         seq=sql.SQL(", seq" if seq else ""),
-        columns=layout.chunk_columns if stored is None else stored,
+        columns=sql.SQL("" if bare else "{}, ").format(layout.chunk_columns if stored is None else stored),
         distance=sql.SQL(distance).format(
             embedding=layout.embedding_column, operator=table.distance.operator, type=table.vector_type
         ),

@@ -18,7 +18,7 @@ from rag_pgvector.filters import parse_filter
 from rag_pgvector.hybrid import Asked, resolve_mode, search_all
 from rag_pgvector.patience import aembed_in_time, embed_in_time
 from rag_pgvector.plan import Plan
-from rag_pgvector.search import Found, dense, explained, result
+from rag_pgvector.search import Columns, Found, dense, explained, result
 from rag_pgvector.types import SearchResult
 from rag_pgvector.vectors import VectorParam, as_vector
 
@@ -120,7 +120,9 @@ class Searchable(Calibrated):
             k=k,
             condition=condition if filtered else None,
             options=options,
-            dense=lambda vector, many, seq: self._found_plan(vector, many, condition, filtered, options, seq=seq),
+            dense=lambda vector, many, columns: self._found_plan(
+                vector, many, condition, filtered, options, columns=columns
+            ),
         )
 
     def _search_plan(
@@ -141,7 +143,7 @@ class Searchable(Calibrated):
         filtered: bool,
         options: SearchOptions | None,
         *,
-        seq: bool = False,
+        columns: Columns = "chunk",
     ) -> Plan[Found]:
         return dense(
             self._table,
@@ -152,7 +154,7 @@ class Searchable(Calibrated):
             options=options or _DEFAULT_OPTIONS,
             estimates=self._estimates,
             session_defaults=self._db.session_defaults,
-            seq=seq,
+            columns=columns,
         )
 
     def explain_search(

@@ -164,17 +164,16 @@ def test_both_arms_go_together(docs: Collection, monkeypatch: pytest.MonkeyPatch
         return drive(conn, watched())
 
     monkeypatch.setattr(database, "drive", watch)
-    docs.search("kite")
-    (both,) = sent  # all that the words found, the vectors found, too
+    found = docs.search("kite", k=2)
+    both, chunks = sent  # the numbers and scores that both arms found; the chunks of the best
     assert isinstance(both, Together)
     assert [type(part) for part in both.steps] in ([Execute, Execute], [Execute, Batch])
+    assert isinstance(chunks, Execute)
+    assert len(found) == 2
+    assert chunks.params[0].count(",") == 1  # no more than are returned
     sent.clear()
-    far = docs.embed_query("rice coconut milk")
-    found = docs.search("kite", vector=far, k=1, options=SearchOptions(candidates=1, alpha=0.0))
-    assert ids(found) == ["kite"]
-    both, chunks_of_the_words = sent
-    assert isinstance(chunks_of_the_words, Together)
-    assert [type(part) for part in chunks_of_the_words.steps] == [Execute]
+    docs.search("kite", k=2, filter={"lang": {"$exists": False}})
+    assert [type(step) for step in sent[-2:]] == [Together, Together]
 
 
 def test_many_questions(call: Call, docs: Collection) -> None:
@@ -272,3 +271,44 @@ def test_tenants_have_their_own_arms(call: Call, tenant_db: Database, loop: asyn
     assert found.plan.kind == "hybrid"
     assert {hit.chunk.content for hit in found} == {TEXTS["kite"], TEXTS["top"]}
     loop.run_until_complete(tenant_db.aclose())
+
+
+@pytest.mark.parametrize("fusion", ["convex", "rrf"])
+def test_chunks_read_last_are_those_of_both_rankings_read_whole(make: Callable[..., Collection], fusion: Any) -> None:
+    """What is returned is what fusing whole rankings gives, whose every distance is known."""
+    draw = np.random.default_rng(7)
+    words = [f"w{i}" for i in range(40)]
+    docs = make(dimensions=8)
+    docs.add(
+        Chunk(id=f"{i:03}", content=" ".join(draw.choice(words, 12)), embedding=draw.standard_normal(8))
+        for i in range(250)
+    )
+    for turn in range(12):
+        question, vector = " ".join(draw.choice(words, 6)), draw.standard_normal(8)
+        alpha = (None, 0.0, 0.3, 1.0)[turn % 4] if fusion == "convex" else None
+        options = SearchOptions(candidates=30, fusion=fusion, alpha=alpha)
+        found = docs.search(question, vector=vector, k=5, options=options)
+        # a condition that all chunks satisfy has the arms bring whole chunks
+        whole = docs.search(question, vector=vector, k=5, options=options, filter={"none": {"$exists": False}})
+        assert ids(found) == ids(whole)
+        assert [hit.score for hit in found] == pytest.approx([hit.score for hit in whole])
+        assert [hit.distance for hit in found] == pytest.approx([hit.distance for hit in whole])
+        assert [hit.keyword_score for hit in found] == pytest.approx([hit.keyword_score for hit in whole])
+
+
+def test_a_chunk_that_is_gone_when_it_is_read(docs: Collection, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rag_pgvector import keyword
+
+    made = keyword.chunks_statement
+    turns = iter(["kite"])
+
+    def gone(table: Any, seqs: Any, **more: Any) -> Any:
+        for id_ in turns:
+            docs.delete([id_])
+        return made(table, seqs, **more)
+
+    monkeypatch.setattr(keyword, "chunks_statement", gone)
+    found = docs.search("moon kite of rice", k=2)
+    assert next(turns, None) is None
+    assert len(found) == 2
+    assert "kite" not in ids(found)
