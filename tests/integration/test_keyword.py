@@ -23,6 +23,7 @@ from rag_pgvector import (
     keyword,
     postings,
     read,
+    segment,
     write,
 )
 from rag_pgvector.config import Tenancy
@@ -43,9 +44,9 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Flushes and merges after a handful of documents, several blocks for a term; fresh segments of both forms."""
     monkeypatch.setattr(postings, "PENDING", 6)
     monkeypatch.setattr(postings, "FANOUT", 2)
-    monkeypatch.setattr(postings, "BLOCK", 4)
-    monkeypatch.setattr(postings, "BUCKETED", 12)
-    monkeypatch.setattr(postings, "BUCKET", 3)
+    monkeypatch.setattr(segment, "BLOCK", 4)
+    monkeypatch.setattr(segment, "BUCKETED", 12)
+    monkeypatch.setattr(segment, "BUCKET", 3)
 
 
 @pytest.fixture
@@ -321,20 +322,3 @@ def test_what_is_rewritten_between_the_statements_is_found(
     else:  # whoever is rewritten all the time is missed, and another one takes the place
         assert len(ids) == 3
         assert {"0", "2"} <= ids
-
-
-def test_merging_compares_no_row_with_every_other(db: Database, make: Make) -> None:
-    """Sizes of what a statement makes itself are unknown to the planner, which would take them for a handful: 20,000
-    replaced rows took 159 s in nested loops."""
-    docs = make()
-    docs.add([chunk(f"{i}", f"alpha {i}") for i in range(400)])
-    table, owner = docs._table, list(postings.owner_of(docs._table))
-    step = postings._step(table, [postings._MERGE, postings._STORE], [*owner, [1], *owner, [1], *owner * 3])
-    explain = Execute(sql.Composed([sql.SQL("EXPLAIN "), step.query]), step.params, prepare=False)
-
-    def plan() -> Plan[str]:
-        return "\n".join(row[0] for row in (yield explain))
-
-    text = db.run(plan, atomic=True)
-    assert "Nested Loop" not in text, text
-    assert "hashed SubPlan" in text, text

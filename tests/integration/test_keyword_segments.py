@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from rag_pgvector import Chunk, CollectionConfig, Database, SearchOptions, migrations, postings
+from rag_pgvector import Chunk, CollectionConfig, Database, SearchOptions, migrations, postings, segment
 from rag_pgvector.intake import take_in
 from tests.integration.keyword_oracle import agrees, bm25
 
@@ -26,7 +26,7 @@ def chunks(texts: dict[str, str]) -> list[Chunk]:
 
 
 def test_buckets_deletes_and_merges_agree_with_the_oracle(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postings, "BUCKET", 64)
+    monkeypatch.setattr(segment, "BUCKET", 64)
     docs = db.collection("segments", config=CollectionConfig(dimensions=2))
     relation = {kind: docs._table.relation(kind) for kind in ("postings", "segments")}
     draw = random.Random(20261126)

@@ -60,9 +60,9 @@ def _pending_where(patch: pytest.MonkeyPatch) -> None:
         "tenant_id = %s AND scope = %s RETURNING",
         "%s::text IS NOT NULL AND %s::text IS NOT NULL RETURNING",
     )
-    text = postings._FLUSH.as_string(None)
+    text = postings._TAKE_PENDING.as_string(None)
     assert own in text
-    patch.setattr(postings, "_FLUSH", sql.SQL(text.replace(own, everybodys, 1)))
+    patch.setattr(postings, "_TAKE_PENDING", sql.SQL(text.replace(own, everybodys, 1)))
 
 
 def _session_setting(patch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,7 @@ LAYERS = [
         "postings",
         "read",
         "records",
+        "segment",
         "copying",
         "roles",
         "runs",
