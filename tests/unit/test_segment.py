@@ -17,7 +17,8 @@ OWNER = ("tenant", "scope")
 
 def read(part: Part) -> list[Old]:
     """The rows that a segment is written as."""
-    data, at, found = b"".join(rows_of(part, OWNER)), 0, []
+    data, at = b"".join(rows_of(part, OWNER)), 0
+    found: list[Old] = []
 
     def field() -> bytes | None:
         nonlocal at
