@@ -61,6 +61,7 @@ class Survey:
     vector_available: str | None
     revision: str | None
     collections: Sequence[CollectionState]
+    read_only: bool = False
 
 
 # ----------------------------------------------------------------------------------------------------------- survey
@@ -73,10 +74,11 @@ def survey() -> Plan[Survey]:
             "SELECT current_setting('server_version'), current_user::text, "
             "(SELECT extversion FROM pg_extension WHERE extname = 'vector'), "
             "(SELECT default_version FROM pg_available_extensions WHERE name = 'vector'), "
-            "to_regclass('rag.alembic_version') IS NOT NULL, to_regclass('rag.collections') IS NOT NULL"
+            "to_regclass('rag.alembic_version') IS NOT NULL, to_regclass('rag.collections') IS NOT NULL, "
+            "current_setting('transaction_read_only') = 'on'"
         )
     )
-    server, role, vector, available, versioned, has_collections = rows[0]
+    server, role, vector, available, versioned, has_collections, read_only = rows[0]
     revision = None
     if versioned:
         rows = yield Execute(sql.SQL("SELECT version_num FROM rag.alembic_version"))
@@ -89,6 +91,7 @@ def survey() -> Plan[Survey]:
         vector_available=available,
         revision=revision,
         collections=collections,
+        read_only=read_only,
     )
 
 
@@ -169,9 +172,22 @@ def diagnose(found: Survey, *, needed_revision: str, audit: Audit | None = None)
         findings += index_findings(audit)
         if any(state.tenancy == "multi" for state in found.collections):
             findings += isolation_findings(audit)
+    elif found.read_only and found.revision == needed_revision:
+        findings.append(_unexamined(found))
     for state in found.collections:
         findings += _collection(state)
     return sorted(findings, key=lambda finding: finding.level != "error")
+
+
+def _unexamined(found: Survey) -> Finding:
+    multi = any(state.tenancy == "multi" for state in found.collections)
+    return Finding(
+        level="error" if multi else "warning",  # what was not proven is not to pass for sound
+        check="read_only",
+        what="policies, grants and functions were not examined: nothing can be written here",
+        why="they are compared with temporary tables, which a standby or a read-only transaction cannot make",
+        remedy="run doctor on the primary server; searching works here",
+    )
 
 
 def _vector(found: Survey) -> Iterator[Finding]:

@@ -206,14 +206,18 @@ def create_collection(name: str, config: CollectionConfig) -> Plan[Table]:
 
 
 def bind_embedder(table: Table, name: str, fingerprint: Sequence[float]) -> Plan[tuple[str, list[float]]]:
-    """Record the model that embeds a collection, once; returns the one that is recorded."""
-    yield Execute(
-        sql.SQL("UPDATE rag.collections SET embedder = %s, fingerprint = %s WHERE id = %s AND fingerprint IS NULL"),
-        (name, list(fingerprint), table.collection_id),
-    )
-    rows = yield Execute(
-        sql.SQL("SELECT embedder, fingerprint FROM rag.collections WHERE id = %s"), (table.collection_id,)
-    )
+    """Record the model that embeds a collection, once; returns the one that is recorded.
+
+    Where there is one nothing is written: a role that may only read, and a standby, search by vectors, too.
+    """
+    query = sql.SQL("SELECT embedder, fingerprint FROM rag.collections WHERE id = %s")
+    rows = yield Execute(query, (table.collection_id,))
+    if rows and rows[0][1] is None:
+        yield Execute(
+            sql.SQL("UPDATE rag.collections SET embedder = %s, fingerprint = %s WHERE id = %s AND fingerprint IS NULL"),
+            (name, list(fingerprint), table.collection_id),
+        )
+        rows = yield Execute(query, (table.collection_id,))
     if not rows:
         raise dropped(table)
     return rows[0][0], rows[0][1]

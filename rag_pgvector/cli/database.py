@@ -211,7 +211,7 @@ def _audit(db: Database, found: Survey) -> Audit | None:
     """The audit, as the role that multi-tenant collections are opened as where there are some."""
     from rag_pgvector.audit import audit
 
-    if found.revision != _needed_revision():
+    if found.revision != _needed_revision() or found.read_only:
         return None
     multi = any(state.tenancy == "multi" for state in found.collections)
     return (db.as_application() if multi else db).run(audit, atomic=True, retry=True)

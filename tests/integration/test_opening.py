@@ -7,10 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import psycopg
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
-from rag_pgvector import Chunk, Collection, CollectionConfig, Database, Document
+from rag_pgvector import Chunk, Collection, CollectionConfig, Database, Document, SearchOptions
 from rag_pgvector.errors import (
     CollectionMismatchError,
     CollectionNotFoundError,
@@ -148,3 +151,23 @@ def test_another_model_is_refused_and_the_same_in_another_wrapper_is_not(db: Dat
     assert call(rounded, "search", "text", k=1)[0].chunk.id == "a"
     assert rounded.embedding_hash("text") == docs.embedding_hash("text"), "one model, one name"
     assert docs.count() == 2
+
+
+@pytest.mark.parametrize("how", ["read-only transactions", "a role that may only read"])
+def test_searching_writes_nothing(database_url: str, how: str) -> None:
+    embedder = DeterministicFakeEmbedding(size=8)
+    role = f"rag_test_reader_{uuid.uuid4().hex[:8]}"
+    with Database(database_url) as db:
+        docs = db.collection("read", config=CollectionConfig(dimensions=8), embedder=embedder)
+        docs.add([Chunk(id="a", content="mangoes are sweet"), Chunk(id="b", content="lemons are sour")])
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        conn.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
+        grants = "GRANT USAGE ON SCHEMA rag TO {0}; GRANT SELECT ON ALL TABLES IN SCHEMA rag TO {0}"
+        conn.execute(sql.SQL(grants).format(sql.Identifier(role)))
+        options = "-c default_transaction_read_only=on" if how == "read-only transactions" else f"-c role={role}"
+        with Database(make_conninfo(database_url, options=options)) as db:
+            docs = db.collection("read", embedder=embedder)
+            for mode in ("dense", "keyword", "hybrid"):
+                assert docs.search("mangoes are sweet", k=1, options=SearchOptions(mode=mode))[0].chunk.id == "a"
+            assert docs.ask("Are mangoes sweet?", threshold=0.0).failure_mode != "no_results"
+        conn.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(sql.Identifier(role)))

@@ -74,6 +74,12 @@ def test_a_schema_of_another_revision() -> None:
     assert "db upgrade" in finding.remedy
 
 
+def test_what_cannot_be_examined_is_no_proof() -> None:
+    standby = replace(HEALTHY, read_only=True)
+    assert findings(standby) == [("warning", "read_only")]
+    assert findings(replace(standby, collections=[replace(DOCS, tenancy="multi")])) == [("error", "read_only")]
+
+
 @pytest.mark.parametrize(
     ("state", "level", "check", "said"),
     [
