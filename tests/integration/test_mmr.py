@@ -188,7 +188,7 @@ def test_many_equal_one_by_one(worded: Collection, asked: list[list[str]], call:
     assert [list(each) for each in call(worded, "search_many", vectors=vectors, **options)] == [*map(list, by_vector)]
 
 
-def test_it_is_one_round_trip(worded: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_questions_go_together(worded: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     worded.search("to know the table")
     sent: list[Any] = []
 
@@ -204,9 +204,13 @@ def test_it_is_one_round_trip(worded: Collection, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("rag_pgvector.database.drive", lambda conn, plan: drive(conn, noted(plan)))
     worded.search_many(["one", "two", "three"])
-    assert [type(step) for step in sent] == [Together]
-    assert len(sent[0].steps) == 6, "both arms of every question"
-    assert all(isinstance(step, (Execute, Batch)) for step in sent[0].steps)
+    assert [type(step) for step in sent] == [Together, Together]
+    assert [len(step.steps) for step in sent] == [6, 3], "both arms of every question, then each one's chunks"
+    assert all(isinstance(part, (Execute, Batch)) for step in sent for part in step.steps)
+    sent.clear()
+    worded.search_many(["one", "two", "three"], options=SearchOptions(mode="dense"))
+    assert [type(step) for step in sent] == [Together], "by vectors it is one round trip"
+    assert len(sent[0].steps) == 3
 
 
 def test_none_and_wrong_ones(worded: Collection, call: Call) -> None:
