@@ -41,6 +41,16 @@ class _Request:
     config: Any = None
     words: str = ""
 
+    @property
+    def blank(self) -> bool:
+        """Whether the question has no words. SelfQueryRetriever asks " " where the filter says all; langchain-postgres
+        embeds that, and so does this store."""
+        return self.query is not None and not self.query.strip()
+
+    def embedded(self, vector: Any) -> _Request:
+        """The same search by the question's vector."""
+        return replace(self, query=None, vector=vector, options=replace(self.options, mode="dense"))
+
 
 class SearchingStore(OpenedStore):
     """Searches. Beside the named arguments each takes:
@@ -77,14 +87,20 @@ class SearchingStore(OpenedStore):
                 "options, mode, hybrid_search_config and fts_query"
             )
         count = self.k if k is None else k
-        check_query(query, vector, count, options)
         if config is not None:
-            words = config.fts_query or words or text
-        return _Request(collection, query, vector, count, filter, options, config if words else None, words or "")
+            words = config.fts_query or words or (text or "").strip()
+        made = _Request(collection, query, vector, count, filter, options, config if words else None, words or "")
+        if isinstance(query, str) and made.blank and options.mode != "keyword":
+            check_query(None, (), count, None)
+        else:
+            check_query(query, vector, count, options)
+        return made
 
     def _found(self, request: _Request) -> SearchResult:
         collection = request.collection
         if request.config is None:
+            if request.blank:
+                request = request.embedded(collection.embed_query(request.query or ""))
             return collection.search(
                 request.query, vector=request.vector, k=request.k, filter=request.filter, options=request.options
             )
@@ -95,6 +111,8 @@ class SearchingStore(OpenedStore):
     async def _afound(self, request: _Request) -> SearchResult:
         collection = request.collection
         if request.config is None:
+            if request.blank:
+                request = request.embedded(await collection.aembed_query(request.query or ""))
             return await collection.asearch(
                 request.query, vector=request.vector, k=request.k, filter=request.filter, options=request.options
             )
@@ -262,9 +280,13 @@ class SearchingStore(OpenedStore):
         return self._scored(await self._adiverse(request, fetch_k, lambda_mult))
 
     def _diverse(self, request: _Request, fetch_k: int | None, lambda_mult: float | None) -> SearchResult:
+        if request.blank:
+            request = request.embedded(request.collection.embed_query(request.query or ""))
         return request.collection.search_mmr(request.query, **self._mmr(request, fetch_k, lambda_mult))
 
     async def _adiverse(self, request: _Request, fetch_k: int | None, lambda_mult: float | None) -> SearchResult:
+        if request.blank:
+            request = request.embedded(await request.collection.aembed_query(request.query or ""))
         return await request.collection.asearch_mmr(request.query, **self._mmr(request, fetch_k, lambda_mult))
 
     def _mmr(self, request: _Request, fetch_k: int | None, lambda_mult: float | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from rag_pgvector import Database
-from rag_pgvector.errors import FilterError
+from rag_pgvector.errors import ConfigError, FilterError
 from rag_pgvector.langchain import Column, PGEngine, PGVectorStore
 from tests.langchain.stores import Angles, contents, table
 
@@ -214,3 +214,14 @@ def test_where_a_chunk_came_from_can_be_filtered(database_url: str) -> None:
         assert (chunk.content, chunk.source, chunk.page_or_row, chunk.document_id) == ("changed", "b.pdf", 4, "b")
         hit = next(hit for hit in store.collection.search("x") if hit.chunk.content == "by LangChain")
         assert hit.chunk.source == "a.txt"
+
+
+async def test_a_filter_alone_is_a_blank_question(rows: PGVectorStore) -> None:
+    """SelfQueryRetriever asks " " where its model found nothing but a filter; langchain-postgres embeds that."""
+    narrowed: Any = {"filter": {"n": {"$gt": 0.5}}}
+    for search_type in ("similarity", "mmr"):
+        assert sorted(contents(rows.search(" ", search_type, **narrowed))) == ["r0", "r1"]
+        assert sorted(contents(await rows.asearch(" ", search_type, **narrowed))) == ["r0", "r1"]
+    assert sorted(doc.page_content for doc, _ in rows.similarity_search_with_score("", **narrowed)) == ["r0", "r1"]
+    with pytest.raises(ConfigError, match=r"use a non-empty text|has no keyword index"):
+        rows.similarity_search(" ", mode="keyword", **narrowed)
