@@ -44,13 +44,19 @@ def sleep(seconds: float) -> Plan[str]:
 
 OTHERS = (
     "FROM pg_stat_activity "
-    "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' "
+    "AND application_name <> 'observer'"  # one that was closed may not be gone yet
 )
+
+
+def observer(db: Database) -> psycopg.Connection[Any]:
+    """A connection that is none of the pool's."""
+    return psycopg.connect(db.url, autocommit=True, application_name="observer")
 
 
 def fill_pool(db: Database, size: int = 4) -> None:
     """Have as many connections open as there may be: on a busy machine one is free before the last is asked for."""
-    with ThreadPoolExecutor(size) as threads, psycopg.connect(db.url, autocommit=True) as conn:
+    with ThreadPoolExecutor(size) as threads, observer(db) as conn:
         for seconds in (0.1, 1, 5):
             assert set(threads.map(lambda _, s=seconds: db.run(lambda: sleep(s)), range(size))) == {"awake"}
             if conn.execute("SELECT count(*) " + OTHERS).fetchall() == [(size,)]:
@@ -59,7 +65,7 @@ def fill_pool(db: Database, size: int = 4) -> None:
 
 def terminate(db: Database) -> int:
     """Kill every other backend of the database."""
-    with psycopg.connect(db.url, autocommit=True) as conn:
+    with observer(db) as conn:
         return conn.execute("SELECT pg_terminate_backend(pid, 5000) " + OTHERS).rowcount
 
 

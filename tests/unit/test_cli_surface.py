@@ -246,7 +246,12 @@ def test_an_interruption_is_quiet(sent: signal.Signals, code: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql://u:s3cret@127.0.0.1:{silent.getsockname()[1]}/d"
         process = subprocess.Popen(
-            [PROGRAM, "db", "status", "--url", url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+            [PROGRAM, "db", "status", "--url", url],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            # What a shell starts in the background ignores SIGINT, and so do its children, this test among them.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         silent.settimeout(60)
         connection, _ = silent.accept()
