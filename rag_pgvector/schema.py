@@ -208,7 +208,7 @@ def create_collection(name: str, config: CollectionConfig) -> Plan[Table]:
 def bind_embedder(table: Table, name: str, fingerprint: Sequence[float]) -> Plan[tuple[str, list[float]]]:
     """Record the model that embeds a collection, once; returns the one that is recorded.
 
-    Where there is one nothing is written: a role that may only read, and a standby, search by vectors, too.
+    Where there is one nothing is written: who may only read searches by vectors, too.
     """
     query = sql.SQL("SELECT embedder, fingerprint FROM rag.collections WHERE id = %s")
     rows = yield Execute(query, (table.collection_id,))

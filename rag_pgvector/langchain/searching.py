@@ -96,11 +96,21 @@ class SearchingStore(OpenedStore):
             check_query(query, vector, count, options)
         return made
 
+    def _worded(self, request: _Request) -> _Request:
+        """A search that has words, or goes by a vector."""
+        if not request.blank:
+            return request
+        return request.embedded(request.collection.embed_query(request.query or ""))
+
+    async def _aworded(self, request: _Request) -> _Request:
+        if not request.blank:
+            return request
+        return request.embedded(await request.collection.aembed_query(request.query or ""))
+
     def _found(self, request: _Request) -> SearchResult:
         collection = request.collection
         if request.config is None:
-            if request.blank:
-                request = request.embedded(collection.embed_query(request.query or ""))
+            request = self._worded(request)
             return collection.search(
                 request.query, vector=request.vector, k=request.k, filter=request.filter, options=request.options
             )
@@ -111,8 +121,7 @@ class SearchingStore(OpenedStore):
     async def _afound(self, request: _Request) -> SearchResult:
         collection = request.collection
         if request.config is None:
-            if request.blank:
-                request = request.embedded(await collection.aembed_query(request.query or ""))
+            request = await self._aworded(request)
             return await collection.asearch(
                 request.query, vector=request.vector, k=request.k, filter=request.filter, options=request.options
             )
@@ -280,13 +289,11 @@ class SearchingStore(OpenedStore):
         return self._scored(await self._adiverse(request, fetch_k, lambda_mult))
 
     def _diverse(self, request: _Request, fetch_k: int | None, lambda_mult: float | None) -> SearchResult:
-        if request.blank:
-            request = request.embedded(request.collection.embed_query(request.query or ""))
+        request = self._worded(request)
         return request.collection.search_mmr(request.query, **self._mmr(request, fetch_k, lambda_mult))
 
     async def _adiverse(self, request: _Request, fetch_k: int | None, lambda_mult: float | None) -> SearchResult:
-        if request.blank:
-            request = request.embedded(await request.collection.aembed_query(request.query or ""))
+        request = await self._aworded(request)
         return await request.collection.asearch_mmr(request.query, **self._mmr(request, fetch_k, lambda_mult))
 
     def _mmr(self, request: _Request, fetch_k: int | None, lambda_mult: float | None) -> dict[str, Any]:
