@@ -8,6 +8,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from psycopg import sql
+
 from rag_pgvector.embedded.account import Account
 from rag_pgvector.embedded.binaries import Binaries
 from rag_pgvector.embedded.home import Home, last_reason
@@ -93,12 +95,13 @@ def reset_password(home: Home, account: Account, binaries: Binaries, running: in
 
     In single-user mode: a cluster that lets nobody in without a password offers no other way.
     """
-    # Neither it nor the name has a quote in it: single-user mode reads a line, and binds nothing.
     password = secrets.token_urlsafe(24)
+    # Single-user mode reads a line, and binds nothing.
+    alter = sql.SQL("ALTER ROLE {} PASSWORD {}\n").format(sql.Identifier(USER), sql.Literal(password))
     done = account.run(
         binaries.folder / "postgres",
         *("--single", "-D", home.data, "-c", f"config_file={home.conf}", "-c", "exit_on_error=on", "postgres"),
-        stdin=f"ALTER ROLE {USER} PASSWORD '{password}'\n",
+        stdin=alter.as_string(None),
         pass_fds=(running,),
     )
     if done.returncode != 0:
