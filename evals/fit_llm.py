@@ -6,8 +6,9 @@ The questions of ``fit_prior`` are put to ``answer_with_model`` over a collectio
 prompt and knows the reference answer. Where a passage that answers is shown it quotes the sentence that holds the
 answer, another one in a tenth of the cases, and abstains in 1.4 %; where none is, it abstains in 31 %, and else quotes
 the sentence most like the question. The shares of abstention are the best ones of GaRAGe (Sorodoc et al., ACL 2025);
-the tenth is an assumption. What is fitted: how much the extractive log odds count, the intercept, agreement, relevance
-and numbers. A simulated reader says nothing about how often real ones misquote, so those weights stay as they are.
+the tenth is an assumption. What is fitted: the intercept, how much the extractive log odds count, and agreement. A
+simulated reader says nothing about how often real ones misquote or quote what is beside the question, so those weights
+stay as they are.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ __all__ = ["Reader", "collect", "fitted", "main"]
 #: Of the reader: how often it abstains where it could answer, and where it could not; how often it quotes wrongly.
 ABSTAINS, ABSTAINS_RIGHTLY, ERRS = 0.014, 0.31, 0.1
 #: Weights that are fitted, and those that are not, which a strong pull keeps.
-FITTED = ("agreement", "relevance", "numbers_supported")
+FITTED = ("agreement",)
 KEPT = tuple(name for name in LLM_WEIGHTS if name not in (*FITTED, "extractive"))
 
 _PASSAGE = re.compile(r" passage id=(\w+)>\n\([^\n]*\)\n(.*?)\n</", re.DOTALL)

@@ -64,14 +64,24 @@ def fit(
 
 
 def _newton(design: Floats, target: Floats, weight: Floats, penalty: Floats, middle: Floats) -> Floats:
+    def worth(at: Floats) -> float:
+        logits = design @ at
+        return float(weight @ (target * logits - np.logaddexp(0.0, logits)) - penalty @ (at - middle) ** 2 / 2.0)
+
     found = middle.copy()
+    best = worth(found)
     for _ in range(100):
         probability = logistic(design @ found)
         gradient = design.T @ (weight * (target - probability)) - penalty * (found - middle)
         curvature = (design * (weight * probability * (1 - probability))[:, None]).T @ design
         step = np.linalg.solve(curvature + np.diag(penalty + 1e-9), gradient)
-        # A step too long overshoots where the outcomes are nearly separable.
-        found = found + step * min(1.0, 10.0 / max(1e-12, float(np.abs(step).max())))
-        if np.abs(step).max() < 1e-9:
+        # A whole step can overshoot, from far away or where the outcomes are nearly separable, and then go to and fro
+        # for ever: it is halved until it leads uphill.
+        share = min(1.0, 10.0 / max(1e-12, float(np.abs(step).max())))
+        while share > 1e-6 and worth(found + share * step) < best:
+            share /= 2.0
+        found = found + share * step
+        best = worth(found)
+        if share * np.abs(step).max() < 1e-9:
             break
     return found

@@ -83,6 +83,6 @@ def test_a_simulated_reader_gives_right_and_wrong_answers_to_fit_on() -> None:
     right = [found for _, found, _ in rows]
     assert 0 < sum(right) < len(rows)
     weights = fit_llm.fitted(rows)
-    assert len(weights) == 2 + len(fit_llm.FITTED) + len(fit_llm.KEPT) == 2 + len(LLM_WEIGHTS)
+    assert len(weights) == 2 + len(fit_llm.FITTED) + len(fit_llm.KEPT) == 1 + len(LLM_WEIGHTS)
     assert all(weight >= 0 for weight in weights[1:])
     assert weights[-len(fit_llm.KEPT) :] == pytest.approx([LLM_WEIGHTS[name] for name in fit_llm.KEPT], abs=0.01)
