@@ -17,7 +17,7 @@ from typing import TypeVar
 from psycopg import sql
 
 from rag_pgvector.errors import IsolationError
-from rag_pgvector.plan import Batch, CopyIn, Execute, Plan, SetLocal, Together
+from rag_pgvector.plan import Batch, Compute, CopyIn, Execute, Plan, SetLocal, Together
 from rag_pgvector.table import KEYWORD_KINDS, SCHEMA, Table
 
 __all__ = ["APP", "CONTROL", "OWNER", "WORKER", "bind", "fence_sql", "fenced", "require_fenced_role"]
@@ -65,6 +65,9 @@ def _in_pipelines(first: Execute, plan: Plan[T]) -> Plan[T]:
             step = plan.send(reply)  # type: ignore[arg-type]  # the first send of a generator is None
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
+        if isinstance(step, Compute):
+            reply = yield step
+            continue
         if isinstance(step, CopyIn):
             raise AssertionError("COPY into a multi-tenant collection runs in a transaction")
         if isinstance(step, Together):

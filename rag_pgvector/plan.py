@@ -7,7 +7,7 @@ method is that of psycopg's own generators and of httpx's ``auth_flow``.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
@@ -16,6 +16,7 @@ from psycopg import sql
 
 __all__ = [
     "Batch",
+    "Compute",
     "CopyIn",
     "Execute",
     "Plan",
@@ -23,6 +24,7 @@ __all__ = [
     "SetLocal",
     "Step",
     "Together",
+    "computed",
     "numbered",
     "set_local",
     "together",
@@ -85,7 +87,7 @@ class Batch:
 class CopyIn:
     """COPY ... FROM STDIN (FORMAT BINARY). Answered with ``[]``. Only inside an atomic run.
 
-    ``blocks`` are pieces of the binary format, header and trailer among them.
+    ``blocks`` are pieces of the binary format, header and trailer among them; making one may take long.
     """
 
     query: sql.Composed
@@ -93,6 +95,13 @@ class CopyIn:
     #: Where a key is taken, or COPY cannot fill the table (row-level security), undo this step alone and answer
     #: ``[(False,)]``, else ``[(True,)]``.
     or_undo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Work in Python that takes long: an event loop gives it to a thread. Answered with one row of its result."""
+
+    work: Callable[[], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +114,14 @@ class Together:
     steps: Sequence[Execute | Batch]
 
 
-Step: TypeAlias = Execute | Batch | CopyIn | Together
+Step: TypeAlias = Execute | Batch | Compute | CopyIn | Together
 Plan: TypeAlias = Generator[Step, list[Row], T]
+
+
+def computed(work: Callable[[], T]) -> Plan[T]:
+    """What ``work`` returns, without holding up an event loop."""
+    [(result,)] = yield Compute(work)
+    return result  # type: ignore[no-any-return]
 
 
 def together(plans: Sequence[Plan[T]]) -> Plan[list[T]]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from psycopg import sql
 
 from rag_pgvector.analysis import BATCH, Terms, analyser
-from rag_pgvector.plan import CopyIn, Execute, Plan
+from rag_pgvector.plan import CopyIn, Execute, Plan, computed
 from rag_pgvector.segment import Head, head_of, held, merged, part_of, rows_of
 from rag_pgvector.table import KEYWORD_KINDS, Table
 
@@ -210,8 +210,9 @@ def _merge(table: Table, names: Sequence[int]) -> Plan[None]:
     """One segment of several. In Postgres, bytea has no quick way to a number before version 18."""
     for taking in (_TAKE_SEGMENTS, _TAKE_POSTINGS):  # the last one's rows are read
         rows = yield _step(table, taking, (*owner_of(table), list(names)))
-    dead = yield from _exhumed(table, held(rows)[0])
-    part = merged(rows, dead)
+    seqs, _ = yield from computed(lambda: held(rows))
+    dead = yield from _exhumed(table, seqs)
+    part = yield from computed(lambda: merged(rows, dead))
     if part is not None:
         yield from _stored(table, rows_of(part, owner_of(table)), lambda: [part.head])
 

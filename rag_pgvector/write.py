@@ -16,7 +16,7 @@ from psycopg import sql
 
 from rag_pgvector import copying, postings
 from rag_pgvector.analysis import analyser
-from rag_pgvector.plan import Batch, CopyIn, Execute, Plan, Row, Together
+from rag_pgvector.plan import Batch, CopyIn, Execute, Plan, Row, Together, computed
 from rag_pgvector.records import (
     COLUMNS,
     MAX_DOCUMENT_ID_BYTES,
@@ -114,7 +114,7 @@ def _insert(table: Table, records: Sequence[Record]) -> Plan[bool]:
     copy = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(table.identifier, columns)
     [(stored,)] = yield CopyIn(copy, blocks(), or_undo=True)
     if stored:
-        segments = made[0].result() if made else postings.segments_of(table, documents)
+        segments = (yield from computed(made[0].result)) if made else postings.segments_of(table, documents)
         yield from postings.add_segments(table, segments)
         yield from postings.clean_up(table)
     return bool(stored)
@@ -129,7 +129,7 @@ def _upsert_ahead(table: Table, records: Sequence[Record]) -> Plan[WriteCounts]:
     counted = _in_thread(lambda: [record.terms.length for record, _ in pairs])
     first = yield Execute(_upsert_query(table, None, listed=False), table.owner, prepare=False)
     yield Execute(sql.SQL("DELETE FROM pg_temp.rag_staging"), prepare=False)
-    counted.result()
+    yield from computed(counted.result)
     yield _copy(table, pairs[_FIRST:], listed=False)
     return (yield from store_staged(table, records, seqs, before=first[0]))
 
@@ -198,7 +198,7 @@ def store_staged(
         if made is None or len(changed) < len(documents):
             segments = postings.segments_of(table, [each for each in documents if each[0] in changed])
         else:
-            segments = made.result()
+            segments = yield from computed(made.result)
         yield from postings.add_segments(table, segments)
         yield from postings.clean_up(table)
     added, updated, third = rows[0]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
 
-from rag_pgvector import Chunk, Collection, Database, SearchOptions
-from rag_pgvector.postings import PENDING
+from rag_pgvector import Chunk, Collection, CollectionConfig, Database, SearchOptions, copying, postings, write
+from rag_pgvector.config import Tenancy
+from rag_pgvector.postings import FANOUT, PENDING
 
 Call = Callable[..., Any]
 Make = Callable[..., Collection]
@@ -74,6 +77,55 @@ def test_an_id_that_another_writer_stores_meanwhile_is_replaced(
     [hit, *_] = call(docs, "search", "number100", options=WORDS)
     assert (hit.chunk.id, hit.chunk.source) == ("0100", "copied")
     assert len(call(docs, "search", "copied", k=2 * MANY, options=WORDS)) == MANY, "none is listed twice"
+
+
+@pytest.mark.parametrize("tenancy", ["single", "multi"])
+async def test_an_event_loop_goes_on_while_rows_are_made_and_segments_merged(
+    tenant_db: Database, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What takes Python long waits for the loop here, which must not wait for it in turn."""
+    loop = asyncio.get_running_loop()
+    seen = set()
+
+    def tick(name: str) -> None:
+        ticked = threading.Event()
+        loop.call_soon_threadsafe(ticked.set)
+        assert ticked.wait(10), f"the loop waits for {name}"
+        seen.add(name)
+
+    def returning(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any, **named: Any) -> Any:
+            tick(name)
+            return work(*arguments, **named)
+
+        return wrapped
+
+    def yielding(name: str, work: Callable[..., Iterator[bytes]]) -> Callable[..., Iterator[bytes]]:
+        def wrapped(*arguments: Any, **named: Any) -> Iterator[bytes]:
+            tick(name)
+            yield from work(*arguments, **named)
+
+        return wrapped
+
+    for module, name, wrap in (
+        (postings, "held", returning),
+        (postings, "merged", returning),
+        (postings, "part_of", returning),
+        (postings, "rows_of", yielding),
+        (copying, "rows", yielding),
+        (write, "prepare", returning),
+    ):
+        monkeypatch.setattr(module, name, wrap(name, getattr(module, name)))
+    # The slowest thread there may be: it has done nothing when its result is asked for.
+    monkeypatch.setattr(write, "_in_thread", lambda work: SimpleNamespace(result=returning("thread", work)))
+    docs = tenant_db.collection(f"many_{tenancy}", config=CollectionConfig(dimensions=3, tenancy=tenancy))
+    docs = docs.for_tenant("acme") if tenancy == "multi" else docs
+    for call in range(FANOUT):
+        assert (await docs.aupsert(chunks(f"call {call}", call * MANY))).added == MANY
+    assert seen == {"held", "merged", "part_of", "rows_of", "rows", "prepare", "thread"}
+    assert (await docs.aupsert(chunks("changed"))).updated == MANY
+    assert len(await docs.asearch("call", k=FANOUT * MANY, options=WORDS)) == (FANOUT - 1) * MANY
+    await tenant_db.aclose()
 
 
 def test_a_table_that_an_administrator_has_fenced_is_filled_all_the_same(

@@ -12,7 +12,7 @@ from psycopg import sql
 from rag_pgvector import read
 from rag_pgvector.config import CollectionConfig, Distance, SearchOptions, Storage, Tenancy
 from rag_pgvector.fence import fenced
-from rag_pgvector.plan import Batch, Execute, Plan, Row, SetLocal, Step, Together
+from rag_pgvector.plan import Batch, Compute, Execute, Plan, Row, SetLocal, Step, Together
 from rag_pgvector.planner import (
     COUNTED_ROWS,
     EF_SEARCH,
@@ -60,6 +60,7 @@ def drive(plan: Plan[T], *replies: list[Row]) -> tuple[list[Step], T]:
 def text(step: Step) -> str:
     if isinstance(step, (Batch, Together)):
         return "; ".join(map(text, step.steps))
+    assert not isinstance(step, Compute)
     return step.query.decode() if isinstance(step.query, bytes) else step.query.as_string(None)
 
 

@@ -14,7 +14,7 @@ from psycopg import sql
 from rag_pgvector import documents, index, keyword, read, schema, write
 from rag_pgvector.config import CollectionConfig, Distance, SearchOptions, Storage
 from rag_pgvector.errors import CollectionNotFoundError, ExtensionError
-from rag_pgvector.plan import Batch, CopyIn, Execute, Plan, Row, Step, Together, together
+from rag_pgvector.plan import Batch, Compute, CopyIn, Execute, Plan, Row, Step, Together, together
 from rag_pgvector.postings import PENDING
 from rag_pgvector.table import Table
 from rag_pgvector.types import Chunk, Document, WriteCounts
@@ -44,6 +44,7 @@ def drive(plan: Plan[T], *replies: list[Row]) -> tuple[list[Step], T]:
 def text(step: Step) -> str:
     if isinstance(step, (Batch, Together)):
         return "; ".join(map(text, step.steps))
+    assert not isinstance(step, Compute)
     return step.query.decode() if isinstance(step.query, bytes) else step.query.as_string(None)
 
 
@@ -122,7 +123,9 @@ def test_many_new_rows_are_copied_into_the_table_itself() -> None:
     assert copy.or_undo
     assert 'COPY "rag"."chunks_docs" ("tenant_id", "id",' in text(copy)
     assert next(copied_ids(b"".join(copy.blocks))) == "", "the tenant of a collection without tenants"
-    postings = plan.send([(True,)])
+    making = plan.send([(True,)])
+    assert isinstance(making, Compute), "they are waited for without holding up a loop"
+    postings = plan.send([(making.work(),)])
     assert 'COPY "rag"."postings_docs"' in text(postings)
 
 
