@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rag_pgvector.answer.lexical import STOPWORDS, fold
+from rag_pgvector.answer.periods import CLOCK, Period, clock_of, periods_in
 from rag_pgvector.answer.vocabulary import (
     AGGREGATES,
     CALCULATIONS,
     FRAME,
     LATEST,
-    MONTHS,
     NEUTRAL,
     OPERATIONS,
     RATES,
@@ -21,30 +20,7 @@ from rag_pgvector.answer.vocabulary import (
     concept,
 )
 
-__all__ = ["Asked", "Period", "clock_of", "date_of", "periods_in", "read_asked"]
-
-
-@dataclass(frozen=True, slots=True)
-class Period:
-    """A year, a quarter, a month or a day, as far as it is given."""
-
-    year: int
-    quarter: int | None = None
-    month: int | None = None
-    day: int | None = None
-
-    def holds(self, date: tuple[int, int, int], granularity: str) -> bool:
-        """True where a row of that date reports on this period. A row of a quarter reports on no single month."""
-        year, month, day = date
-        if self.year != year:
-            return False
-        if self.day is not None:
-            return (self.month, self.day) == (month, day)
-        if self.month is not None:
-            return self.month == month and granularity in ("month", "day")
-        if self.quarter is not None:
-            return self.quarter == (month + 2) // 3 and granularity != "year"
-        return True
+__all__ = ["Asked", "read_asked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,95 +65,8 @@ class Asked:
     clock_words: frozenset[int] = frozenset()
 
 
-_YEAR = r"(?P<y>1[6-9]\d\d|20\d\d)"
-_MONTH_NAME = "(?P<mon>" + "|".join(sorted(MONTHS, key=len, reverse=True)) + r")\.?"
-_QUARTER = (
-    r"(?:q|st|suku(?: tahun)?(?: ke)?|quarter|kuartal)[ \-]?(?P<q>[1-4])|"
-    r"(?P<qw>first|second|third|fourth|last|1st|2nd|3rd|4th) quarter|"
-    r"suku(?: tahun)? (?P<qm>pertama|kedua|ketiga|keempat)|(?P<qb>[1-4])q"
-)
-_QUARTER_WORDS = {
-    **{"first": 1, "second": 2, "third": 3, "fourth": 4, "last": 4, "1st": 1, "2nd": 2, "3rd": 3, "4th": 4},
-    **{"pertama": 1, "kedua": 2, "ketiga": 3, "keempat": 4},
-}
-_OF = r"(?:[ ,]+|[ ,]+(?:of|in|the|year|tahun|bagi|pada|dalam)[ ,]+(?:(?:the|year|tahun)[ ,]+)*)"
-#: More exact forms first; a part of the text that one form took is not read again.
-_FORMS = [
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        rf"(?<![\w.]){_YEAR}[-/](?P<m>0?[1-9]|1[0-2])[-/](?P<d>0?[1-9]|[12]\d|3[01])(?![\w])",
-        rf"(?<![\w.])(?P<d>0?[1-9]|[12]\d|3[01])[-/.](?P<m>0?[1-9]|1[0-2])[-/.]{_YEAR}(?!\w)",
-        rf"(?<!\w)(?P<d>0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th|hb)?(?: of)? {_MONTH_NAME}{_OF}{_YEAR}(?!\w)",
-        rf"(?<!\w){_MONTH_NAME} (?P<d>0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?,? {_YEAR}(?!\w)",
-        rf"(?<![\w.]){_YEAR}[-/](?P<m>0[1-9]|1[0-2])(?![\w/-])",
-        rf"(?<![\w./])(?P<m>0?[1-9]|1[0-2])[-/]{_YEAR}(?!\w)",
-        rf"(?<!\w){_MONTH_NAME}(?:{_OF}|[-'/]){_YEAR}(?!\w)",
-        rf"(?<!\w){_YEAR}[ ,\-/]+(?:bulan )?{_MONTH_NAME}(?!\w)",
-        rf"(?<!\w)(?:{_QUARTER})(?:{_OF}|[-/]){_YEAR}(?!\w)",
-        rf"(?<!\w){_YEAR}[ ,:\-/]*(?:{_QUARTER})(?!\w)",
-    )
-]
-_LONE_YEAR = re.compile(rf"(?<![\w.,/-]){_YEAR}(?![\w/]|[.,]\d)")
-_LONE_MONTH = re.compile(rf"(?<!\w){_MONTH_NAME}(?!\w)", re.IGNORECASE)
-_RANGE = re.compile(
-    r"(?<![\w.,])(?P<a>1[6-9]\d\d|20\d\d)\s*(?:-|–|—|/|to|until|till|through|and|hingga|sehingga|sampai|dan)\s*"
-    r"(?P<b>1[6-9]\d\d|20\d\d)(?![\w.,]\d|\w)",
-    re.IGNORECASE,
-)
-_BETWEEN = re.compile(r"\b(?:between|antara)\s+(?:the years?\s+|tahun\s+)?$", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
-_CLOCK = re.compile(r"(?<![\d:.])(?P<h>[01]?\d|2[0-3]):(?P<m>[0-5]\d)(?::00)?(?![\d:.])")
 _QUOTED = re.compile('["\u201c]([^"\u201d\\n]{2,80})["\u201d]')
-
-
-def periods_in(text: str) -> tuple[list[Period], list[tuple[int, int]]]:
-    """The periods that a text names, in order, and the spans that name them."""
-    found: list[tuple[int, int, list[Period]]] = []
-
-    def free(start: int, end: int) -> bool:
-        return all(end <= taken or start >= upto for taken, upto, _ in found)
-
-    for form in _FORMS:
-        # One at a time: what a form took is not free for its next match.
-        for match in form.finditer(text):
-            found += [(*match.span(), [_period(match.groupdict())])] * free(*match.span())
-    for match in _RANGE.finditer(text):
-        first, last = int(match["a"]), int(match["b"])
-        joined = re.search(r"and|dan", match.group(), re.IGNORECASE)
-        between = _BETWEEN.search(text[: match.start()])
-        if free(*match.span()) and first < last <= first + 60:
-            years = [first, last] if joined and not between else range(first, last + 1)
-            found.append((*match.span(), [Period(year) for year in years]))
-    years_at = [match for match in _LONE_YEAR.finditer(text) if free(*match.span())]
-    months_at = [match for match in _LONE_MONTH.finditer(text) if free(*match.span()) and _is_month(match.group())]
-    years = sorted({int(match["y"]) for match in years_at} | {each.year for _, _, many in found for each in many})
-    if months_at and len(years) == 1:
-        # "in 2015, from January": the only year is meant.
-        found += [
-            (*match.span(), [Period(years[0], month=MONTHS[fold(match["mon"]).strip(".")])]) for match in months_at
-        ]
-        found += [(*match.span(), []) for match in years_at]
-    else:
-        found += [(*match.span(), [Period(int(match["y"]))]) for match in years_at]
-    found.sort(key=lambda each: each[:2])
-    periods = list(dict.fromkeys(period for _, _, many in found for period in many))
-    return periods, [(start, end) for start, end, _ in found]
-
-
-def _is_month(text: str) -> bool:
-    # "may" and "mac" in lower case are other words.
-    return text[:1].isupper() or fold(text) not in ("may", "mac", "mar", "march", "dis", "des", "sep", "jun")
-
-
-def _period(part: Mapping[str, str | None]) -> Period:
-    month = part.get("m") or part.get("mon")
-    quarter = part.get("q") or part.get("qw") or part.get("qm") or part.get("qb")
-    return Period(
-        int(part["y"] or 0),
-        quarter=None if not quarter else _QUARTER_WORDS.get(fold(quarter)) or int(quarter),
-        month=None if not month else (int(month) if month.isdigit() else MONTHS[fold(month).strip(".")]),
-        day=int(day) if (day := part.get("d")) else None,
-    )
 
 
 def read_asked(question: str) -> Asked:
@@ -189,7 +78,7 @@ def read_asked(question: str) -> Asked:
     time_words: set[int] = set()
     shouted = question.upper() == question
     quoted = [match.span() for match in _QUOTED.finditer(question)]
-    clocks = list(_CLOCK.finditer(question))
+    clocks = list(CLOCK.finditer(question))
     clock_words: set[int] = set()
     for place, match in enumerate(_WORD.finditer(question)):
         found.append(fold(match.group()))
@@ -287,39 +176,3 @@ def _digits(found: Sequence[str]) -> int:
             if each.isdigit() and len(each) == 1:
                 return int(each)
     return 0
-
-
-_LETTERS = re.compile(r"[^\W\d_]+")
-_NUMBERS = re.compile(r"\d+")
-
-
-def clock_of(text: str) -> str:
-    """The time of day in a text as "hh:mm"; "" where there is none."""
-    found = _CLOCK.search(text)
-    return f"{int(found['h']):02d}:{found['m']}" if found else ""
-
-
-def date_of(value: Any, form: str | None) -> tuple[int, int, int] | None:
-    """Year, month and day of a cell in one of the formats of a column profile; ``None`` where it is none."""
-    if isinstance(value, bool) or value is None:
-        return None
-    if isinstance(value, int):
-        return (value, 1, 1)
-    parts = [int(part) for part in _NUMBERS.findall(str(value))[:3]]
-    form = form or "yyyy-mm-dd"
-    if form.startswith("Qq"):
-        parts.reverse()
-    if "mon" in form:
-        month = next((MONTHS[word] for word in _LETTERS.findall(str(value).casefold()) if word in MONTHS), None)
-        if month is None or len(parts) != form.count(" "):
-            return None
-        return (max(parts), month, min(parts) if len(parts) > 1 else 1)
-    if "q" in form and len(parts) == 2:
-        return (parts[0], 3 * parts[1] - 2, 1)
-    if form == "dd/mm/yyyy" and len(parts) == 3:
-        return (parts[2], parts[1], parts[0])
-    if form == "mm/dd/yyyy" and len(parts) == 3:
-        return (parts[2], parts[0], parts[1])
-    if not form.startswith("yyyy") or not parts:
-        return None
-    return (parts[0], parts[1] if len(parts) > 1 else 1, parts[2] if len(parts) > 2 else 1)

@@ -9,11 +9,12 @@ no answer. Rows without a value are left out and told of.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from rag_pgvector.answer.asked import Asked
+from rag_pgvector.answer.calculation import Calculation, planned
 from rag_pgvector.answer.cells import Cell, failure, texts_of, worded
 from rag_pgvector.answer.columns import Column
 from rag_pgvector.answer.confidence import TABLE_CALCULATED
@@ -21,9 +22,7 @@ from rag_pgvector.answer.evidence import cite, source_of
 from rag_pgvector.answer.reading import Reading
 from rag_pgvector.answer.rows import documents_of, is_plain, is_whole, key_of, select
 from rag_pgvector.answer.steps import Step, Totals
-from rag_pgvector.answer.targets import measures_named
 from rag_pgvector.answer.types import Citation, GroundedAnswer
-from rag_pgvector.answer.vocabulary import CALCULATIONS, NEUTRAL, PERSONS, RATES, SUBJECTS, words
 from rag_pgvector.totals import ColumnTotals
 from rag_pgvector.types import Chunk
 
@@ -33,15 +32,11 @@ __all__ = ["calculate"]
 CITED = 50
 #: Calculations told together at most.
 TOLD = 4
-#: What makes no sense when added up.
-_NOT_ADDED = RATES | frozenset("mean median index price gini size temperature minimum maximum cpi ppi humidity".split())
 #: What there is at a time: not added up over several.
 _STOCKS = frozenset(
     "population employment unemployment debt density area capacity stock household student teacher school bed balance "
     "value capital level".split()
 ) | {"labour force"}
-#: Words after which stands what is counted.
-_MANY = frozenset("many of ramai banyak bilangan".split())
 _NAMES = {"max": "highest", "min": "lowest", "sum": "sum", "mean": "mean", "count": "number"}
 
 
@@ -57,7 +52,7 @@ def calculate(
         if reading.absent_time or reading.negated or reading.mismatch or any(reading.lookups.values()):
             continue
         found: list[GroundedAnswer] = []
-        plans = _planned(reading, asked)
+        plans = planned(reading, asked)
         for plan in plans:
             answered = yield from _calculated(reading, plan, asked, filter, threshold)
             if answered is not None:
@@ -79,7 +74,7 @@ def calculate(
 
 
 def _calculated(
-    reading: Reading, plan: _Plan, asked: Asked, filter: Mapping[str, Any] | None, threshold: float
+    reading: Reading, plan: Calculation, asked: Asked, filter: Mapping[str, Any] | None, threshold: float
 ) -> Generator[Step, Any, GroundedAnswer | None]:
     operation, column = plan.operation, plan.column
     selected = yield from select(reading, asked, filter, all_rows=True)
@@ -133,88 +128,6 @@ def replace_targets(reading: Reading, column: Column) -> Reading:
     return replace(reading, targets=(column,))
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What to calculate over which column, and the columns whose kind the question names."""
-
-    operation: str
-    column: Column
-    entities: tuple[Column, ...]
-    #: A number of rows is asked for, not of the column's different values.
-    of_rows: bool = False
-
-
-def _planned(reading: Reading, asked: Asked) -> list[_Plan]:
-    """The calculations that a question asks for, several for "the highest level and capacity"; none for a look-up."""
-    free = [column for column in reading.table.columns if column.name not in reading.conditions]
-    heard = set(asked.terms) - NEUTRAL
-    entities = tuple(
-        column
-        for column in free
-        if column.type == "text" and not (column.figures or column.is_code) and heard & set(column.terms)
-    )
-    kinds = {term for column in entities for term in column.terms}
-    places = {place for place, term in enumerate(asked.terms) if term in kinds}
-    measures = [column for column in reading.targets if column.is_measure] or measures_named(reading, asked)
-    named = {place for column in measures for place, term in enumerate(asked.terms) if term in column.terms}
-    operations = {place: how for place, how in asked.operations.items() if place not in named}
-    rest = reading.leftover - places - named
-    subjects = {place for place, word in enumerate(asked.words) if word in SUBJECTS}
-    if not operations and (totalled := asked.totalled - named):
-        operations = dict.fromkeys(totalled, "sum")
-        if not _tells_of_persons(reading):  # "jumlah penduduk" is no sum of prices
-            rest |= subjects
-    rest -= set(operations)
-    if asked.wants == "count" and not operations:
-        rest -= subjects
-    if rest or any(asked.words[place] in CALCULATIONS for place in asked.content - named - set(operations)):
-        return []
-    hows = set(operations.values())
-    if len(hows) == 1 and (len(measures) == 1 or _each_named(measures, asked)):
-        how = hows.pop()
-        if how == "sum" and any(_NOT_ADDED & set(column.terms) or column.is_rate for column in measures):
-            return []
-        return [_Plan(how, column, entities) for column in measures]
-    if hows or asked.wants != "count" or any(column.is_measure for column in reading.targets if reading.by_name):
-        return []
-    counted = next((place + 1 for place, word in enumerate(asked.words) if word in _MANY), 0)
-    if entities and not places & {counted, counted + 1}:
-        # "How many work remotely" does not ask how many values the column "remote" has.
-        return []
-    if len(entities) == 1 and all(column in entities for column in reading.targets if reading.by_name):
-        about = reading.conditions or reading.by_table or set(entities[0].terms) & reading.table.terms
-        return [_Plan("count", entities[0], entities)] if about else []
-    rows = _rows_counted(reading, asked) if not entities else None
-    return [] if rows is None else [rows]
-
-
-def _each_named(columns: Sequence[Column], asked: Asked) -> bool:
-    """True where "and" joins the columns, and each is named by a word that is not another's."""
-    others = [{term for other in columns if other is not column for term in other.terms} for column in columns]
-    own = [set(column.terms) & set(asked.terms) - names for column, names in zip(columns, others, strict=True)]
-    return bool({"and", "dan", "serta"} & set(asked.words)) and len(columns) > 1 and all(own)
-
-
-def _rows_counted(reading: Reading, asked: Asked) -> _Plan | None:
-    """The number of rows, where the table's own name says what its rows are ("how many penguins"), or they are persons
-    and persons are counted."""
-    held = {place for span in reading.spans.values() for place in span} | asked.time_words
-    kinds = {term for column in reading.table.columns if column.name in reading.conditions for term in column.terms}
-    counted = {place for place in asked.content if place not in held and asked.terms[place] not in kinds}
-    persons = _tells_of_persons(reading)
-    rows_are = reading.table.terms | reading.table.kinds
-    by_name = bool(counted) and all(asked.terms[place] in rows_are for place in counted)
-    by_person = persons and any(asked.words[place] in SUBJECTS for place in counted)
-    if not (by_name or (by_person and all(asked.words[place] in SUBJECTS for place in counted))):
-        return None
-    column = next((column for column in reading.table.columns if column.name not in reading.conditions), None)
-    return None if column is None else _Plan("count", column, (), of_rows=True)
-
-
-def _tells_of_persons(reading: Reading) -> bool:
-    return any(PERSONS & {*column.terms, *words(column.name)} for column in reading.table.columns)
-
-
 def _parts(
     rows: Sequence[Chunk], reading: Reading, entities: Sequence[Column]
 ) -> tuple[list[Chunk], list[Mapping[str, Any]]]:
@@ -238,7 +151,7 @@ def _parts(
     return kept, clauses
 
 
-def _is_sound(rows: Sequence[Chunk], reading: Reading, plan: _Plan) -> bool:
+def _is_sound(rows: Sequence[Chunk], reading: Reading, plan: Calculation) -> bool:
     """True where the rows may be taken together: one column tells them apart (the one whose kind is named, else any),
     or nothing does, since each is an observation."""
     if not rows or (len(rows) < 2 and plan.operation != "count"):
@@ -262,7 +175,7 @@ def _are_observations(rows: Sequence[Chunk], columns: Sequence[Column]) -> bool:
 
 
 def _told(
-    reading: Reading, plan: _Plan, total: ColumnTotals, rows: Sequence[Chunk], threshold: float
+    reading: Reading, plan: Calculation, total: ColumnTotals, rows: Sequence[Chunk], threshold: float
 ) -> Generator[Step, Any, GroundedAnswer | None]:
     operation, column = plan.operation, plan.column
     confidence = round(TABLE_CALCULATED * (0.6 + 0.4 * reading.exactness), 4)

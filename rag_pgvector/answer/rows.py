@@ -6,9 +6,10 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rag_pgvector.answer.asked import Asked, Period, date_of
+from rag_pgvector.answer.asked import Asked
 from rag_pgvector.answer.columns import Table
 from rag_pgvector.answer.matching import spellings
+from rag_pgvector.answer.periods import Period, date_of
 from rag_pgvector.answer.reading import Reading
 from rag_pgvector.answer.steps import Rows, Step
 from rag_pgvector.answer.vocabulary import AGGREGATES, canonical, words

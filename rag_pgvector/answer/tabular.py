@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from rag_pgvector.answer.asked import Asked, clock_of, date_of
+from rag_pgvector.answer.asked import Asked
 from rag_pgvector.answer.columns import Column, Table, Value
 from rag_pgvector.answer.matching import match_codes, match_parts, match_values
+from rag_pgvector.answer.periods import clock_of, date_of
 from rag_pgvector.answer.reading import Reading
 from rag_pgvector.answer.targets import choose, defaults, holds_persons, holds_years
 from rag_pgvector.answer.vocabulary import (

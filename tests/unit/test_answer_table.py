@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from rag_pgvector.answer.asked import Period, date_of, periods_in
+from rag_pgvector.answer.periods import Period, date_of, periods_in
 from rag_pgvector.answer.vocabulary import canonical
 from tests.unit.tables_in_memory import World
 

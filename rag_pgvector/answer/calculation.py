@@ -1,0 +1,101 @@
+"""Which calculation a question asks a table for: the operation, the column, and what its rows stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rag_pgvector.answer.asked import Asked
+from rag_pgvector.answer.columns import Column
+from rag_pgvector.answer.reading import Reading
+from rag_pgvector.answer.targets import measures_named
+from rag_pgvector.answer.vocabulary import CALCULATIONS, NEUTRAL, PERSONS, RATES, SUBJECTS, words
+
+__all__ = ["Calculation", "planned"]
+
+#: What makes no sense when added up.
+_NOT_ADDED = RATES | frozenset("mean median index price gini size temperature minimum maximum cpi ppi humidity".split())
+#: Words after which stands what is counted.
+_MANY = frozenset("many of ramai banyak bilangan".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Calculation:
+    """What to calculate over which column, and the columns whose kind the question names."""
+
+    operation: str
+    column: Column
+    entities: tuple[Column, ...]
+    #: A number of rows is asked for, not of the column's different values.
+    of_rows: bool = False
+
+
+def planned(reading: Reading, asked: Asked) -> list[Calculation]:
+    """The calculations that a question asks for, several for "the highest level and capacity"; none for a look-up."""
+    free = [column for column in reading.table.columns if column.name not in reading.conditions]
+    heard = set(asked.terms) - NEUTRAL
+    entities = tuple(
+        column
+        for column in free
+        if column.type == "text" and not (column.figures or column.is_code) and heard & set(column.terms)
+    )
+    kinds = {term for column in entities for term in column.terms}
+    places = {place for place, term in enumerate(asked.terms) if term in kinds}
+    measures = [column for column in reading.targets if column.is_measure] or measures_named(reading, asked)
+    named = {place for column in measures for place, term in enumerate(asked.terms) if term in column.terms}
+    operations = {place: how for place, how in asked.operations.items() if place not in named}
+    rest = reading.leftover - places - named
+    subjects = {place for place, word in enumerate(asked.words) if word in SUBJECTS}
+    if not operations and (totalled := asked.totalled - named):
+        operations = dict.fromkeys(totalled, "sum")
+        if not _tells_of_persons(reading):  # "jumlah penduduk" is no sum of prices
+            rest |= subjects
+    rest -= set(operations)
+    if asked.wants == "count" and not operations:
+        rest -= subjects
+    if rest or any(asked.words[place] in CALCULATIONS for place in asked.content - named - set(operations)):
+        return []
+    hows = set(operations.values())
+    if len(hows) == 1 and (len(measures) == 1 or _each_named(measures, asked)):
+        how = hows.pop()
+        if how == "sum" and any(_NOT_ADDED & set(column.terms) or column.is_rate for column in measures):
+            return []
+        return [Calculation(how, column, entities) for column in measures]
+    if hows or asked.wants != "count" or any(column.is_measure for column in reading.targets if reading.by_name):
+        return []
+    counted = next((place + 1 for place, word in enumerate(asked.words) if word in _MANY), 0)
+    if entities and not places & {counted, counted + 1}:
+        # "How many work remotely" does not ask how many values the column "remote" has.
+        return []
+    if len(entities) == 1 and all(column in entities for column in reading.targets if reading.by_name):
+        about = reading.conditions or reading.by_table or set(entities[0].terms) & reading.table.terms
+        return [Calculation("count", entities[0], entities)] if about else []
+    rows = _rows_counted(reading, asked) if not entities else None
+    return [] if rows is None else [rows]
+
+
+def _each_named(columns: Sequence[Column], asked: Asked) -> bool:
+    """True where "and" joins the columns, and each is named by a word that is not another's."""
+    others = [{term for other in columns if other is not column for term in other.terms} for column in columns]
+    own = [set(column.terms) & set(asked.terms) - names for column, names in zip(columns, others, strict=True)]
+    return bool({"and", "dan", "serta"} & set(asked.words)) and len(columns) > 1 and all(own)
+
+
+def _rows_counted(reading: Reading, asked: Asked) -> Calculation | None:
+    """The number of rows, where the table's own name says what its rows are ("how many penguins"), or they are persons
+    and persons are counted."""
+    held = {place for span in reading.spans.values() for place in span} | asked.time_words
+    kinds = {term for column in reading.table.columns if column.name in reading.conditions for term in column.terms}
+    counted = {place for place in asked.content if place not in held and asked.terms[place] not in kinds}
+    persons = _tells_of_persons(reading)
+    rows_are = reading.table.terms | reading.table.kinds
+    by_name = bool(counted) and all(asked.terms[place] in rows_are for place in counted)
+    by_person = persons and any(asked.words[place] in SUBJECTS for place in counted)
+    if not (by_name or (by_person and all(asked.words[place] in SUBJECTS for place in counted))):
+        return None
+    column = next((column for column in reading.table.columns if column.name not in reading.conditions), None)
+    return None if column is None else Calculation("count", column, (), of_rows=True)
+
+
+def _tells_of_persons(reading: Reading) -> bool:
+    return any(PERSONS & {*column.terms, *words(column.name)} for column in reading.table.columns)
