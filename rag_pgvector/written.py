@@ -6,23 +6,23 @@ import re
 
 __all__ = ["MONTHS", "is_figure", "is_missing"]
 
-#: Names of months in English, Malay, Indonesian and German, folded.
+#: Names of months in English, Malay, Indonesian, German and Spanish, folded.
 MONTHS: dict[str, int] = {
     name: number
     for number, names in enumerate(
         (
-            "january jan januari januar",
-            "february feb februari pebruari februar",
-            "march mar mac maret marz",
-            "april apr",
-            "may mei mai",
-            "june jun juni",
-            "july jul julai juli",
-            "august aug ogos agustus ogo",
-            "september sep sept",
-            "october oct oktober okt",
-            "november nov",
-            "december dec disember desember dis des dezember dez",
+            "january jan januari januar enero ene",
+            "february feb februari pebruari februar febrero",
+            "march mar mac maret marz marzo",
+            "april apr abril abr",
+            "may mei mai mayo",
+            "june jun juni junio",
+            "july jul julai juli julio",
+            "august aug ogos agustus ogo agosto ago",
+            "september sep sept septiembre setiembre",
+            "october oct oktober okt octubre",
+            "november nov noviembre",
+            "december dec disember desember dis des dezember dez diciembre dic",
         ),
         start=1,
     )

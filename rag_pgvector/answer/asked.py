@@ -8,9 +8,13 @@ from dataclasses import dataclass
 
 from rag_pgvector.answer.lexical import STOPWORDS, fold
 from rag_pgvector.answer.periods import CLOCK, Period, clock_of, periods_in
+from rag_pgvector.answer.tongues import HOW_MANY, in_english
 from rag_pgvector.answer.vocabulary import (
     AGGREGATES,
     CALCULATIONS,
+    COMPARATIVES,
+    DEEDS,
+    DEGREES,
     FRAME,
     LATEST,
     NEUTRAL,
@@ -38,6 +42,7 @@ class Asked:
         latest: The newest period is asked for.
         calculates: A word asks for a calculation over rows; the places of such words.
         operations: The places of words that say which: "max", "min", "sum", "mean".
+        compared: The places of words that ask which of several things is ahead, which "or" joins: "more", "older".
         totalled: The places of "total" and the like, which name a column or a row of the whole, or ask for a sum.
         asks: "who", "when" or "where", if the question begins so; else "".
         degree: The word after "how" in "how large", or what a superlative is of ("long" of "longest"); else "".
@@ -56,6 +61,7 @@ class Asked:
     latest: bool
     calculates: frozenset[int]
     operations: Mapping[int, str]
+    compared: frozenset[int]
     totalled: frozenset[int]
     asks: str
     degree: str
@@ -89,21 +95,31 @@ def read_asked(question: str) -> Asked:
             time_words.add(place)
         if any(clock.start() <= match.start() < clock.end() for clock in clocks):
             clock_words.add(place)
+    found = in_english(found)
+    #: "IT" is no "it".
+    initials = {
+        place
+        for place, match in enumerate(_WORD.finditer(question))
+        if len(match.group()) > 1 and match.group().isupper() and not shouted
+    }
     heard: list[tuple[str, tuple[int, ...]]] = []
     terms: list[str] = []
     for term, length in concept(found):
         places = tuple(range(len(terms), len(terms) + length))
-        if length > 1 or found[places[0]] not in STOPWORDS:
+        if length > 1 or found[places[0]] not in STOPWORDS or places[0] in initials:
             heard.append((term, places))
         terms += [term] * length
+    asks = next((asks for word in found[:2] if (asks := _ASKS.get(word))), "")
+    deeds = DEEDS if asks == "who" else frozenset[str]()
     content = {
         place
         for place, (word, term) in enumerate(zip(found, terms, strict=True))
-        if not {word, term} & (STOPWORDS | NEUTRAL | LATEST | AGGREGATES)
-        and (named[place] or (not {word, term} & FRAME and not _is_degree(found, place)))
+        if not {word, term} & (NEUTRAL | LATEST | AGGREGATES | (frozenset() if place in initials else STOPWORDS))
+        and (named[place] or word in deeds or (not {word, term} & FRAME and not _is_degree(found, place)))
         and place not in time_words
         and (len(word) > 1 or word.isdigit() or named[place])
     }
+    compared = frozenset(place for place, word in enumerate(found) if word in COMPARATIVES and _OR & set(found[place:]))
     return Asked(
         words=tuple(found),
         terms=tuple(terms),
@@ -114,11 +130,14 @@ def read_asked(question: str) -> Asked:
         time_words=frozenset(time_words),
         latest=not periods and any(word in LATEST for word in found),
         calculates=frozenset(place for place, word in enumerate(found) if word in CALCULATIONS),
-        operations=_operations(found),
+        operations=_operations(found) | {place: COMPARATIVES[found[place]][0] for place in compared},
+        compared=compared,
         totalled=frozenset(place for place, word in enumerate(found) if word in ("total", "jumlah")),
-        asks=next((asks for word in found[:2] if (asks := _ASKS.get(word))), ""),
+        asks=asks,
         degree=next((word for place, word in enumerate(found) if _is_degree(found, place)), "")
-        or next((SUPERLATIVES[word][1] for word in found if word in SUPERLATIVES), ""),
+        or next((word for place, word in enumerate(found[1:]) if found[place] == "paling" and word in DEGREES), "")
+        or next((SUPERLATIVES[word][1] for word in found if word in SUPERLATIVES), "")
+        or next((COMPARATIVES[found[place]][1] for place in sorted(compared)), ""),
         wants=_wants(found, terms),
         digits=_digits(found),
         clock=frozenset(clock_of(clock.group()) for clock in clocks),
@@ -126,6 +145,7 @@ def read_asked(question: str) -> Asked:
     )
 
 
+_OR = frozenset("or atau".split())
 _ASKS = {
     word: asks
     for asks, listed in {
@@ -156,7 +176,11 @@ def _wants(found: Sequence[str], terms: Sequence[str]) -> str:
     if set(terms) & RATES:
         return "rate"
     said = " ".join(found)
-    return "count" if re.search(r"\bhow many\b|\bberapa (?:ramai|banyak)\b|\bbilangan\b|\bnumber of\b", said) else ""
+    return (
+        "count"
+        if re.search(rf"\bhow many\b|\b{HOW_MANY}\b|\bberapa (?:ramai|banyak)\b|\bbilangan\b|\bnumber of\b", said)
+        else ""
+    )
 
 
 _FIGURES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")

@@ -37,6 +37,9 @@ _STOCKS = frozenset(
     "population employment unemployment debt density area capacity stock household student teacher school bed balance "
     "value capital level".split()
 ) | {"labour force"}
+#: What is measured at a time, and never added up; and words that say that a figure is a single reading.
+_MEASURED = frozenset("temperature humidity pressure speed wind ph depth level concentration turbidity".split())
+_SAYS_MEASURED = frozenset("recorded measured observed reading readings ever logged dicatat direkodkan diukur".split())
 _NAMES = {"max": "highest", "min": "lowest", "sum": "sum", "mean": "mean", "count": "number"}
 
 
@@ -81,7 +84,7 @@ def _calculated(
     if not selected.rows:
         return None
     rows, clauses = _parts(selected.rows, reading, plan.entities)
-    if not _is_sound(rows, reading, plan):
+    if not _is_sound(rows, reading, plan, asked):
         return None
     where = {"$and": [*([selected.filter] if selected.filter else []), *clauses]}
     documents = documents_of(reading.table.document)
@@ -151,7 +154,7 @@ def _parts(
     return kept, clauses
 
 
-def _is_sound(rows: Sequence[Chunk], reading: Reading, plan: Calculation) -> bool:
+def _is_sound(rows: Sequence[Chunk], reading: Reading, plan: Calculation, asked: Asked) -> bool:
     """True where the rows may be taken together: one column tells them apart (the one whose kind is named, else any),
     or nothing does, since each is an observation."""
     if not rows or (len(rows) < 2 and plan.operation != "count"):
@@ -161,10 +164,24 @@ def _is_sound(rows: Sequence[Chunk], reading: Reading, plan: Calculation) -> boo
     if plan.operation == "count" and not plan.of_rows:
         return True
     if plan.entities:
-        return any(each in plan.entities for each in telling)
+        if any(each in plan.entities for each in telling):
+            return True
+        # What each row is of is one of theirs: all lines of a budget are those of all its departments.
+        if plan.operation == "sum":
+            return any(each.type == "text" for each in telling)
+        return plan.operation in ("max", "min") and _are_readings(rows, reading, plan, asked)
     if plan.operation == "sum" and _STOCKS & set(plan.column.terms) and telling and all(t.is_time for t in telling):
         return False
     return bool(telling) or len(rows) < 2 or _are_observations(rows, others)
+
+
+def _are_readings(rows: Sequence[Chunk], reading: Reading, plan: Calculation, asked: Asked) -> bool:
+    """True where each thing was measured several times, so that the highest of all readings is its: a level or the
+    like, or the question says so ("recorded"). What can be added up (sales of several days) may be meant as a sum."""
+    times = [column for column in reading.table.columns if column.is_time]
+    told = {tuple(str(row.metadata.get(column.name)) for column in (*plan.entities, *times)) for row in rows}
+    measured = (_MEASURED & set(plan.column.terms)) or plan.column.is_rate or (_SAYS_MEASURED & set(asked.words))
+    return bool(times) and len(told) == len(rows) and bool(measured)
 
 
 def _are_observations(rows: Sequence[Chunk], columns: Sequence[Column]) -> bool:

@@ -9,14 +9,25 @@ from rag_pgvector.answer.asked import Asked
 from rag_pgvector.answer.columns import Column
 from rag_pgvector.answer.reading import Reading
 from rag_pgvector.answer.targets import measures_named
-from rag_pgvector.answer.vocabulary import CALCULATIONS, NEUTRAL, PERSONS, RATES, SUBJECTS, words
+from rag_pgvector.answer.vocabulary import (
+    AGGREGATES,
+    CALCULATIONS,
+    NEUTRAL,
+    PERSONS,
+    RATES,
+    SUBJECTS,
+    WRITTEN_UNITS,
+    words,
+)
 
 __all__ = ["Calculation", "planned"]
 
 #: What makes no sense when added up.
 _NOT_ADDED = RATES | frozenset("mean median index price gini size temperature minimum maximum cpi ppi humidity".split())
+#: What rows are called, whatever is in them.
+_ROWS = frozenset("row rows line lines entry entries record records baris rekod".split())
 #: Words after which stands what is counted.
-_MANY = frozenset("many of ramai banyak bilangan".split())
+_MANY = frozenset("many howmany of ramai banyak bilangan".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +57,22 @@ def planned(reading: Reading, asked: Asked) -> list[Calculation]:
     operations = {place: how for place, how in asked.operations.items() if place not in named}
     rest = reading.leftover - places - named
     subjects = {place for place, word in enumerate(asked.words) if word in SUBJECTS}
-    if not operations and (totalled := asked.totalled - named):
+    totalled = asked.totalled - named or (asked.totalled if _is_of_a_part(reading, measures) else frozenset())
+    if not operations and totalled:
         operations = dict.fromkeys(totalled, "sum")
         if not _tells_of_persons(reading):  # "jumlah penduduk" is no sum of prices
             rest |= subjects
     rest -= set(operations)
     if asked.wants == "count" and not operations:
-        rest -= subjects
+        rest -= subjects | {place for place, word in enumerate(asked.words) if word in _ROWS}
     if rest or any(asked.words[place] in CALCULATIONS for place in asked.content - named - set(operations)):
         return []
     hows = set(operations.values())
+    if asked.compared & set(operations):
+        compared = _ahead(reading, asked)
+        if compared is None:
+            return []
+        entities = (compared,)
     if len(hows) == 1 and (len(measures) == 1 or _each_named(measures, asked)):
         how = hows.pop()
         if how == "sum" and any(_NOT_ADDED & set(column.terms) or column.is_rate for column in measures):
@@ -74,6 +91,26 @@ def planned(reading: Reading, asked: Asked) -> list[Calculation]:
     return [] if rows is None else [rows]
 
 
+def _is_of_a_part(reading: Reading, measures: Sequence[Column]) -> bool:
+    """True where the question names one of the things that a column divides the rows into, and the figures are called
+    "Total (USD)" and no more: the total of a department is the sum of its rows."""
+    named = any(name not in reading.time for name in reading.conditions)
+    return named and all({*column.terms} <= NEUTRAL | AGGREGATES | WRITTEN_UNITS for column in measures)
+
+
+def _ahead(reading: Reading, asked: Asked) -> Column | None:
+    """The column of the things that are compared ("more visitors, A or B"): the one condition with several values, each
+    named by words of its own."""
+    several = [name for name, values in reading.conditions.items() if len(values) > 1 and name not in reading.time]
+    columns = [column for column in reading.table.columns if column.name in several]
+    joins = {place for place, word in enumerate(asked.words) if word in ("or", "atau")}
+    if len(columns) != 1 or not joins:
+        return None
+    span = reading.spans.get(columns[0].name, set())
+    joined = any(min(span, default=place) < place < max(span, default=place) for place in joins)
+    return columns[0] if joined else None
+
+
 def _each_named(columns: Sequence[Column], asked: Asked) -> bool:
     """True where "and" joins the columns, and each is named by a word that is not another's."""
     others = [{term for other in columns if other is not column for term in other.terms} for column in columns]
@@ -89,12 +126,24 @@ def _rows_counted(reading: Reading, asked: Asked) -> Calculation | None:
     counted = {place for place in asked.content if place not in held and asked.terms[place] not in kinds}
     persons = _tells_of_persons(reading)
     rows_are = reading.table.terms | reading.table.kinds
-    by_name = bool(counted) and all(asked.terms[place] in rows_are for place in counted)
+    by_name = bool(counted) and all(asked.terms[place] in rows_are or asked.words[place] in _ROWS for place in counted)
+    by_name = by_name or (not counted and _kind_counted(reading, asked))
     by_person = persons and any(asked.words[place] in SUBJECTS for place in counted)
     if not (by_name or (by_person and all(asked.words[place] in SUBJECTS for place in counted))):
         return None
     column = next((column for column in reading.table.columns if column.name not in reading.conditions), None)
     return None if column is None else Calculation("count", column, (), of_rows=True)
+
+
+def _kind_counted(reading: Reading, asked: Asked) -> bool:
+    """True for "how many engineers", where "engineer" is what a column says of several rows, and another column names
+    each row: what is counted are the rows."""
+    many = {place + 1 for place, word in enumerate(asked.words) if word in _MANY}
+    rows = (reading.table.document.profile or {}).get("rows")
+    free = [column for column in reading.table.columns if column.name not in reading.conditions]
+    keys = [column for column in free if column.type == "text" and not column.figures and column.distinct_count == rows]
+    kinds = [column for column in reading.table.columns if many & reading.spans.get(column.name, set())]
+    return bool(keys) and any(column.type == "text" and column.distinct_count != rows for column in kinds)
 
 
 def _tells_of_persons(reading: Reading) -> bool:

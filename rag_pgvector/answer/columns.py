@@ -78,7 +78,7 @@ class Table:
     years: frozenset[int]
     #: The terms of the folders that it lies in: what it is about, but not what it is called.
     topics: frozenset[str] = frozenset()
-    #: What its rows are, where its first column tells every one apart: "order" of "Order ID".
+    #: What its rows are, where its first column tells every one apart: "order" of "Order ID", "shop".
     kinds: frozenset[str] = frozenset()
 
     @classmethod
@@ -110,7 +110,8 @@ class Table:
 
 def _kinds(first: Sequence[Column], rows: object) -> frozenset[str]:
     for column in first:
-        if _CODE_NAME & set(words(column.name)) and column.distinct_count == rows:
+        named = column.type == "text" and not column.figures
+        if (named or _CODE_NAME & set(words(column.name))) and column.distinct_count == rows:
             return frozenset(column.terms) - _CODE_NAME - frozenset(("number",))
     return frozenset()
 

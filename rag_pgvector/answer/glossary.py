@@ -8,7 +8,7 @@ Each line: the phrase that stands for all of them, then the others; everything f
 
 from __future__ import annotations
 
-__all__ = ["ALIASES", "CONCEPTS"]
+__all__ = ["ALIASES", "CONCEPTS", "DOERS"]
 
 #: Names of places, of days and of persons' sexes, which occur as values.
 ALIASES = """
@@ -43,12 +43,12 @@ ppi: producer price index, producer prices, producer price, indeks harga pengelu
 mean: average, avg, purata, rata rata
 median: penengah, pertengahan
 income: pendapatan, earnings, earn, earns, earned, penghasilan
-salary: salaries, wage, wages, gaji, upah
+salary: salaries, wage, wages, gaji, upah, gehalt, gehalter, lohn, sueldo, sueldos, salario, salarios
 expenditure: spending, spend, spends, spent, perbelanjaan, belanja, berbelanja, pengeluaran isi rumah
 expenditure: pengeluaran rumah tangga
 poverty: kemiskinan, miskin, poor
 population: penduduk, inhabitants, residents, resident, populasi, people, orang, live, lives, lived, living, tinggal
-population: menetap, pop
+population: menetap, pop, einwohner, bevolkerung, habitantes, poblacion
 unemployment: pengangguran, jobless, joblessness, unemployed, penganggur, menganggur
 employment: employed, guna tenaga, gunatenaga, bekerja, penduduk bekerja
 labour: labor, buruh
@@ -99,34 +99,34 @@ fertility: kesuburan
 household: households, isi rumah, rumah tangga
 state: negeri, states, provinsi, province, provinces
 district: daerah, districts, kabupaten
-country: negara, countries
-city: bandar, cities
-year: tahun
-month: bulan
-quarter: suku tahun, suku, kuartal
-date: tarikh, tanggal
+country: negara, countries, pais
+city: bandar, cities, stadt, ciudad
+year: tahun, jahr, jahre, ano, anos
+month: bulan, monat, mes
+quarter: suku tahun, suku, kuartal, quartal, trimestre
+date: tarikh, tanggal, datum, fecha
 sex: jantina, gender, jenis kelamin
-age: umur, usia, aged, berumur, berusia, ages
+age: umur, usia, aged, berumur, berusia, ages, edad
 ethnicity: etnik, kaum, race, ethnic, suku bangsa
 religion: agama
 citizen: citizens, warganegara
 non citizen: noncitizen, non citizens, bukan warganegara, foreigners
 area: keluasan, luas
 density: kepadatan
-price: harga, prices, cost, costs, costing, expensive
+price: harga, prices, cost, costs, costing, expensive, preis, preise, precio, precios
 tax: cukai, pajak
 primary school: sekolah rendah, primary schools, sekolah dasar
 secondary school: sekolah menengah, secondary schools
 school: sekolah, schools
 enrolment: enrolments, enrollment, enrolmen, enrolled, enrol
-student: murid, pelajar, students, pupil, pupils, siswa
-teacher: guru, teachers
+student: murid, pelajar, students, pupil, pupils, siswa, schuler, alumno, alumnos
+teacher: guru, teachers, lehrer, profesor
 literacy: celik huruf, melek huruf, literate
 university: universiti, universitas, universities
 hospital: hospitals, rumah sakit
 clinic: klinik, clinics
 bed: katil, beds, tempat tidur
-doctor: doktor, doctors, physician, physicians, dokter
+doctor: doktor, doctors, physician, physicians, dokter, arzt, medico
 nurse: jururawat, nurses, perawat
 case: cases, kes, kasus
 new: baharu, baru
@@ -136,7 +136,7 @@ vaccination: vaccinations, vaccinated, vaksinasi, vaksin, divaksin
 production: pengeluaran, produksi, produce, produced, produces, dihasilkan
 consumption: penggunaan, konsumsi, consume, consumed, consumes
 passenger: passengers, penumpang
-revenue: revenues, hasil
+revenue: revenues, hasil, umsatz
 debt: hutang, utang
 interest rate: kadar faedah, suku bunga, interest rates
 rural: luar bandar, pedesaan
@@ -156,14 +156,14 @@ petrol: gasoline, bensin
 electricity: elektrik, listrik
 gas: gases
 water: air
-rainfall: rain fell, hujan, curah hujan, rain, rained
-temperature: suhu, temp, hot, cold, warm
-humidity: humid, kelembapan, kelembaban
+rainfall: rain fell, hujan, curah hujan, rain, rained, niederschlag, lluvia, precipitacion
+temperature: suhu, temp, hot, cold, warm, temperatur, temperatura
+humidity: humid, kelembapan, kelembaban, luftfeuchtigkeit, feuchtigkeit, humedad
 wind: angin, winds
 registration: registrations, registered, pendaftaran, didaftarkan, berdaftar
 loan: loans, pinjaman
 tourist: tourists, pelancong, wisatawan
-visitor: visitors, pelawat
+visitor: visitors, visited, visits, pelawat, besucher, visitantes
 palm oil: minyak sawit, kelapa sawit
 rubber: getah, karet
 rice: beras
@@ -181,11 +181,11 @@ oil: minyak
 percentage: percent, pct, peratus, peratusan, persen, persentase, proportion, share, per cent, nisbah, kadaran
 rate: kadar
 size: saiz, ukuran
-weight: berat, weighs, weigh, wt
-height: ketinggian, ht
-quantity: kuantiti, qty
+weight: berat, weighs, weigh, wt, gewicht
+height: ketinggian, ht, hohe, altura
+quantity: kuantiti, qty, menge, cantidad
 horsepower: hp
-department: jabatan, dept, departments
+department: jabatan, dept, departments, abteilung, departamento
 code: kod, codes, kode
 digit: digits
 minimum: min, minima, lowest, terendah
@@ -193,5 +193,51 @@ maximum: max, maksimum, highest, strongest, peak, tertinggi
 kg: kilo, kilos, kilogram, kilograms, kilogramme
 litre: liter, litres, liters
 exchange: pertukaran, kurs, tukaran
+sale: sales, ventas, jualan, verkaufe
+employee: employees, staff, pekerja, kakitangan, mitarbeiter, empleado, empleados
+customer: customers, client, clients, pelanggan, kunde, kunden, cliente, clientes
+patient: patients, pesakit, patienten, paciente, pacientes
+manager: managers, pengurus, gerente, leiter
+author: authors, penulis, autor
+borrower: borrowers, peminjam
+supplier: suppliers, pembekal, lieferant, proveedor
+product: products, produk, produkt, produkte, producto, productos
+shop: shops, store, stores, kedai, toko, tienda, tiendas, filiale
+order: orders, ordered, pesanan, tempahan, bestellung, bestellungen, pedido, pedidos
+item: items, barang, artikel, articulo
+brand: brands, jenama, merek, marke, marca
+stock: stok, bestand, existencias
+fee: fees, yuran
+mark: marks, markah
+expiry: luput, expires, expire, expired, kedaluwarsa, kadaluarsa
 business: businesses, perniagaan, perusahaan
+"""
+
+#: Who does what: the words for the one who does it, as columns are called, and the verbs.
+DOERS = """
+author writer penulis autor verfasser escritor: wrote written write writes menulis ditulis schrieb geschrieben escribio
+borrower peminjam: borrowed borrow borrows borrowing meminjam dipinjam ausgeliehen lieh entliehen prestado
+supplier vendor provider pembekal lieferant proveedor: supplies supplied supply provides provided membekalkan dibekalkan
+supplier vendor lieferant proveedor: liefert geliefert suministra
+customer buyer client purchaser pelanggan pembeli kunde cliente comprador: bought buys buy purchased ordered membeli
+customer buyer client purchaser pelanggan pembeli kunde cliente comprador: dibeli memesan kaufte gekauft bestellt compro
+seller salesperson vendor penjual verkaufer vendedor: sold sells sell menjual dijual verkauft vendio
+teacher instructor tutor lecturer guru lehrer profesor: taught teaches teach mengajar unterrichtet ensena
+manager head supervisor director leader boss pengurus leiter gerente: manages managed manage runs ran leads led heads
+manager head supervisor director leader boss pengurus leiter gerente: headed menguruskan leitet leitete dirige
+owner pemilik besitzer eigentumer dueno: owns owned own memiliki besitzt
+doctor physician surgeon arzt medico: treated treats treat saw sees seen examined merawat behandelte behandelt
+director regisseur: directed directs
+driver pemandu fahrer: drove drives driven memandu fahrt
+winner champion pemenang sieger: won wins memenangi gewann
+airline carrier operator: operates operated
+composer: composed
+artist painter: painted
+photographer: photographed
+architect: designed
+inventor: invented
+founder: founded
+publisher: published publishes
+donor: donated
+scorer: scored
 """

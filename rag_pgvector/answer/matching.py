@@ -227,8 +227,8 @@ def match_parts(reading: Reading, asked: Asked) -> None:
                 matched += bool(at)
                 spelled |= bool(at) and not word.isdigit()
                 places |= at
-            # A number is not enough: "period 2" is not "Lab 2".
-            matched *= spelled
+            # A number is not enough: "period 2" is not "Lab 2"; nor is what the column is called: "the shop in Lugo".
+            matched *= spelled and not {asked.terms[place] for place in places} <= {*column.terms}
             if matched:
                 some.append((column, value, frozenset(places)))
             if matched and matched / len(content) >= 0.5:

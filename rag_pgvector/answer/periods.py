@@ -37,24 +37,30 @@ class Period:
 
 
 _YEAR = r"(?P<y>1[6-9]\d\d|20\d\d)"
-_MONTH_NAME = "(?P<mon>" + "|".join(sorted(MONTHS, key=len, reverse=True)) + r")\.?"
+_NAMES = "|".join(sorted([*MONTHS, "märz"], key=len, reverse=True))
+_MONTH_NAME = rf"(?P<mon>{_NAMES})\.?"
 _QUARTER = (
     r"(?:q|st|suku(?: tahun)?(?: ke)?|quarter|kuartal)[ \-]?(?P<q>[1-4])|"
     r"(?P<qw>first|second|third|fourth|last|1st|2nd|3rd|4th) quarter|"
-    r"suku(?: tahun)? (?P<qm>pertama|kedua|ketiga|keempat)|(?P<qb>[1-4])q"
+    r"suku(?: tahun)? (?P<qm>pertama|kedua|ketiga|keempat)|(?P<qb>[1-4])q|"
+    r"(?P<qg>erste|zweite|dritte|vierte)[nrsm]? quartal|(?P<qs>primer|segundo|tercer|cuarto) trimestre|"
+    r"(?P<qd>[1-4])\. quartal"
 )
 _QUARTER_WORDS = {
     **{"first": 1, "second": 2, "third": 3, "fourth": 4, "last": 4, "1st": 1, "2nd": 2, "3rd": 3, "4th": 4},
     **{"pertama": 1, "kedua": 2, "ketiga": 3, "keempat": 4},
+    **{"erste": 1, "zweite": 2, "dritte": 3, "vierte": 4, "primer": 1, "segundo": 2, "tercer": 3, "cuarto": 4},
 }
-_OF = r"(?:[ ,]+|[ ,]+(?:of|in|the|year|tahun|bagi|pada|dalam)[ ,]+(?:(?:the|year|tahun)[ ,]+)*)"
+_OF = (
+    r"(?:[ ,]+|[ ,]+(?:of|in|the|year|tahun|bagi|pada|dalam|des|im|del?)[ ,]+(?:(?:the|year|tahun|jahre?s?|año)[ ,]+)*)"
+)
 #: More exact forms first; a part of the text that one form took is not read again.
 _FORMS = [
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         rf"(?<![\w.]){_YEAR}[-/](?P<m>0?[1-9]|1[0-2])[-/](?P<d>0?[1-9]|[12]\d|3[01])(?![\w])",
         rf"(?<![\w.])(?P<d>0?[1-9]|[12]\d|3[01])[-/.](?P<m>0?[1-9]|1[0-2])[-/.]{_YEAR}(?!\w)",
-        rf"(?<!\w)(?P<d>0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th|hb)?(?: of)? {_MONTH_NAME}{_OF}{_YEAR}(?!\w)",
+        rf"(?<!\w)(?P<d>0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th|hb|\.)?(?: of| de)? {_MONTH_NAME}{_OF}{_YEAR}(?!\w)",
         rf"(?<!\w){_MONTH_NAME} (?P<d>0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?,? {_YEAR}(?!\w)",
         rf"(?<![\w.]){_YEAR}[-/](?P<m>0[1-9]|1[0-2])(?![\w/-])",
         rf"(?<![\w./])(?P<m>0?[1-9]|1[0-2])[-/]{_YEAR}(?!\w)",
@@ -71,7 +77,14 @@ _RANGE = re.compile(
     r"(?P<b>1[6-9]\d\d|20\d\d)(?![\w.,]\d|\w)",
     re.IGNORECASE,
 )
-_BETWEEN = re.compile(r"\b(?:between|antara)\s+(?:the years?\s+|tahun\s+)?$", re.IGNORECASE)
+#: "from January to March 2022", "Nov 2021 hingga Feb 2022".
+_MONTHS = re.compile(
+    rf"(?<!\w)(?P<ma>{_NAMES})\.?(?:{_OF}(?P<ya>1[6-9]\d\d|20\d\d))?\s*"
+    r"(?:-|–|—|to|until|till|through|and|hingga|sehingga|sampai|dan|bis|und|hasta|a|y)\s*"
+    rf"(?P<mb>{_NAMES})\.?{_OF}(?P<yb>1[6-9]\d\d|20\d\d)(?!\w)",
+    re.IGNORECASE,
+)
+_BETWEEN = re.compile(r"\b(?:between|antara|zwischen|entre)\s+(?:the years?\s+|tahun\s+)?$", re.IGNORECASE)
 CLOCK = re.compile(r"(?<![\d:.])(?P<h>[01]?\d|2[0-3]):(?P<m>[0-5]\d)(?::00)?(?![\d:.])")
 
 
@@ -82,6 +95,7 @@ def periods_in(text: str) -> tuple[list[Period], list[tuple[int, int]]]:
     def free(start: int, end: int) -> bool:
         return all(end <= taken or start >= upto for taken, upto, _ in found)
 
+    found += [(*match.span(), months) for match in _MONTHS.finditer(text) if (months := _months(match, text))]
     for form in _FORMS:
         # One at a time: what a form took is not free for its next match.
         for match in form.finditer(text):
@@ -109,6 +123,18 @@ def periods_in(text: str) -> tuple[list[Period], list[tuple[int, int]]]:
     return periods, [(start, end) for start, end, _ in found]
 
 
+def _months(match: re.Match[str], text: str) -> list[Period]:
+    """The months of a range, both ends included; none for "January and March 2022", which are two."""
+    between = _BETWEEN.search(text[: match.start()])
+    if not between and re.search(r"\b(?:and|dan|und|y)\b", match.group(), re.IGNORECASE):
+        return []
+    if not all(_is_month(match[name]) for name in ("ma", "mb")):
+        return []
+    last = 12 * int(match["yb"]) + MONTHS[fold(match["mb"])] - 1
+    first = 12 * int(match["ya"] or match["yb"]) + MONTHS[fold(match["ma"])] - 1
+    return [Period(at // 12, month=at % 12 + 1) for at in range(first, last + 1)] if first < last <= first + 60 else []
+
+
 def _is_month(text: str) -> bool:
     # "may" and "mac" in lower case are other words.
     return text[:1].isupper() or fold(text) not in ("may", "mac", "mar", "march", "dis", "des", "sep", "jun")
@@ -116,7 +142,7 @@ def _is_month(text: str) -> bool:
 
 def _period(part: Mapping[str, str | None]) -> Period:
     month = part.get("m") or part.get("mon")
-    quarter = part.get("q") or part.get("qw") or part.get("qm") or part.get("qb")
+    quarter = next((said for name in ("q", "qw", "qm", "qb", "qg", "qs", "qd") if (said := part.get(name))), None)
     return Period(
         int(part["y"] or 0),
         quarter=None if not quarter else _QUARTER_WORDS.get(fold(quarter)) or int(quarter),

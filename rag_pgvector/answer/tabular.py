@@ -12,10 +12,11 @@ from collections.abc import Sequence
 
 from rag_pgvector.answer.asked import Asked
 from rag_pgvector.answer.columns import Column, Table, Value
+from rag_pgvector.answer.flags import match_flags
 from rag_pgvector.answer.matching import match_codes, match_parts, match_values
 from rag_pgvector.answer.periods import clock_of, date_of
 from rag_pgvector.answer.reading import Reading
-from rag_pgvector.answer.targets import choose, defaults, holds_persons, holds_years
+from rag_pgvector.answer.targets import choose, defaults, does_it, holds_persons, holds_years, names_doer
 from rag_pgvector.answer.vocabulary import (
     MONTHS,
     NEUTRAL,
@@ -38,6 +39,7 @@ def read(table: Table, asked: Asked, *, home: frozenset[str] = frozenset()) -> R
     reading = Reading(table, home=home)
     _times(reading, asked)
     match_values(reading, asked)
+    match_flags(reading, asked)
     _drop_kinds(reading, asked)
     match_codes(reading, asked)
     question = list(enumerate(asked.terms))
@@ -71,15 +73,22 @@ def read(table: Table, asked: Asked, *, home: frozenset[str] = frozenset()) -> R
     ):
         counted = {place for place, word in question if word == "household"}
         reading.explained |= {place for place, word in enumerate(asked.words) if word in SUBJECTS} | counted
+    if reading.by_table and _COUNTED & table.terms and all(column.is_measure for column in reading.targets):
+        # "How many people visited": the visitors.
+        reading.explained |= {place for place, word in enumerate(asked.words) if word in SUBJECTS}
     if asked.wants == "rate" and reading.targets and all(column.is_rate for column in reading.targets):
         # "What share of the population": that is what a share is of.
         reading.explained |= {place for place, term in question if term == "population"}
-    reading.explained |= _units(reading, asked)
+    reading.explained |= _units(reading, asked) | _deeds(reading, asked)
     _descriptors(reading, asked)
     reading.mismatch = any(_another_kind(column, asked, table) for column in reading.targets)
     reading.leftover = frozenset(asked.content - reading.explained)
     _open_lookups(reading, asked)
     return reading
+
+
+#: Persons that a table's name may say it counts.
+_COUNTED = frozenset("visitor tourist passenger population guest patient student employee member".split())
 
 
 def _units(reading: Reading, asked: Asked) -> set[int]:
@@ -94,12 +103,23 @@ def _units(reading: Reading, asked: Asked) -> set[int]:
     }
 
 
+def _deeds(reading: Reading, asked: Asked) -> set[int]:
+    """The places of verbs of which a target says who does it: "wrote" for a column of authors."""
+    told = [{*column.terms, *words(column.name)} for column in reading.targets]
+    return {place for place, word in enumerate(asked.words) if told and all(names_doer(word, names) for names in told)}
+
+
 def _in_name(term: str, table: Table) -> bool:
     """True for a term of the table's name, or a part of one that is written together: "crime" in "statecrime"."""
     if term in table.terms:
         return True
+    # "visited" and "visitors".
+    if len(term) > 4 and any(each.startswith(term) and len(each) <= len(term) + 3 for each in table.terms):
+        return True
     return len(term) > 3 and any(
-        len(each) >= len(term) + 3 and (each.startswith(term) or each.endswith(term)) for each in table.terms
+        # With an ending, too: "Note" in "schulnoten".
+        len(each) >= len(term) + 3 and (each.startswith(term) or each.endswith((term, f"{term}n", f"{term}s")))
+        for each in table.terms
     )
 
 
@@ -118,7 +138,7 @@ def _drop_kinds(reading: Reading, asked: Asked) -> None:
 
 def _another_kind(column: Column, asked: Asked, table: Table) -> bool:
     """True for a share where a number is asked for, or the other way round; for a number where a person is."""
-    if asked.asks == "who" and not holds_persons(column):
+    if asked.asks == "who" and not (holds_persons(column) or does_it(column, asked)):
         # The person beside the highest salary answers "who earns most".
         return not asked.operations or not any(map(holds_persons, table.columns))
     if asked.asks == "when" and not (column.is_time or holds_years(column)):

@@ -8,9 +8,18 @@ from rag_pgvector.answer.asked import Asked
 from rag_pgvector.answer.columns import Column
 from rag_pgvector.answer.naming import beside, compound, in_full, initial_beside, initials
 from rag_pgvector.answer.reading import Reading
-from rag_pgvector.answer.vocabulary import AGGREGATES, DEGREES, NEUTRAL, PERSONS, SUBJECTS, words
+from rag_pgvector.answer.vocabulary import (
+    AGGREGATES,
+    DEGREES,
+    DOERS_OF,
+    NEUTRAL,
+    PERSONS,
+    SUBJECTS,
+    WRITTEN_UNITS,
+    words,
+)
 
-__all__ = ["choose", "defaults", "holds_persons", "holds_years", "measures_named"]
+__all__ = ["choose", "defaults", "does_it", "holds_persons", "holds_years", "measures_named", "names_doer"]
 
 #: Columns that one question can be about.
 TARGETS = 3
@@ -33,7 +42,7 @@ def choose(reading: Reading, asked: Asked, question: Sequence[tuple[int, str]]) 
             for column in reading.table.columns
             if column.name not in reading.conditions and column not in chosen and (codes or "code" not in column.terms)
             for own, places, score in [_fit(column, free, reading.table.terms, asked)]
-            if places and not _says_no_time(column, asked)
+            if places and not _says_no_time(column, asked) and not _is_nobody(column, asked)
         ]
         if not scored:
             break
@@ -87,7 +96,7 @@ def _fit(
             said = [place for place in at & asked.content if asked.words[place] not in SUBJECTS]
             own += sum(asked.terms[place] not in about for place in said) * (term not in about)
             score += 1.0
-        elif term not in AGGREGATES and term not in about:
+        elif term not in AGGREGATES and term not in about and not (number and term in WRITTEN_UNITS):
             score -= 0.3
     # Of words with one stem ("occupied", "occupancy") the one that is written.
     score += 0.05 * len({asked.words[place] for place in places} & {*words(column.name)})
@@ -115,6 +124,11 @@ def _says_no_time(column: Column, asked: Asked) -> bool:
     named = set(words(column.name))
     dated = column.is_time and bool(named & _TIMES) and bool(named - _TIMES)
     return dated and not (_TIMES - {"on", "at"} | _WHEN) & set(asked.words)
+
+
+def _is_nobody(column: Column, asked: Asked) -> bool:
+    """True where "who" asks for a person and the column holds none: "who ordered it" is not the order's number."""
+    return asked.asks == "who" and not asked.operations and not (holds_persons(column) or does_it(column, asked))
 
 
 def measures_named(reading: Reading, asked: Asked) -> list[Column]:
@@ -147,7 +161,9 @@ def defaults(reading: Reading, asked: Asked) -> tuple[Column, ...]:
     index, or its only measure."""
     columns = [column for column in reading.table.columns if column.name not in reading.conditions]
     if asked.asks == "who":
-        return tuple(column for column in columns if holds_persons(column) and not column.is_code)[:TARGETS]
+        persons = [column for column in columns if holds_persons(column) and not column.is_code]
+        doers = [column for column in columns if does_it(column, asked) and not column.is_code]
+        return tuple(doers or persons)[:TARGETS]
     if asked.asks == "when":
         return tuple(column for column in columns if column.is_time)[:1]
     if asked.asks == "where":
@@ -168,6 +184,17 @@ def defaults(reading: Reading, asked: Asked) -> tuple[Column, ...]:
 
 def holds_persons(column: Column) -> bool:
     return column.type == "text" and not column.figures and bool(PERSONS & {*column.terms, *words(column.name)})
+
+
+def does_it(column: Column, asked: Asked) -> bool:
+    """True for a column of those who do what the question says: suppliers, where it asks who supplies something."""
+    names = {*column.terms, *words(column.name)}
+    return column.type == "text" and not column.figures and any(names_doer(word, names) for word in asked.words)
+
+
+def names_doer(verb: str, names: set[str]) -> bool:
+    """True where one of a column's words is one for who does what the verb says."""
+    return bool(DOERS_OF.get(verb, frozenset()) & names)
 
 
 def holds_years(column: Column) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from rag_pgvector.answer.glossary import ALIASES, CONCEPTS
+from rag_pgvector.answer.glossary import ALIASES, CONCEPTS, DOERS
 from rag_pgvector.answer.lexical import fold, stem
 from rag_pgvector.written import MONTHS
 
@@ -16,7 +16,10 @@ __all__ = [
     "ABOUT",
     "AGGREGATES",
     "CALCULATIONS",
+    "COMPARATIVES",
+    "DEEDS",
     "DEGREES",
+    "DOERS_OF",
     "FRAME",
     "LATEST",
     "MONTHS",
@@ -29,6 +32,7 @@ __all__ = [
     "SUBJECTS",
     "SUPERLATIVES",
     "UNITS",
+    "WRITTEN_UNITS",
     "canonical",
     "concept",
     "words",
@@ -52,6 +56,7 @@ NEUTRAL = frozenset(
     official month year quarter period date annual yearly monthly quarterly count size unit rm ringgit myr usd
     dollar sen indeks nilai angka kadar peratus bilangan jadual rekod laporan menurut overall time point points km2
     square kilometre kilometres kilometer kilometers persegi tinggal menetap classification klasifikasi pengelasan
+    howmany
     kg sq per live lived living stand stood million billion thousand juta ribu bilion coefficient pekali koefisien
     """.split()
 )
@@ -63,11 +68,19 @@ FRAME = frozenset(
     counted country currently estimate estimated figure form get got made make measure measured mencatat mencatatkan
     nation note noted observed occur occurred often publish published put reach reached record recorded
     reported sampled listed sector seen show shown stay stayed stood sum survey together tell there total usual usually
-    valued went
+    valued went placed
     worth work worked written catat dicatat dicatatkan sektor banci bancian kajian survei ramai negara seluruh bernilai
     stand stands represent represents mean meaning refer refers denote mewakili merujuk maksud bermaksud ertinya
     across among happen happened berlaku has have had mempunyai memiliki
     over antara seluruh setiap each every please quick question know want need wondering
+    """.split()
+)
+
+#: Those of them that say what somebody did, where it is asked who did it.
+DEEDS = frozenset(
+    """
+    published publish measured measure collected collect sampled counted count written noted observed contributed
+    contribute added add estimated surveyed
     """.split()
 )
 
@@ -84,7 +97,9 @@ PERSONS = frozenset(
     """
     name nama person orang employee staff member manager author owner player teacher student patient customer client
     user contact assignee supplier doctor head director leader boss chief chair coach captain founder mayor principal
-    borrower buyer seller tenant agent pekerja kakitangan pengurus guru pelajar pesakit pelanggan
+    borrower buyer seller tenant agent pekerja kakitangan pengurus guru pelajar pesakit pelanggan writer teacher
+    instructor driver artist physician surgeon chairman chairperson applicant candidate
+    penulis peminjam pemilik pembeli penjual pemandu doktor ahli pengarah
     """.split()
 )
 
@@ -127,6 +142,13 @@ SUPERLATIVES: dict[str, tuple[str, str]] = {
     for word, _, degree in (pair.partition(":") for pair in listed.split())
 }
 
+#: What asks which of two is ahead ("more visitors, A or B"): the operation, and the degree if it says of what.
+COMPARATIVES: dict[str, tuple[str, str]] = {
+    **dict.fromkeys("more higher larger bigger greater".split(), ("max", "")),
+    **dict.fromkeys("fewer less lower smaller".split(), ("min", "")),
+    **{f"{word[:-3]}er": meant for word, meant in SUPERLATIVES.items() if word.endswith("est")},
+}
+
 #: Units as questions say them, and as the names of columns end.
 UNITS: dict[str, frozenset[str]] = {
     word: frozenset(written.split())
@@ -153,6 +175,9 @@ UNITS: dict[str, frozenset[str]] = {
     )
     for word in listed.split()
 }
+
+#: The same as they stand at the end of a column's name, which a question need not say: "Rain (mm)".
+WRITTEN_UNITS = frozenset[str]().union(*UNITS.values())
 
 #: Words after which a value is not what is meant.
 NEGATIONS = frozenset("not non no without except excluding excl tanpa bukan tidak kecuali selain".split())
@@ -189,6 +214,7 @@ ABOUT: dict[str, frozenset[str]] = {
     "cpi": frozenset({"price"}),
     "ppi": frozenset({"price"}),
     "gdp": frozenset({"economy"}),
+    "library": frozenset({"book"}),
 }
 
 LATEST = frozenset("latest newest current currently recent recently terkini semasa terbaru".split())
@@ -206,6 +232,17 @@ def _table(lines: str) -> dict[tuple[str, ...], str]:
     return found
 
 
+def _doers(lines: str) -> dict[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
+    for line in lines.strip().splitlines():
+        doers, _, verbs = line.partition(": ")
+        for verb in verbs.split():
+            found[verb] = found.get(verb, frozenset()) | frozenset(doers.split())
+    return found
+
+
+#: By verb, the words for who does it: "wrote" asks for an author.
+DOERS_OF = _doers(DOERS)
 _ALIAS_OF = _table(ALIASES)
 _CONCEPT_OF = _table(CONCEPTS) | _ALIAS_OF
 #: Words that any phrase above begins or goes on with are only looked up as far as the longest phrase reaches.
@@ -246,6 +283,7 @@ def concept(sequence: list[str]) -> list[tuple[str, int]]:
     at = 0
     for head, length in replaced(sequence, _CONCEPT_OF):
         known = length > 1 or (sequence[at],) in _CONCEPT_OF
-        found.append((head if known else stem(head), length))
+        # "ordered" loses one ending, "order" another: what is left of both is one.
+        found.append((head if known else stem(stem(head)), length))
         at += length
     return found
