@@ -87,7 +87,7 @@ bench-evals: $(STAMP) ## search and answers of ours and the peers through one ha
 	$(BIN)/python -m rag_pgvector.evals.bench.evals --data $(DATA) --limit 300 --out .benchmarks/evals --json
 
 bench-answers: $(STAMP) ## answers from prose: confidence, calibration, abstention, beside the peers' similarity; and from tables
-	$(BIN)/python -m rag_pgvector.evals.bench.answers --data $(DATA) --cache .benchmarks/answers
+	$(BIN)/python -m rag_pgvector.evals.bench.answers --json --data $(DATA) --cache .benchmarks/answers
 
 bench-scale: $(STAMP) ## 10,000, 100,000 and 1,000,000 chunks: build, disk, latency, queries a second
 	$(BIN)/python -m rag_pgvector.evals.bench.scale --resume --json

@@ -1,4 +1,4 @@
-"""Answers from prose and their confidence: ``python -m rag_pgvector.evals.bench.answers --data DIR --cache FOLDER``.
+"""Answers from prose and their confidence: ``python -m rag_pgvector.evals.bench.answers --json --data DIR``.
 
 Every set of ``question_sets`` that is named: the shipped prior as it comes (``shipped``), weights from the set's other
 documents (``within``) and from the other sets (``transfer``), with bootstrap intervals by source document; a
@@ -15,7 +15,6 @@ than a sentence is), so that what is measured is whether the similarity tells an
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from numpy.typing import NDArray
 
 from rag_pgvector.answer.confidence import PRIOR
 from rag_pgvector.answer.signals import SIGNALS
-from rag_pgvector.evals.bench.measure import machine, target, versions
+from rag_pgvector.evals.bench.measure import machine, print_targets, target, tell, versions
 from rag_pgvector.evals.calibrate import platt
 from rag_pgvector.evals.confidence import at_threshold, measure
 from rag_pgvector.evals.fit_prior import Sample, collect, confidence_of, fitted, report
@@ -85,8 +84,9 @@ def calibrated(samples: Sequence[Sample], prior: Floats, *, labels: int = 50, dr
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints one JSON document; returns the exit status."""
+    """Measure and print; returns 0 whether or not the targets are met."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, help="folder that keeps vectors for the next run")
     parser.add_argument("--most", type=int, default=300, help="questions of a set, drawn with seed 0")
@@ -124,8 +124,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         document["targets"] = _targets(figures["squad2"])
     if not options.no_tables:
         document["tables"] = _tables()
-    print(json.dumps(document))
+    tell(document, as_json=options.json, read=_print)
     return 0
+
+
+def _print(report: dict[str, Any]) -> None:
+    for name, one in report["sets"].items():
+        mix = one["within"]["mix"]
+        print(f"{name}: " + ", ".join(f"{figure} {mix[figure]}" for figure in ("auroc", "e_aurc", "ece_debiased")))
+    if "targets" in report:
+        print_targets(report)
 
 
 def _targets(squad: dict[str, Any]) -> dict[str, Any]:

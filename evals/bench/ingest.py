@@ -36,7 +36,7 @@ import numpy as np
 
 from rag_pgvector import Collection, CollectionConfig, Database
 from rag_pgvector.embedding import resolve_embedder
-from rag_pgvector.evals.bench.measure import machine, read_target, seconds, target, turns, versions
+from rag_pgvector.evals.bench.measure import machine, print_parts, seconds, target, tell, turns, versions
 from rag_pgvector.evals.bench.server import database, describe_server, embedded_server, say
 from rag_pgvector.ingest import ingest
 
@@ -384,10 +384,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             step=STEP if options.data else 1,
             rounds=options.rounds,
         )
-    print(json.dumps(report, indent=2))
-    if not options.json:
-        for name, found in report["targets"].items():
-            print(read_target(name, found), file=sys.stderr)
+    tell(report, as_json=options.json, read=print_parts)
     return 0
 
 

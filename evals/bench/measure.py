@@ -17,6 +17,7 @@ import numpy as np
 __all__ = [
     "latency",
     "machine",
+    "print_parts",
     "print_rankings",
     "print_targets",
     "read_target",
@@ -99,6 +100,15 @@ def tell(report: Mapping[str, Any], *, as_json: bool, read: Callable[[dict[str, 
         print(json.dumps(report, indent=2))
     else:
         read(dict(report))
+
+
+def print_parts(report: Mapping[str, Any]) -> None:
+    """A line for each part of a report, and one for each target."""
+    for part, found in report.items():
+        if part != "targets":
+            print(f"{part}: {found}")
+    if "targets" in report:
+        print_targets(report)
 
 
 def print_targets(report: Mapping[str, Any]) -> None:

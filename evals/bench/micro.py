@@ -14,7 +14,6 @@ Calls are interleaved in random order over the same rows, so that the ratios hol
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import uuid
 from collections.abc import Callable, Sequence
@@ -29,7 +28,7 @@ from psycopg import sql
 from rag_pgvector import Chunk, Collection, CollectionConfig, Database, SearchOptions, postings, write
 from rag_pgvector.analysis import Terms, analyser
 from rag_pgvector.evals.bench.contenders import Contender, Ours, Raw, Rows, make_rows
-from rag_pgvector.evals.bench.measure import latency, machine, seconds, turns, versions
+from rag_pgvector.evals.bench.measure import latency, machine, print_parts, seconds, tell, turns, versions
 from rag_pgvector.evals.bench.server import checkpoint, database, describe_server, embedded_server, say
 from rag_pgvector.plan import Execute, Plan
 
@@ -174,9 +173,9 @@ def _nothing(*_: Any, **__: Any) -> Plan[bool]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print JSON; returns 0."""
+    """Measure and print; returns 0."""
     parser = argparse.ArgumentParser(prog="python -m rag_pgvector.evals.bench.micro", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print the report as JSON (there is no other form)")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--url", help="a server where databases may be created (default: an embedded one)")
     parser.add_argument("--rows", type=int, default=10_000, help=f"default 10000, at least {CALL}")
     parser.add_argument("--rounds", type=int, default=30, help="default 30")
@@ -185,7 +184,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--rows {options.rows} --rounds {options.rounds}: use at least {CALL} rows and 1 round")
     with ExitStack() as stack:
         server = options.url or stack.enter_context(embedded_server())
-        print(json.dumps(measure(server, rows=options.rows, rounds=options.rounds), indent=2))
+        report = measure(server, rows=options.rows, rounds=options.rounds)
+    tell(report, as_json=options.json, read=print_parts)
     return 0
 
 
