@@ -19,7 +19,16 @@ from rag_pgvector.errors import (
     PermissionDeniedError,
 )
 
-__all__ = ["describe", "is_lost", "is_rolled_back", "libpq_options", "normalise_url", "same_database", "translate"]
+__all__ = [
+    "describe",
+    "is_lost",
+    "is_rolled_back",
+    "libpq_options",
+    "may_retry",
+    "normalise_url",
+    "same_database",
+    "translate",
+]
 
 _DRIVERS = ("+psycopg", "+psycopg_async", "+psycopg2", "+asyncpg")
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
@@ -29,6 +38,8 @@ _UNREADABLE = (
 )
 
 
+#: How often a transaction that Postgres rolled back for another's sake (deadlock, serialization) is run again.
+ROLLED_BACK_RETRIES = 5
 _MANY_CONNECTIONS = "raise max_connections (or the role's CONNECTION LIMIT), or lower pool_size"
 _POOLED = (
     "behind a pooler in transaction mode use Database(url, prepare=False), or PgBouncer >= 1.21 with "
@@ -133,6 +144,13 @@ def is_lost(error: BaseException) -> bool:
 def is_rolled_back(error: BaseException) -> bool:
     """Whether Postgres undid the whole transaction for another's sake: safe to run again, whatever it was."""
     return isinstance(error, (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure))
+
+
+def may_retry(error: BaseException, attempt: int, *, atomic: bool, retry: bool) -> bool:
+    """Whether to run an operation again after its ``attempt``-th failed: ``retry`` if it is idempotent."""
+    if is_lost(error):
+        return retry and attempt == 1
+    return atomic and is_rolled_back(error) and attempt <= ROLLED_BACK_RETRIES
 
 
 def translate(error: psycopg.Error | PoolTimeout, conninfo: str = "") -> DatabaseError:

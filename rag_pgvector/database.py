@@ -16,7 +16,7 @@ from psycopg_pool import PoolTimeout
 from rag_pgvector import connect, planner, roles, schema
 from rag_pgvector.config import CollectionConfig
 from rag_pgvector.drivers import adrive, drive
-from rag_pgvector.errors import ConfigError, ConnectionFailedError, SchemaError
+from rag_pgvector.errors import ConfigError, ConnectionFailedError, DatabaseError, SchemaError
 from rag_pgvector.plan import Plan
 from rag_pgvector.pools import Pools
 
@@ -35,8 +35,6 @@ T = TypeVar("T")
 
 #: The application's login on the embedded server.
 EMBEDDED_LOGIN = "rag_application"
-#: How often a transaction that Postgres rolled back for another's sake (deadlock, serialization) is run again.
-ROLLED_BACK_RETRIES = 5
 
 
 class Database:
@@ -219,7 +217,7 @@ class Database:
                 finally:
                     self._pools.put(lease)
             except (psycopg.Error, PoolTimeout) as error:
-                if not _may_retry(error, attempt, atomic=atomic, retry=retry):
+                if not connect.may_retry(error, attempt, atomic=atomic, retry=retry):
                     raise connect.translate(error, self.url) from error
                 if connect.is_lost(error):
                     self._pools.check()
@@ -240,7 +238,7 @@ class Database:
                 finally:
                     await self._pools.aput(lease)
             except (psycopg.Error, PoolTimeout) as error:
-                if not _may_retry(error, attempt, atomic=atomic, retry=retry):
+                if not connect.may_retry(error, attempt, atomic=atomic, retry=retry):
                     raise connect.translate(error, self.url) from error
                 if connect.is_lost(error):
                     await self._pools.acheck()
@@ -331,7 +329,10 @@ class Database:
         from rag_pgvector import migrations
 
         if found is None or (found != migrations.HEAD and self._is_embedded):
-            self.upgrade()
+            try:
+                self.upgrade()
+            except DatabaseError as error:  # whoever only wanted to read asks why an extension is to be made
+                raise type(error)(f"rag_pgvector's tables are not there yet: {error}", error.sqlstate) from error
         elif found != migrations.HEAD:
             raise SchemaError(
                 f"the schema is at revision {found!r}, this package needs {migrations.HEAD!r}: "
@@ -392,9 +393,3 @@ class Database:
     async def acollections(self) -> list[str]:
         """``collections`` for asynchronous callers."""
         return await asyncio.to_thread(self.collections)
-
-
-def _may_retry(error: Exception, attempt: int, *, atomic: bool, retry: bool) -> bool:
-    if connect.is_lost(error):
-        return retry and attempt == 1
-    return atomic and connect.is_rolled_back(error) and attempt <= ROLLED_BACK_RETRIES

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 import psycopg
@@ -34,11 +35,11 @@ def _perform(conn: psycopg.Connection[Any], step: Step) -> list[Row]:
     if isinstance(step, Execute):
         return _rows(_execute(conn, step))
     if isinstance(step, Batch):
-        with conn.transaction() if _no_pipeline(conn) else conn.pipeline():
+        with conn.transaction() if _no_pipeline(conn) else _pipeline(conn):
             cursors = [_execute(conn, each) for each in step.steps]
         return _rows(cursors[-1])
     if isinstance(step, Together):
-        with conn.transaction() if _no_pipeline(conn) else conn.pipeline():
+        with conn.transaction() if _no_pipeline(conn) else _pipeline(conn):
             cursors = [[_execute(conn, each) for each in _parts(one)][-1] for one in step.steps]
         return [tuple(_rows(cursor)) for cursor in cursors]
     if isinstance(step, Compute):
@@ -85,11 +86,11 @@ async def _aperform(conn: psycopg.AsyncConnection[Any], step: Step) -> list[Row]
     if isinstance(step, Execute):
         return await _arows(await _aexecute(conn, step))
     if isinstance(step, Batch):
-        async with conn.transaction() if _no_pipeline(conn) else conn.pipeline():
+        async with conn.transaction() if _no_pipeline(conn) else _apipeline(conn):
             cursors = [await _aexecute(conn, each) for each in step.steps]
         return await _arows(cursors[-1])
     if isinstance(step, Together):
-        async with conn.transaction() if _no_pipeline(conn) else conn.pipeline():
+        async with conn.transaction() if _no_pipeline(conn) else _apipeline(conn):
             cursors = [[await _aexecute(conn, each) for each in _parts(one)][-1] for one in step.steps]
         return [tuple(await _arows(cursor)) for cursor in cursors]
     if isinstance(step, Compute):
@@ -141,3 +142,36 @@ def _no_pipeline(conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -
     pipelines with results of several KB, none of 31,000 transactions (PgBouncer 1.18).
     """
     return conn.prepare_threshold is None
+
+
+@contextmanager
+def _pipeline(conn: psycopg.Connection[Any]) -> Iterator[None]:
+    """``conn.pipeline()`` that tells its first error alone: a second one, "pipeline aborted", psycopg would log."""
+    first: psycopg.Error | None = None
+    try:
+        with conn.pipeline():
+            try:
+                yield
+            except psycopg.Error as error:
+                first = error
+    except psycopg.Error:
+        if first is None:
+            raise
+    if first is not None:
+        raise first
+
+
+@asynccontextmanager
+async def _apipeline(conn: psycopg.AsyncConnection[Any]) -> AsyncIterator[None]:
+    first: psycopg.Error | None = None
+    try:
+        async with conn.pipeline():
+            try:
+                yield
+            except psycopg.Error as error:
+                first = error
+    except psycopg.Error:
+        if first is None:
+            raise
+    if first is not None:
+        raise first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 import time
@@ -109,7 +110,7 @@ class Pools:
                     configure=self._configure,
                     check=_check,
                     open=False,
-                    name="rag_pgvector",
+                    name=_NAMES[0],
                 )
                 pool.open()
                 self._pool = pool
@@ -165,7 +166,7 @@ class Pools:
                 configure=self._aconfigure,
                 check=_acheck,
                 open=False,
-                name="rag_pgvector_async",
+                name=_NAMES[1],
             )
             await pool.open()
             self._closers[loop] = loop.create_task(_close_when_cancelled(pool))
@@ -241,6 +242,20 @@ async def _close_when_cancelled(pool: AsyncConnectionPool[Any]) -> None:
     finally:
         await pool.close()
 
+
+_NAMES = ("rag_pgvector", "rag_pgvector_async")
+
+
+def _only_inform(record: logging.LogRecord) -> bool:
+    """What befalls our own pools is told by the error that the caller gets; warnings of psycopg_pool beside it, several
+    for one server that went away, would stand on the terminal of whoever set up no logging."""
+    about = record.args[0] if isinstance(record.args, tuple) and record.args else None
+    if record.levelno == logging.WARNING and (about in _NAMES or isinstance(about, (_Connection, _AsyncConnection))):
+        record.levelno, record.levelname = logging.INFO, "INFO"
+    return True
+
+
+logging.getLogger("psycopg.pool").addFilter(_only_inform)
 
 _alive: weakref.WeakSet[Pools] = weakref.WeakSet()
 _inherited: list[Any] = []

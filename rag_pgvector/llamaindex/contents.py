@@ -17,7 +17,7 @@ from rag_pgvector.filters import Filter, KeyIn
 from rag_pgvector.llamaindex.calls import Asking, Call, RunPlan
 from rag_pgvector.llamaindex.nodes import chunks_of, node_of, peer_node_of
 from rag_pgvector.llamaindex.query import Arms, Found, Request, condition, find, of_both
-from rag_pgvector.types import Chunk
+from rag_pgvector.types import Chunk, ScoredChunk
 
 if TYPE_CHECKING:
     from rag_pgvector.collection import Collection
@@ -136,6 +136,13 @@ class CollectionArms:
             },
         )
         return [Found(hit) for hit in result]
+
+    def listed(self, request: Request) -> Asking[list[Found]]:
+        """Nothing was asked, so nothing is nearer: the similarity is 0, as the peer has it, and ids order them."""
+        table = self.collection._table
+        where = read.where(table, filter=request.filter)
+        chunks = yield RunPlan(lambda: read.list_chunks(table, where, limit=request.k))
+        return [Found(ScoredChunk(chunk, 0.0)) for chunk in chunks]
 
 
 def _how(request: Request, mode: str) -> dict[str, Any]:

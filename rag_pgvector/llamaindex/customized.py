@@ -42,7 +42,7 @@ def customized(
     words: bool,
     stored: bool,
 ) -> Plan[list[Found]]:
-    """Search by vector, or by words, with what ``customize_query_fn`` makes of the statement."""
+    """Search by vector or by words, or list where there is neither, with what ``customize_query_fn`` makes of it."""
     model = mapped(table, peer, searchable=stored)
     statement = sa.select(model.id, model.node_id, model.text, model.metadata_)
     if words:
@@ -55,8 +55,11 @@ def customized(
         rank = sa.func.ts_rank(document, question)
         statement = statement.add_columns(rank.label("rank")).where(document.op("@@")(question))
         order: list[Any] = [sa.desc("rank"), model.id]
+    elif request.vector is None:
+        statement = statement.add_columns(sa.cast(sa.null(), sa.Float).label("distance"))
+        order = [model.id]
     else:
-        vector = sa.cast(sa.literal(_text(request.vector or ())), _Vector(table.config.storage))
+        vector = sa.cast(sa.literal(_text(request.vector)), _Vector(table.config.storage))
         distance = model.embedding.op(_OPERATORS[table.config.distance], return_type=sa.Float())(vector)
         statement = statement.add_columns(distance.label("distance")).where(model.embedding.is_not(None))
         order = [sa.asc("distance")]
@@ -91,7 +94,7 @@ def _found(row: dict[str, Any], score: Any, measure: str) -> Found:
     chunk = Chunk(id=row["node_id"], content=row["text"], metadata=metadata)
     distance = row[measure] if measure == "distance" else None
     custom = {name: value for name, value in row.items() if name not in _OWN}
-    return Found(ScoredChunk(chunk, score(row[measure]), distance), custom)
+    return Found(ScoredChunk(chunk, 0.0 if row[measure] is None else score(row[measure]), distance), custom)
 
 
 def _compile(statement: sa.Select[Any]) -> tuple[str, list[Any]]:

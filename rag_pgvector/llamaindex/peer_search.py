@@ -93,6 +93,11 @@ class PeerArms(CollectionArms):
         rows = {each.hit.chunk.id: each.custom for each in (yield self._customized(keep, len(found), words=False))}
         return [replace(each, custom=rows[each.hit.chunk.id]) for each in found if each.hit.chunk.id in rows]
 
+    def listed(self, request: Request) -> Asking[list[Found]]:
+        if self.peer.customize is None:
+            return (yield from super().listed(request))
+        return list((yield self._customized(request, request.k, words=False)))
+
     def _customized(self, request: Request, k: int, *, words: bool) -> RunPlan:
         table, peer = self.collection._table, self.peer
         return RunPlan(

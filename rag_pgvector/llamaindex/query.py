@@ -45,7 +45,8 @@ class Request:
     """A query, checked.
 
     Attributes:
-        mode: How to search: ``dense``, ``words``, ``hybrid`` or ``mmr``.
+        mode: How to search: ``dense``, ``words``, ``hybrid`` or ``mmr``; ``list`` searches nothing: what the filter
+            lets pass.
         vector: The question's embedding.
         words: Its text.
         k: Most results of the dense arm, and of ``dense`` and ``mmr``.
@@ -84,6 +85,8 @@ class Arms(Protocol):
 
     def mmr(self, request: Request) -> Asking[list[Found]]: ...
 
+    def listed(self, request: Request) -> Asking[list[Found]]: ...
+
 
 def find(arms: Arms, request: Request) -> Asking[list[Found]]:
     """Run a request."""
@@ -93,6 +96,8 @@ def find(arms: Arms, request: Request) -> Asking[list[Found]]:
         return (yield from arms.words(request, request.words_k))
     if request.mode == "hybrid":
         return (yield from arms.hybrid(request))
+    if request.mode == "list":
+        return (yield from arms.listed(request))
     return (yield from arms.mmr(request))
 
 
@@ -116,7 +121,8 @@ def read_query(
     """Check a query and the keywords beside it.
 
     An empty ``node_ids`` is no restriction, since ``VectorStoreIndex.as_retriever`` always sends one; an empty
-    ``doc_ids`` finds nothing. Raises ConfigError, FilterError.
+    ``doc_ids`` finds nothing. Without words, as VectorIndexAutoRetriever asks where a filter says all, it is the vector
+    alone that counts, and without a vector the filter. Raises ConfigError, FilterError.
     """
     mode = getattr(query.mode, "value", query.mode)
     how = _MODES.get(str(mode))
@@ -128,7 +134,11 @@ def read_query(
     words = query.query_str
     if how == "dense" and vector is None and words:
         how = "words"  # nobody embedded the question
-    if vector is None and how != "words":
+    restriction = condition(query.filters, ids=query.node_ids or None, document_ids=query.doc_ids)
+    blank = not words.strip() if isinstance(words, str) else how == "dense"
+    if restriction is not None and blank:
+        how = "list" if vector is None else "mmr" if how == "mmr" else "dense"
+    if vector is None and how not in ("words", "list"):
         raise ConfigError(f"{_upper(how)} query requires query_embedding: embed the question first")
     if how in ("words", "hybrid") and not (isinstance(words, str) and words.strip()):
         raise ConfigError(f"query_str must be specified for a {mode} query: it is {words!r:.60}")
@@ -149,7 +159,7 @@ def read_query(
         alpha=None if query.alpha is None else _share("alpha", query.alpha),
         prefetch_k=prefetch_k,
         threshold=threshold,
-        filter=condition(query.filters, ids=query.node_ids or None, document_ids=query.doc_ids),
+        filter=restriction,
         options=options,
         extra={name: value for name, value in given.items() if name not in _KNOWN[2:]},
     )

@@ -11,7 +11,7 @@ import numpy as np
 import psycopg
 import pytest
 
-from rag_pgvector import Chunk, Collection, CollectionConfig, Database, Document, WriteCounts
+from rag_pgvector import Chunk, Collection, CollectionConfig, Database, Document, SearchOptions, WriteCounts
 from rag_pgvector.errors import (
     CollectionNotFoundError,
 )
@@ -156,7 +156,7 @@ def test_delete_by_ids_by_filter_and_by_both(docs: Collection, call: Call) -> No
     assert call(docs, "get", [f"{i}" for i in range(70_000)]) == []
 
 
-def test_drop_removes_everything(db: Database, docs: Collection, call: Call) -> None:
+def test_drop_removes_everything(db: Database, docs: Collection, call: Call, caplog: pytest.LogCaptureFixture) -> None:
     docs.put_document(Document(id="d", source="s", text="t", loader="l"), [chunk("a")])
     docs.build_index()
     call(docs, "drop")
@@ -167,6 +167,7 @@ def test_drop_removes_everything(db: Database, docs: Collection, call: Call) -> 
     uses: list[tuple[str, list[Any], dict[str, Any]]] = [
         ("count", [], {}),
         ("search", [], {"vector": [1, 2, 3]}),
+        ("search", ["a"], {"vector": [1, 2, 3], "options": SearchOptions(mode="hybrid")}),
         ("add", [[chunk("a")]], {}),
         ("put_document", [paper, [chunk("a")]], {}),
         ("build_index", [], {}),
@@ -175,10 +176,11 @@ def test_drop_removes_everything(db: Database, docs: Collection, call: Call) -> 
         with pytest.raises(CollectionNotFoundError, match="dropped by somebody else"):
             call(docs, method, *arguments, **options)
     again = call(db, "collection", docs.name, config=CollectionConfig(dimensions=5))
-    for method, arguments, options in uses[2:4]:  # the table of that name is another's by now
+    for method, arguments, options in uses[3:5]:  # the table of that name is another's by now
         with pytest.raises(CollectionNotFoundError, match="dropped by somebody else"):
             call(docs, method, *arguments, **options)
     assert (again.count(), again.documents(), again.config.dimensions) == (0, [], 5)
+    assert caplog.text == ""
 
 
 # ------------------------------------------------------------------------------------------------------------ searching

@@ -114,7 +114,7 @@ def test_a_delete_is_not_run_twice(docs: Collection) -> None:
     assert docs.delete(["00001"]) == 1
 
 
-def test_a_server_that_goes_away_is_not_called_a_busy_pool(database_url: str) -> None:
+def test_a_server_that_goes_away_is_not_called_a_busy_pool(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
     """Through a little proxy that is closed: a pool that cannot grow only says that nothing became free."""
     with proxy(database_url) as (url, shut):
         with Database(url, pool_size=2, timeout=1) as db:
@@ -125,6 +125,8 @@ def test_a_server_that_goes_away_is_not_called_a_busy_pool(database_url: str) ->
             with pytest.raises(ConnectionFailedError, match="is the server running"):
                 docs.count()
             assert time.monotonic() - started < 4
+    assert "error connecting" in caplog.text  # for who listens; the error is all that stands on a terminal
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from rag_pgvector.errors import (
     CollectionMismatchError,
     CollectionNotFoundError,
     ConfigError,
+    DatabaseError,
     DimensionError,
     EmbedderMismatchError,
 )
@@ -151,6 +152,16 @@ def test_another_model_is_refused_and_the_same_in_another_wrapper_is_not(db: Dat
     assert call(rounded, "search", "text", k=1)[0].chunk.id == "a"
     assert rounded.embedding_hash("text") == docs.embedding_hash("text"), "one model, one name"
     assert docs.count() == 2
+
+
+def test_a_read_only_database_without_our_tables_says_what_is_missing(empty_database: str) -> None:
+    options = "-c default_transaction_read_only=on"
+    with Database(make_conninfo(empty_database, options=options)) as db:
+        with pytest.raises(
+            DatabaseError, match=r"rag_pgvector's tables are not there yet: .*name the primary"
+        ) as caught:
+            db.collection("docs")
+    assert caught.value.sqlstate == "25006"
 
 
 @pytest.mark.parametrize("how", ["read-only transactions", "a role that may only read"])

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from llama_index.core.vector_stores.types import VectorStoreQueryMode
+from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
 
 from rag_pgvector.llamaindex import PGVectorStore
 from tests.llamaindex.conftest import PLACES, Call, Make
-from tests.llamaindex.test_store import near, node, where
+from tests.llamaindex.test_store import animals, near, node, where
 
 #: Nearest to [1, 0] first; the words point the other way.
 TEXTS = {
@@ -86,3 +86,15 @@ def test_a_changed_text_is_found_by_its_new_words(make: Make, place: str) -> Non
     assert store.query(near([1, 0], query_str="phrases", mode=sparse)).ids == ["a"]
     store.delete_nodes(["a"])
     assert store.query(near([1, 0], query_str="phrase", mode=sparse)).ids == []
+
+
+@pytest.mark.parametrize("mode", ["default", "sparse", "text_search", "hybrid", "mmr"])
+@pytest.mark.parametrize("words", ["", " \n"])
+def test_where_nothing_is_asked_the_filter_says_all(store: PGVectorStore, call: Call, mode: str, words: str) -> None:
+    """As VectorIndexAutoRetriever asks; with a vector of such a question it is the vector alone that ranks."""
+    call(store, "add", animals())
+    both = {"filters": where("ref_doc_id", "d1"), "mode": VectorStoreQueryMode(mode), "query_str": words}
+    listed = call(store, "query", VectorStoreQuery(similarity_top_k=5, **both))
+    assert (listed.ids, listed.similarities) == (["fox", "hound"], [0.0, 0.0])
+    assert call(store, "query", VectorStoreQuery(similarity_top_k=1, **both)).ids == ["fox"]
+    assert call(store, "query", near([0.1, 1], 5, **both)).ids == ["hound", "fox"]

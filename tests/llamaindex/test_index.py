@@ -12,8 +12,10 @@ from llama_index.core.ingestion import DocstoreStrategy, IngestionPipeline
 from llama_index.core.llms import MockLLM
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.query_engine import RetrieverQueryEngine
+from llama_index.core.retrievers import VectorIndexAutoRetriever
 from llama_index.core.schema import MetadataMode
 from llama_index.core.storage.docstore import SimpleDocumentStore
+from llama_index.core.vector_stores.types import MetadataInfo, VectorStoreInfo
 
 from rag_pgvector import Collection, CollectionConfig, Database
 from rag_pgvector.ingest import ingest
@@ -177,3 +179,18 @@ def test_the_embedding_is_the_collection_s(handbook: Collection, model: RagEmbed
     assert model.get_query_embedding("x") == pytest.approx(handbook.embed_query("x").tolist())
     assert model.get_text_embedding("x") == pytest.approx(handbook.embed_documents(["x"])[0].tolist())
     assert asyncio.run(model.aget_text_embedding_batch(["x"]))[0] == pytest.approx(model.get_text_embedding("x"))
+
+
+def test_an_auto_retriever_asks_by_the_filter_alone(wide: PGVectorStore, model: RagEmbedding) -> None:
+    """Its model leaves the query empty where the filter says all; nobody embeds that."""
+    topic = '{"key": "topic", "operator": "==", "value": "bees"}'
+    retriever = VectorIndexAutoRetriever(
+        index_of(wide, model),
+        vector_store_info=VectorStoreInfo(
+            content_info="animals", metadata_info=[MetadataInfo(name="topic", type="str", description="which animal")]
+        ),
+        llm=MockLLM(),  # which says what it is told
+        prompt_template_str=f'{{"query": "", "filters": [{topic}], "top_k": 5}}',
+    )
+    assert {found.node.ref_doc_id for found in retriever.retrieve("everything about bees")} == {"bees"}
+    assert {found.node.ref_doc_id for found in asyncio.run(retriever.aretrieve("all of bees"))} == {"bees"}

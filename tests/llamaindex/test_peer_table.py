@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from llama_index.core.schema import BaseNode, IndexNode, NodeRelationship, RelatedNodeInfo, TextNode
-from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
+from llama_index.core.vector_stores.types import FilterOperator, VectorStoreQuery, VectorStoreQueryMode
 from llama_index.vector_stores.postgres import PGVectorStore as PeerStore
 from psycopg import sql
 from sqlalchemy import create_engine, make_url
@@ -295,6 +295,9 @@ def test_customize_query_fn(db: Database, url: str, hybrid: bool) -> None:
         assert result.ids[0] == "fox"
         assert "hound" not in result.ids
         assert result.nodes[0].metadata["custom_fields"]["owner"] == "O'Brien"
+    nothing_asked = VectorStoreQuery(query_str="", filters=where("n", [1, 2], FilterOperator.IN), similarity_top_k=5)
+    assert store.query(nothing_asked).ids == ["fox"]  # the join lets no hound through
+    assert store.query(nothing_asked, owner="100%").ids == []
     with pytest.raises(ConfigError, match="customize_query_fn"):
         ours(db, "bad", customize_query_fn=lambda *_, **__: None).query(near([1, 0]))
 
