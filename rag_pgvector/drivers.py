@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
+from psycopg.generators import fetch_many
 from psycopg.rows import tuple_row
 
 from rag_pgvector.plan import Batch, Compute, CopyIn, Execute, Plan, Row, Step, Together
@@ -35,13 +37,11 @@ def _perform(conn: psycopg.Connection[Any], step: Step) -> list[Row]:
     if isinstance(step, Execute):
         return _rows(_execute(conn, step))
     if isinstance(step, Batch):
-        with conn.transaction() if _no_pipeline(conn) else _pipeline(conn):
+        with _at_once(conn):
             cursors = [_execute(conn, each) for each in step.steps]
         return _rows(cursors[-1])
     if isinstance(step, Together):
-        with conn.transaction() if _no_pipeline(conn) else _pipeline(conn):
-            cursors = [[_execute(conn, each) for each in _parts(one)][-1] for one in step.steps]
-        return [tuple(_rows(cursor)) for cursor in cursors]
+        return [tuple(rows) for rows in _together(conn, step)]
     if isinstance(step, Compute):
         return [(step.work(),)]
     if not step.or_undo:
@@ -53,6 +53,40 @@ def _perform(conn: psycopg.Connection[Any], step: Step) -> list[Row]:
     except _NOT_BY_COPY:
         return [(False,)]
     return [(True,)]
+
+
+@contextmanager
+def _at_once(conn: psycopg.Connection[Any]) -> Iterator[psycopg.Pipeline | None]:
+    """A pipeline, or a transaction where the connection must not have one."""
+    if _no_pipeline(conn):
+        with conn.transaction():
+            yield None
+        return
+    with conn.pipeline() as pipeline:
+        try:
+            yield pipeline
+        except psycopg.Error:
+            # The statements behind the one that failed were skipped: psycopg would log that it ignores this.
+            with suppress(psycopg.Error):
+                pipeline.sync()
+            raise
+
+
+def _together(conn: psycopg.Connection[Any], step: Together) -> list[list[Row]]:
+    with _at_once(conn) as pipeline:
+        cursors = [_last(conn, each) for each in step.steps[: step.early]]
+        if pipeline is not None and cursors:
+            conn.pgconn.send_flush_request()
+        rest = [_last(conn, each) for each in step.steps[step.early :]]
+        if step.meanwhile is not None:
+            if pipeline is not None:
+                conn.wait(_until(pipeline, cursors[-1]))
+            step.meanwhile([_rows(cursor) for cursor in cursors])
+    return [_rows(cursor) for cursor in rest]
+
+
+def _last(conn: psycopg.Connection[Any], step: Execute | Batch) -> psycopg.Cursor[Row]:
+    return [_execute(conn, each) for each in _parts(step)][-1]
 
 
 def _copy(conn: psycopg.Connection[Any], step: CopyIn) -> None:
@@ -86,13 +120,11 @@ async def _aperform(conn: psycopg.AsyncConnection[Any], step: Step) -> list[Row]
     if isinstance(step, Execute):
         return await _arows(await _aexecute(conn, step))
     if isinstance(step, Batch):
-        async with conn.transaction() if _no_pipeline(conn) else _apipeline(conn):
+        async with _aat_once(conn):
             cursors = [await _aexecute(conn, each) for each in step.steps]
         return await _arows(cursors[-1])
     if isinstance(step, Together):
-        async with conn.transaction() if _no_pipeline(conn) else _apipeline(conn):
-            cursors = [[await _aexecute(conn, each) for each in _parts(one)][-1] for one in step.steps]
-        return [tuple(await _arows(cursor)) for cursor in cursors]
+        return [tuple(rows) for rows in await _atogether(conn, step)]
     if isinstance(step, Compute):
         return [(await asyncio.to_thread(step.work),)]
     if not step.or_undo:
@@ -104,6 +136,38 @@ async def _aperform(conn: psycopg.AsyncConnection[Any], step: Step) -> list[Row]
     except _NOT_BY_COPY:
         return [(False,)]
     return [(True,)]
+
+
+@asynccontextmanager
+async def _aat_once(conn: psycopg.AsyncConnection[Any]) -> AsyncIterator[psycopg.AsyncPipeline | None]:
+    if _no_pipeline(conn):
+        async with conn.transaction():
+            yield None
+        return
+    async with conn.pipeline() as pipeline:
+        try:
+            yield pipeline
+        except psycopg.Error:
+            with suppress(psycopg.Error):
+                await pipeline.sync()
+            raise
+
+
+async def _atogether(conn: psycopg.AsyncConnection[Any], step: Together) -> list[list[Row]]:
+    async with _aat_once(conn) as pipeline:
+        cursors = [await _alast(conn, each) for each in step.steps[: step.early]]
+        if pipeline is not None and cursors:
+            conn.pgconn.send_flush_request()
+        rest = [await _alast(conn, each) for each in step.steps[step.early :]]
+        if step.meanwhile is not None:
+            if pipeline is not None:
+                await conn.wait(_until(pipeline, cursors[-1]))
+            step.meanwhile([await _arows(cursor) for cursor in cursors])
+    return [await _arows(cursor) for cursor in rest]
+
+
+async def _alast(conn: psycopg.AsyncConnection[Any], step: Execute | Batch) -> psycopg.AsyncCursor[Row]:
+    return [await _aexecute(conn, each) for each in _parts(step)][-1]
 
 
 async def _acopy(conn: psycopg.AsyncConnection[Any], step: CopyIn) -> None:
@@ -130,6 +194,19 @@ async def _arows(cursor: psycopg.AsyncCursor[Row]) -> list[Row]:
     return rows
 
 
+def _until(
+    pipeline: psycopg.Pipeline | psycopg.AsyncPipeline, cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]
+) -> PQGen[None]:
+    """Reads a pipeline's results until this cursor has its own.
+
+    psycopg reads those of all statements at once, and waits for the last; this is its loop (``_fetch_gen``), which ends
+    earlier. It goes on with what is left when the pipeline is closed.
+    """
+    while cursor.pgresult is None and pipeline.result_queue:
+        results = yield from fetch_many(pipeline.pgconn)
+        pipeline._process_results(pipeline.result_queue.popleft(), results)
+
+
 def _parts(step: Execute | Batch) -> Sequence[Execute]:
     return step.steps if isinstance(step, Batch) else [step]
 
@@ -142,23 +219,6 @@ def _no_pipeline(conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -
     pipelines with results of several KB, none of 31,000 transactions (PgBouncer 1.18).
     """
     return conn.prepare_threshold is None
-
-
-@contextmanager
-def _pipeline(conn: psycopg.Connection[Any]) -> Iterator[None]:
-    """``conn.pipeline()`` that tells its first error alone: a second one, "pipeline aborted", psycopg would log."""
-    first: psycopg.Error | None = None
-    try:
-        with conn.pipeline():
-            try:
-                yield
-            except psycopg.Error as error:
-                first = error
-    except psycopg.Error:
-        if first is None:
-            raise
-    if first is not None:
-        raise first
 
 
 @asynccontextmanager

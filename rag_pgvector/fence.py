@@ -17,7 +17,7 @@ from typing import TypeVar
 from psycopg import sql
 
 from rag_pgvector.errors import IsolationError
-from rag_pgvector.plan import Batch, Compute, CopyIn, Execute, Plan, SetLocal, Together
+from rag_pgvector.plan import Batch, Compute, CopyIn, Execute, Plan, Row, SetLocal, Together
 from rag_pgvector.table import KEYWORD_KINDS, SCHEMA, Table
 
 __all__ = ["APP", "CONTROL", "OWNER", "WORKER", "bind", "fence_sql", "fenced", "require_fenced_role"]
@@ -71,10 +71,17 @@ def _in_pipelines(first: Execute, plan: Plan[T]) -> Plan[T]:
         if isinstance(step, CopyIn):
             raise AssertionError("COPY into a multi-tenant collection runs in a transaction")
         if isinstance(step, Together):
-            reply = (yield Together([first, *step.steps]))[1:]
+            reply = yield from _together(first, step)
             continue
         head, *rest = step.steps if isinstance(step, Batch) else [step]
         reply = yield Batch([_joined(first, head), *rest] if isinstance(head, SetLocal) else [first, head, *rest])
+
+
+def _together(first: Execute, step: Together) -> Plan[list[Row]]:
+    told = step.meanwhile
+    if told is None:
+        return (yield Together([first, *step.steps]))[1:]
+    return (yield Together([first, *step.steps], step.early + 1, lambda replies: told(replies[1:])))
 
 
 def _joined(first: Execute, more: SetLocal) -> Execute:

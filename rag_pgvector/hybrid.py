@@ -86,7 +86,8 @@ def search_all(
             both[i] = _Both(table, question, each.vector, k, condition, options, dense)
             words[i], vectors[i] = both[i].words(), both[i].vectors()
     # Words first: what a walk of the vector index sets holds for all that is sent after it.
-    found = yield from _all([*words.values(), *vectors.values()])
+    # What they bring is added up while the server walks that index.
+    found = yield from _all([*words.values(), *vectors.values()], early=len(words))
     by_words, by_vectors = dict(zip(words, found, strict=False)), dict(zip(vectors, found[len(words) :], strict=True))
     fused = yield from _all([each.result(by_vectors[i], by_words[i]) for i, each in both.items()])
     results = dict(zip(both, fused, strict=True))
@@ -96,11 +97,11 @@ def search_all(
     return [_annotated(results[i], each) for i, each in enumerate(asked)]
 
 
-def _all(plans: Sequence[Plan[T]]) -> Plan[list[T]]:
+def _all(plans: Sequence[Plan[T]], *, early: int = 0) -> Plan[list[T]]:
     """What plans that only read return, side by side."""
     if len(plans) == 1:
         return [(yield from plans[0])]
-    return (yield from together(plans))
+    return (yield from together(plans, early=early))
 
 
 _SEQ = operator.attrgetter("seq")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeAlias, TypeVar
 
 from psycopg import sql
@@ -112,6 +112,10 @@ class Together:
     """
 
     steps: Sequence[Execute | Batch]
+    #: The first ``early`` steps' rows are given to ``meanwhile`` and to nobody else (the answer begins after them):
+    #: where the connection has pipelines, while the server is at work on the other steps.
+    early: int = 0
+    meanwhile: Callable[[list[list[Row]]], None] | None = None
 
 
 Step: TypeAlias = Execute | Batch | Compute | CopyIn | Together
@@ -124,11 +128,11 @@ def computed(work: Callable[[], T]) -> Plan[T]:
     return result  # type: ignore[no-any-return]
 
 
-def together(plans: Sequence[Plan[T]]) -> Plan[list[T]]:
+def together(plans: Sequence[Plan[T]], *, early: int = 0) -> Plan[list[T]]:
     """Plans that only read, side by side: all their first steps in one round trip, then all their second ones ...
 
-    The settings of one step hold for those sent after it in the same round trip. Replies are given to the last plan
-    first, so that one may use what those after it found by then.
+    The settings of one step hold for those sent after it in the same round trip. The first ``early`` plans go on while
+    the server is at work for the others.
     """
     results: dict[int, T] = {}
     waiting: dict[int, Execute | Batch] = {}
@@ -143,11 +147,18 @@ def together(plans: Sequence[Plan[T]]) -> Plan[list[T]]:
             raise AssertionError(f"{type(step).__name__} does not go together with other steps")
         waiting[i] = step
 
+    def advance_all(asked: Sequence[int], replies: Iterable[Iterable[Row]]) -> None:
+        for i, reply in zip(asked, replies, strict=True):
+            advance(i, list(reply))
+
     for i in range(len(plans)):
         advance(i, None)
     while waiting:
-        sent, waiting = sorted(waiting.items()), {}
-        replies = yield Together([step for _, step in sent])
-        for (i, _), reply in reversed(list(zip(sent, replies, strict=True))):
-            advance(i, list(reply))
+        steps, waiting = dict(sorted(waiting.items())), {}
+        first, rest = [i for i in steps if i < early], [i for i in steps if i >= early]
+        if first and rest:
+            replies = yield Together(list(steps.values()), len(first), partial(advance_all, first))
+            advance_all(rest, replies)
+        else:
+            advance_all(list(steps), (yield Together(list(steps.values()))))
     return [results[i] for i in range(len(plans))]
