@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
-from psycopg.generators import fetch_many
+from psycopg.generators import fetch_many, send
 from psycopg.rows import tuple_row
 
 from rag_pgvector.plan import Batch, Compute, CopyIn, Execute, Plan, Row, Step, Together
@@ -202,6 +202,7 @@ def _until(
     psycopg reads those of all statements at once, and waits for the last; this is its loop (``_fetch_gen``), which ends
     earlier. It goes on with what is left when the pipeline is closed.
     """
+    yield from send(pipeline.pgconn)
     while cursor.pgresult is None and pipeline.result_queue:
         results = yield from fetch_many(pipeline.pgconn)
         pipeline._process_results(pipeline.result_queue.popleft(), results)

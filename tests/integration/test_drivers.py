@@ -62,6 +62,8 @@ def test_early_steps_are_answered_apart(run: Run) -> None:
     ]
     assert run(step(Together(steps, 2, told.append))) == [(), ((5,),)]
     assert told == [[[(1,)], [(2,), (3,)]]]
+    assert run(step(Together(steps[:2], 2, told.append))) == []
+    assert told[1] == told[0]
     assert run(step(Together(steps))) == [((1,),), ((2,), (3,)), (), ((5,),)]
 
 
