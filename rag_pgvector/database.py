@@ -207,15 +207,11 @@ class Database:
         while True:
             attempt += 1
             try:
-                lease = self._pools.get()
-                conn = lease[1]
-                try:
+                with self._pools.lease() as conn:
                     if not atomic and conn.autocommit:
                         return drive(conn, make_plan())
                     with conn.transaction():
                         return drive(conn, make_plan())
-                finally:
-                    self._pools.put(lease)
             except (psycopg.Error, PoolTimeout) as error:
                 if not connect.may_retry(error, attempt, atomic=atomic, retry=retry):
                     raise connect.translate(error, self.url) from error
@@ -228,15 +224,11 @@ class Database:
         while True:
             attempt += 1
             try:
-                lease = await self._pools.aget()
-                conn = lease[1]
-                try:
+                async with self._pools.alease() as conn:
                     if not atomic and conn.autocommit:
                         return await adrive(conn, make_plan())
                     async with conn.transaction():
                         return await adrive(conn, make_plan())
-                finally:
-                    await self._pools.aput(lease)
             except (psycopg.Error, PoolTimeout) as error:
                 if not connect.may_retry(error, attempt, atomic=atomic, retry=retry):
                     raise connect.translate(error, self.url) from error

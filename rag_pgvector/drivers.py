@@ -220,19 +220,3 @@ def _no_pipeline(conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -
     pipelines with results of several KB, none of 31,000 transactions (PgBouncer 1.18).
     """
     return conn.prepare_threshold is None
-
-
-@asynccontextmanager
-async def _apipeline(conn: psycopg.AsyncConnection[Any]) -> AsyncIterator[None]:
-    first: psycopg.Error | None = None
-    try:
-        async with conn.pipeline():
-            try:
-                yield
-            except psycopg.Error as error:
-                first = error
-    except psycopg.Error:
-        if first is None:
-            raise
-    if first is not None:
-        raise first

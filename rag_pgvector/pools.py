@@ -8,8 +8,9 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
@@ -19,10 +20,6 @@ from rag_pgvector import schema, vectors
 __all__ = ["Pools"]
 
 C = TypeVar("C", psycopg.Connection[Any], psycopg.AsyncConnection[Any])
-
-#: A connection and the pool that it goes back to.
-Lease: TypeAlias = tuple[ConnectionPool[Any], psycopg.Connection[Any]]
-AsyncLease: TypeAlias = tuple[AsyncConnectionPool[Any], psycopg.AsyncConnection[Any]]
 
 #: A connection that lay idle for longer is asked whether it still lives; asking at every checkout costs 0.4 queries.
 CHECK_AFTER_SECONDS = 30.0
@@ -73,8 +70,21 @@ class Pools:
 
     # ------------------------------------------------------------------------------------------------ synchronous
 
-    def get(self) -> Lease:
-        """A connection, to be given back with ``put``. Raises psycopg.Error, PoolTimeout."""
+    @contextmanager
+    def lease(self) -> Iterator[psycopg.Connection[Any]]:
+        """A connection for a while. Raises psycopg.Error, PoolTimeout."""
+        pool, conn = self._get()
+        try:
+            yield conn
+        except BaseException as error:
+            _end_if_interrupted(conn, error)
+            raise
+        finally:
+            if isinstance(conn, _Connection):
+                conn.idle_since = time.monotonic()
+            pool.putconn(conn)  # which closes it if the pool was closed meanwhile
+
+    def _get(self) -> tuple[ConnectionPool[Any], psycopg.Connection[Any]]:
         pool: ConnectionPool[Any] = self._given_pool or self._pool or self._open()
         try:
             conn: psycopg.Connection[Any] = pool.getconn()
@@ -82,12 +92,6 @@ class Pools:
             self._probe(self._url())  # tells a server that went away from a pool that is busy
             raise
         return pool, conn if self._given_pool is None else self._adopt(conn)
-
-    def put(self, lease: Lease) -> None:
-        pool, conn = lease
-        if isinstance(conn, _Connection):
-            conn.idle_since = time.monotonic()
-        pool.putconn(conn)  # which closes it if the pool was closed meanwhile
 
     def check(self) -> None:
         """Replace the connections that died: where one broke, the others may be as dead."""
@@ -122,8 +126,22 @@ class Pools:
 
     # ----------------------------------------------------------------------------------------------- asynchronous
 
-    async def aget(self) -> AsyncLease:
-        """A connection of the running loop's pool, to be given back with ``aput``."""
+    @asynccontextmanager
+    async def alease(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """``lease`` from the running loop's pool."""
+        pool, conn = await self._aget()
+        try:
+            yield conn
+        except BaseException as error:
+            _end_if_interrupted(conn, error)
+            raise
+        finally:
+            if isinstance(conn, _AsyncConnection):
+                conn.idle_since = time.monotonic()
+            # Shielded: cancelled in here, a second time perhaps, the connection would be lost to the pool.
+            await asyncio.shield(pool.putconn(conn))
+
+    async def _aget(self) -> tuple[AsyncConnectionPool[Any], psycopg.AsyncConnection[Any]]:
         pool: AsyncConnectionPool[Any] | None
         pool = self._given_async_pool or self._async_pools.get(asyncio.get_running_loop())
         if pool is None:
@@ -134,13 +152,6 @@ class Pools:
             await asyncio.to_thread(self._probe, self._url())
             raise
         return pool, conn if self._given_async_pool is None else self._adopt(conn)
-
-    async def aput(self, lease: AsyncLease) -> None:
-        pool, conn = lease
-        if isinstance(conn, _AsyncConnection):
-            conn.idle_since = time.monotonic()
-        # Shielded: cancelled in here, a second time perhaps, the connection would be lost to the pool.
-        await asyncio.shield(pool.putconn(conn))
 
     async def acheck(self) -> None:
         """``check`` for the running loop's pool."""
@@ -243,19 +254,28 @@ async def _close_when_cancelled(pool: AsyncConnectionPool[Any]) -> None:
         await pool.close()
 
 
+def _end_if_interrupted(conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any], error: BaseException) -> None:
+    """End a connection whose work was cancelled, or interrupted from the keyboard: psycopg may leave it idle in
+    pipeline mode, where a statement returns without its rows."""
+    if not isinstance(error, Exception):
+        conn.pgconn.finish()
+
+
 _NAMES = ("rag_pgvector", "rag_pgvector_async")
 
 
 def _only_inform(record: logging.LogRecord) -> bool:
-    """What befalls our own pools is told by the error that the caller gets; warnings of psycopg_pool beside it, several
-    for one server that went away, would stand on the terminal of whoever set up no logging."""
+    """Let psycopg_pool's warnings about our own pools, several for one server that went away, count as information: the
+    error that the caller gets tells of it, and who set up no logging has them on the terminal beside it."""
     about = record.args[0] if isinstance(record.args, tuple) and record.args else None
     if record.levelno == logging.WARNING and (about in _NAMES or isinstance(about, (_Connection, _AsyncConnection))):
         record.levelno, record.levelname = logging.INFO, "INFO"
+        return _pool_log.isEnabledFor(logging.INFO)
     return True
 
 
-logging.getLogger("psycopg.pool").addFilter(_only_inform)
+_pool_log = logging.getLogger("psycopg.pool")
+_pool_log.addFilter(_only_inform)
 
 _alive: weakref.WeakSet[Pools] = weakref.WeakSet()
 _inherited: list[Any] = []

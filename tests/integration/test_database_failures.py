@@ -116,6 +116,7 @@ def test_a_delete_is_not_run_twice(docs: Collection) -> None:
 
 def test_a_server_that_goes_away_is_not_called_a_busy_pool(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
     """Through a little proxy that is closed: a pool that cannot grow only says that nothing became free."""
+    caplog.set_level("INFO", "psycopg.pool")
     with proxy(database_url) as (url, shut):
         with Database(url, pool_size=2, timeout=1) as db:
             docs = db.collection("docs", config=THREE)
@@ -324,3 +325,49 @@ async def test_a_cancelled_write_writes_nothing_or_everything(docs: Collection) 
         assert len(texts) <= 1
         assert await docs.acount({"i": {"$gte": 1000}}) in (0, 500)
     await db.aclose()
+
+
+# ------------------------------------------------------------------------------------------------------- interruptions
+
+
+def told(text: str) -> Plan[list[Any]]:
+    """Three statements in one pipeline."""
+    rows = yield Batch([Execute(sql.SQL("SELECT %s::text"), [f"{text} {i}"]) for i in range(3)])
+    return rows
+
+
+async def test_after_a_cancelled_task_nobody_reads_its_answers(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled as it enters a pipeline, psycopg (3.3.9) leaves the connection idle and in pipeline mode, where the
+    next statement returns without its rows."""
+    enter = psycopg.AsyncPipeline.__aenter__
+
+    async def cancelled(pipeline: psycopg.AsyncPipeline) -> psycopg.AsyncPipeline:
+        await enter(pipeline)
+        raise asyncio.CancelledError
+
+    async with Database(database_url, pool_size=1) as db:
+        assert await db.arun(lambda: told("first")) == [("first 2",)]
+        with monkeypatch.context() as patch:
+            patch.setattr(psycopg.AsyncPipeline, "__aenter__", cancelled)
+            with pytest.raises(asyncio.CancelledError):
+                await db.arun(lambda: told("cancelled"))
+        assert await db.arun(lambda: sleep(0)) == "awake"
+
+
+def test_after_ctrl_c_nobody_reads_the_answers(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a notebook's cell is interrupted, whose process goes on."""
+    enter = psycopg.Pipeline.__enter__
+
+    def interrupted(pipeline: psycopg.Pipeline) -> psycopg.Pipeline:
+        enter(pipeline)
+        raise KeyboardInterrupt
+
+    with Database(database_url, pool_size=1) as db:
+        assert db.run(lambda: told("first")) == [("first 2",)]
+        with monkeypatch.context() as patch:
+            patch.setattr(psycopg.Pipeline, "__enter__", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                db.run(lambda: told("interrupted"))
+        assert db.run(lambda: sleep(0)) == "awake"
