@@ -15,6 +15,7 @@ from rag_pgvector.answer.vocabulary import (
     COMPARATIVES,
     DEEDS,
     DEGREES,
+    DOERS_OF,
     FRAME,
     LATEST,
     NEUTRAL,
@@ -110,14 +111,18 @@ def read_asked(question: str) -> Asked:
             heard.append((term, places))
         terms += [term] * length
     asks = next((asks for word in found[:2] if (asks := _ASKS.get(word))), "")
-    deeds = DEEDS if asks == "who" else frozenset[str]()
+    deeds = _DEEDS_ASKED.get(asks, frozenset())
     content = {
         place
         for place, (word, term) in enumerate(zip(found, terms, strict=True))
-        if not {word, term} & (NEUTRAL | LATEST | AGGREGATES | (frozenset() if place in initials else STOPWORDS))
-        and (named[place] or word in deeds or (not {word, term} & FRAME and not _is_degree(found, place)))
-        and place not in time_words
-        and (len(word) > 1 or word.isdigit() or named[place])
+        if word in deeds
+        or (word in ("points", "goals") and found[place - 1] in ("many", HOW_MANY, "most", "fewest"))
+        or (
+            not {word, term} & (NEUTRAL | LATEST | AGGREGATES | (frozenset() if place in initials else STOPWORDS))
+            and (named[place] or word in deeds or (not {word, term} & FRAME and not _is_degree(found, place)))
+            and place not in time_words
+            and (len(word) > 1 or word.isdigit() or named[place])
+        )
     }
     compared = frozenset(place for place, word in enumerate(found) if word in COMPARATIVES and _OR & set(found[place:]))
     return Asked(
@@ -145,6 +150,8 @@ def read_asked(question: str) -> Asked:
     )
 
 
+#: Verbs that must be accounted for, where they say what somebody did, or what was done then.
+_DEEDS_ASKED = {"who": DEEDS | DOERS_OF.keys(), "when": frozenset("published publish written".split())}
 _OR = frozenset("or atau".split())
 _ASKS = {
     word: asks

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from rag_pgvector.answer.asked import Asked
 from rag_pgvector.answer.columns import Column
 from rag_pgvector.answer.reading import Reading
-from rag_pgvector.answer.targets import measures_named
+from rag_pgvector.answer.targets import holds_persons, is_month, measures_named
 from rag_pgvector.answer.vocabulary import (
     AGGREGATES,
     CALCULATIONS,
+    DOERS_OF,
     NEUTRAL,
     PERSONS,
     RATES,
@@ -54,6 +55,7 @@ def planned(reading: Reading, asked: Asked) -> list[Calculation]:
     places = {place for place, term in enumerate(asked.terms) if term in kinds}
     measures = [column for column in reading.targets if column.is_measure] or measures_named(reading, asked)
     named = {place for column in measures for place, term in enumerate(asked.terms) if term in column.terms}
+    named |= {place for place in reading.leftover for column in measures if is_month(column, place, asked)}
     operations = {place: how for place, how in asked.operations.items() if place not in named}
     rest = reading.leftover - places - named
     subjects = {place for place, word in enumerate(asked.words) if word in SUBJECTS}
@@ -83,6 +85,8 @@ def planned(reading: Reading, asked: Asked) -> list[Calculation]:
     counted = next((place + 1 for place, word in enumerate(asked.words) if word in _MANY), 0)
     if entities and not places & {counted, counted + 1}:
         # "How many work remotely" does not ask how many values the column "remote" has.
+        return []
+    if any("quantity" in column.terms for column in free) and not all(map(holds_persons, entities)):
         return []
     if len(entities) == 1 and all(column in entities for column in reading.targets if reading.by_name):
         about = reading.conditions or reading.by_table or set(entities[0].terms) & reading.table.terms
@@ -124,6 +128,10 @@ def _rows_counted(reading: Reading, asked: Asked) -> Calculation | None:
     held = {place for span in reading.spans.values() for place in span} | asked.time_words
     kinds = {term for column in reading.table.columns if column.name in reading.conditions for term in column.terms}
     counted = {place for place in asked.content if place not in held and asked.terms[place] not in kinds}
+    counted -= {place for place in counted if asked.words[place] in DOERS_OF and place in reading.explained}
+    many = {place + 1 for place, word in enumerate(asked.words) if word in _MANY}
+    if many & held and any("quantity" in column.terms for column in reading.table.columns):
+        return None  # "how many lamps were ordered" is no number of orders
     persons = _tells_of_persons(reading)
     rows_are = reading.table.terms | reading.table.kinds
     by_name = bool(counted) and all(asked.terms[place] in rows_are or asked.words[place] in _ROWS for place in counted)

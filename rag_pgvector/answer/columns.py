@@ -17,6 +17,8 @@ __all__ = ["Column", "Table", "Value"]
 Value: TypeAlias = bool | int | float | str
 _COUNTRIES = frozenset("malaysia indonesia singapore thailand japan china india france germany brazil kenya".split())
 _CODE = re.compile(r"[A-Za-z]{0,4}[.\-_/ ]?\d[\dA-Za-z.\-_/]*")
+#: In brackets it is a unit, no minimum.
+_MINUTES = re.compile(r"[(\[]mins?\.?[)\]]", re.IGNORECASE)
 _CODE_NAME = {"code", "id", "kod", "no", "lat", "lon", "latitude", "longitude", "zip", "postcode", "poskod", "rank"}
 
 
@@ -120,7 +122,7 @@ def _column(profile: Mapping[str, Any]) -> Column:
     name = str(profile["name"])
     distinct = profile.get("distinct")
     kind = str(profile.get("type", "text"))
-    said = [term for term, _ in concept(words(name))]
+    said = [term for term, _ in concept(words(_MINUTES.sub("(minutes)", name)))]
     listed = tuple(distinct) if isinstance(distinct, Sequence) and not isinstance(distinct, str) else None
     return Column(
         name=name,

@@ -208,6 +208,7 @@ item: items, barang, artikel, articulo
 brand: brands, jenama, merek, marke, marca
 stock: stok, bestand, existencias
 fee: fees, yuran
+point: points, pts
 mark: marks, markah
 expiry: luput, expires, expire, expired, kedaluwarsa, kadaluarsa
 business: businesses, perniagaan, perusahaan

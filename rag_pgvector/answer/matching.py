@@ -127,7 +127,7 @@ def _key(text: str) -> tuple[str, ...]:
     at = 0
     key: list[str] = []
     for term, length in concept(found):
-        if length > 1 or found[at] not in STOPWORDS:
+        if length > 1 or found[at] not in STOPWORDS or len(found[at]) == 1:  # "Block A" is no block
             key.append(term)
         at += length
     return tuple(key) if any(term not in NEUTRAL and term not in AGGREGATES for term in key) else ()

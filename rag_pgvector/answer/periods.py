@@ -70,7 +70,7 @@ _FORMS = [
         rf"(?<!\w){_YEAR}[ ,:\-/]*(?:{_QUARTER})(?!\w)",
     )
 ]
-_LONE_YEAR = re.compile(rf"(?<![\w.,/-]){_YEAR}(?![\w/]|[.,]\d)")
+_LONE_YEAR = re.compile(rf"(?<![\w.,/-]){_YEAR}(?![\w/]|[.,]\d|-\d{{3}})")
 _LONE_MONTH = re.compile(rf"(?<!\w){_MONTH_NAME}(?!\w)", re.IGNORECASE)
 _RANGE = re.compile(
     r"(?<![\w.,])(?P<a>1[6-9]\d\d|20\d\d)\s*(?:-|–|—|/|to|until|till|through|and|hingga|sehingga|sampai|dan)\s*"

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 
 from rag_pgvector.answer.asked import Asked
 from rag_pgvector.answer.columns import Column, Table, Value
-from rag_pgvector.answer.flags import match_flags
+from rag_pgvector.answer.flags import match_flags, state_as_deed
 from rag_pgvector.answer.matching import match_codes, match_parts, match_values
 from rag_pgvector.answer.periods import clock_of, date_of
 from rag_pgvector.answer.reading import Reading
 from rag_pgvector.answer.targets import choose, defaults, does_it, holds_persons, holds_years, names_doer
 from rag_pgvector.answer.vocabulary import (
+    COUNTED_BY,
     MONTHS,
     NEUTRAL,
     PARTS,
@@ -82,6 +83,7 @@ def read(table: Table, asked: Asked, *, home: frozenset[str] = frozenset()) -> R
     reading.explained |= _units(reading, asked) | _deeds(reading, asked)
     _descriptors(reading, asked)
     reading.mismatch = any(_another_kind(column, asked, table) for column in reading.targets)
+    reading.mismatch = reading.mismatch or state_as_deed(reading, asked)
     reading.leftover = frozenset(asked.content - reading.explained)
     _open_lookups(reading, asked)
     return reading
@@ -104,9 +106,21 @@ def _units(reading: Reading, asked: Asked) -> set[int]:
 
 
 def _deeds(reading: Reading, asked: Asked) -> set[int]:
-    """The places of verbs of which a target says who does it: "wrote" for a column of authors."""
+    """The places of verbs of which a target, or a condition, says who does it: "wrote" for a column of authors; and of
+    those who are counted by what they do: students, where "enrolled" is asked for."""
     told = [{*column.terms, *words(column.name)} for column in reading.targets]
-    return {place for place, word in enumerate(asked.words) if told and all(names_doer(word, names) for names in told)}
+    held = [{*each.terms, *words(each.name)} for each in reading.table.columns if each.name in reading.conditions]
+    deeds = {
+        place
+        for place, word in enumerate(asked.words)
+        if (told and all(names_doer(word, names) for names in told)) or any(names_doer(word, names) for names in held)
+    }
+    counted = {
+        place
+        for place, term in enumerate(asked.terms)
+        if asked.wants == "count" and told and all(COUNTED_BY.get(term, frozenset()) & names for names in told)
+    }
+    return deeds | counted
 
 
 def _in_name(term: str, table: Table) -> bool:

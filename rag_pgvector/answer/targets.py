@@ -8,10 +8,12 @@ from rag_pgvector.answer.asked import Asked
 from rag_pgvector.answer.columns import Column
 from rag_pgvector.answer.naming import beside, compound, in_full, initial_beside, initials
 from rag_pgvector.answer.reading import Reading
+from rag_pgvector.answer.tongues import HOW_MANY
 from rag_pgvector.answer.vocabulary import (
     AGGREGATES,
     DEGREES,
     DOERS_OF,
+    MONTHS,
     NEUTRAL,
     PERSONS,
     SUBJECTS,
@@ -19,7 +21,7 @@ from rag_pgvector.answer.vocabulary import (
     words,
 )
 
-__all__ = ["choose", "defaults", "does_it", "holds_persons", "holds_years", "measures_named", "names_doer"]
+__all__ = ["choose", "defaults", "does_it", "holds_persons", "holds_years", "is_month", "measures_named", "names_doer"]
 
 #: Columns that one question can be about.
 TARGETS = 3
@@ -64,6 +66,7 @@ def choose(reading: Reading, asked: Asked, question: Sequence[tuple[int, str]]) 
             break
     if counted := _counted(reading, asked):
         chosen = [counted]
+        reading.explained |= {place for place, term in question if term in counted.terms}
     reading.targets = tuple(chosen)
     reading.by_name = bool(chosen)
 
@@ -87,6 +90,7 @@ def _fit(
         together = compound(term, asked)
         at = together if together and together <= open_places else at
         at = at or {place for place in initials(term, asked) if place in open_places}
+        at = at or {place for place in open_places if term in MONTHS and is_month(column, place, asked)}
         if not at and number == 0 and len(term) == 1 and term.isalpha() and len(column.terms) > 1:
             # The last letter of a name is a unit: "body_mass_g".
             at = initial_beside(term, column.terms[1], asked, about) & open_places
@@ -108,7 +112,8 @@ def _fit(
 
 def _counted(reading: Reading, asked: Asked) -> Column | None:
     """The column of figures that is what "how many" asks for and no more: "units", which elsewhere only measure."""
-    places = [place for place, word in enumerate(asked.words) if word == "many" and asked.wants == "count"]
+    many = ("many", HOW_MANY) if asked.wants == "count" else ()
+    places = [place for place, word in enumerate(asked.words) if word in (*many, "most", "fewest")]
     said = {asked.terms[place + 1] for place in places if place + 1 < len(asked.terms)} & NEUTRAL
     free = [each for each in reading.table.columns if each.is_measure and each.name not in reading.conditions]
     return next((column for column in free if said and {*column.terms} == said), None)
@@ -156,6 +161,18 @@ def _means(term: str, word: str) -> bool:
     return len(short) >= 4 and long.startswith(short) and (len(long) - len(short) <= 3 or short == term)
 
 
+def _naming(reading: Reading, asked: Asked) -> tuple[Column, ...]:
+    """For "which courses" of a table of courses, the column of their names."""
+    place = next((at + 1 for at, word in enumerate(asked.words[:2]) if word == "which"), 0)
+    if not place or place >= len(asked.terms) or asked.terms[place] not in reading.table.terms | reading.table.kinds:
+        return ()
+    rows = (reading.table.document.profile or {}).get("rows")
+    free = [each for each in reading.table.columns if each.type == "text" and each.name not in reading.conditions]
+    called = [each for each in free if {"title", "name"} & {*words(each.name)}]
+    each_own = [each for each in free if each.distinct_count == rows and not (each.is_code or each.figures)]
+    return next((tuple(group) for group in (called, each_own) if len(group) == 1), ())
+
+
 def defaults(reading: Reading, asked: Asked) -> tuple[Column, ...]:
     """What is meant where only the table is named: what "who", "when" or "how large" asks for, else its total, its
     index, or its only measure."""
@@ -168,6 +185,8 @@ def defaults(reading: Reading, asked: Asked) -> tuple[Column, ...]:
         return tuple(column for column in columns if column.is_time)[:1]
     if asked.asks == "where":
         return ()
+    if not asked.operations and (naming := _naming(reading, asked)):
+        return naming
     if asked.degree in DEGREES:
         meant = DEGREES[asked.degree]
         if not meant & reading.table.terms:
@@ -184,6 +203,12 @@ def defaults(reading: Reading, asked: Asked) -> tuple[Column, ...]:
 
 def holds_persons(column: Column) -> bool:
     return column.type == "text" and not column.figures and bool(PERSONS & {*column.terms, *words(column.name)})
+
+
+def is_month(column: Column, place: int, asked: Asked) -> bool:
+    """True where a capitalised word is the month that the column is called: "March" for "Mar"."""
+    month = MONTHS.get(asked.words[place]) if asked.named[place] else None
+    return month is not None and month in {MONTHS.get(term) for term in column.terms}
 
 
 def does_it(column: Column, asked: Asked) -> bool:

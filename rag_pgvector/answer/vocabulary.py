@@ -17,6 +17,7 @@ __all__ = [
     "AGGREGATES",
     "CALCULATIONS",
     "COMPARATIVES",
+    "COUNTED_BY",
     "DEEDS",
     "DEGREES",
     "DOERS_OF",
@@ -68,7 +69,7 @@ FRAME = frozenset(
     counted country currently estimate estimated figure form get got made make measure measured mencatat mencatatkan
     nation note noted observed occur occurred often publish published put reach reached record recorded
     reported sampled listed sector seen show shown stay stayed stood sum survey together tell there total usual usually
-    valued went placed
+    valued went placed use used uses
     worth work worked written catat dicatat dicatatkan sektor banci bancian kajian survei ramai negara seluruh bernilai
     stand stands represent represents mean meaning refer refers denote mewakili merujuk maksud bermaksud ertinya
     across among happen happened berlaku has have had mempunyai memiliki
@@ -80,7 +81,7 @@ FRAME = frozenset(
 DEEDS = frozenset(
     """
     published publish measured measure collected collect sampled counted count written noted observed contributed
-    contribute added add estimated surveyed
+    contribute added add estimated surveyed use used uses
     """.split()
 )
 
@@ -92,13 +93,21 @@ SUBJECTS = frozenset(
     """.split()
 )
 
+#: Persons, and the columns that count them by what they do.
+COUNTED_BY: dict[str, frozenset[str]] = {
+    "student": frozenset({"enrolment", "enrolled"}),
+    "patient": frozenset({"admitted", "admissions", "discharged", "treated"}),
+    "passenger": frozenset({"boarded", "carried"}),
+    "voter": frozenset({"votes", "voted", "turnout"}),
+}
+
 #: Names of columns that hold persons.
 PERSONS = frozenset(
     """
     name nama person orang employee staff member manager author owner player teacher student patient customer client
     user contact assignee supplier doctor head director leader boss chief chair coach captain founder mayor principal
     borrower buyer seller tenant agent pekerja kakitangan pengurus guru pelajar pesakit pelanggan writer teacher
-    instructor driver artist physician surgeon chairman chairperson applicant candidate
+    instructor reporter reviewer editor driver artist physician surgeon chairman chairperson applicant candidate
     penulis peminjam pemilik pembeli penjual pemandu doktor ahli pengarah
     """.split()
 )

@@ -54,6 +54,34 @@ Lea Roth,Engineer,false,3
 Max Ode,Engineer,true,2
 Nia Pell,Designer,true,1
 """
+TICKETS = """
+Ticket,Opened On,Reporter,State
+TK-1,2024-01-03,Al Wood,Resolved
+TK-2,2024-01-04,Bo Lim,Resolved
+TK-3,2024-01-09,Al Wood,Waiting
+"""
+LAMPS = """
+Order No,Goods,Qty
+A1,Lamp,2
+A2,Lamp,5
+A3,Chair,1
+"""
+POWER = """
+Block,Jan,Feb,Mar
+Block A,1200,1150,1100
+Block B,860,845,870
+"""
+DELAYS = """
+Line,Shift,Delay (min)
+L1,Day,35
+L1,Night,5
+L2,Day,0
+"""
+CUP = """
+Team,Played,Pts
+Moor United,10,21
+Fen City,10,17
+"""
 KLASSE = """
 Schüler,Klasse,Mathematik,Fehltage
 Lena Vogt,7a,1.7,2
@@ -92,6 +120,25 @@ Tienda Sal,Lugo,11,298450,Juan Paz
         (CLERKS, "How many engineers do not work remotely?", "1 (number of rows)"),
         (CLERKS, "How many engineers work abroad?", None),
         (CLERKS, "How many plumbers work remotely?", None),
+        # A word for a state is not the deed, and what was ordered is not counted by orders.
+        (TICKETS, "When was ticket TK-2 opened?", "2024-01-04 (Opened On, TK-2)"),
+        (TICKETS, "When was ticket TK-2 resolved?", None),
+        (TICKETS, "Who resolved ticket TK-2?", None),
+        (TICKETS, "Who is the reporter of the resolved ticket TK-2?", "Bo Lim (Reporter, TK-2, 2024-01-04, Resolved)"),
+        (TICKETS, "How many tickets are resolved?", "2 (number of rows)"),
+        (NOVELS, "Who owns Night Ferry?", None),
+        (NOVELS, "When was Night Ferry published?", None),
+        (LAMPS, "How many lamps were ordered?", None),
+        (LAMPS, "How many orders are there for lamps?", "2 (number of rows)"),
+        (NOVELS, "Which titles did Ines Vidal write?", "The Glass Orchard (title, Ines Vidal)"),
+        # Months as columns, abbreviations, minutes.
+        (POWER, "What was the block B in March?", "870 (Mar, Block B)"),
+        (POWER, "What was the block B in May?", None),
+        (POWER, "Which block was the highest in February?", "1150 (Feb, Block A): highest of 2 rows"),
+        (DELAYS, "What was the total delay of line L1?", "40 (sum of Delay (min) over 2 rows)"),
+        (DELAYS, "How many points has line L1?", None),
+        (CUP, "How many points does Moor United have?", "21 (Pts, Moor United)"),
+        (CUP, "How many red cards does Moor United have?", None),
         # The sum of a part, or of all lines.
         (GRANTS, "What is the total in EUR of the IT faculty?", "49,500.5 (sum of Total (EUR) over 2 rows)"),
         (GRANTS, "What is the sum of Total (EUR) over all faculties?", "61,500.5 (sum of Total (EUR) over 3 rows)"),
