@@ -152,6 +152,7 @@ def read_asked(question: str) -> Asked:
 
 #: Verbs that must be accounted for, where they say what somebody did, or what was done then.
 _DEEDS_ASKED = {"who": DEEDS | DOERS_OF.keys(), "when": frozenset("published publish written".split())}
+_MOSTLY = frozenset("tinggi banyak besar ramai rendah sedikit kecil murah kurang lama".split())
 _OR = frozenset("or atau".split())
 _ASKS = {
     word: asks
@@ -175,7 +176,9 @@ def _operations(found: Sequence[str]) -> dict[int, str]:
     for place, word in enumerate(found[:-1]):
         if word == "paling":
             few = found[place + 1] in ("rendah", "sedikit", "kecil", "murah")
-            operations |= dict.fromkeys((place, place + 1), "min" if few else "max")
+            # "Paling laris" asks for something that only the table could say.
+            known = few or found[place + 1] in _MOSTLY or found[place + 1] in DEGREES
+            operations |= dict.fromkeys((place, place + 1) if known else (place,), "min" if few else "max")
     return operations
 
 

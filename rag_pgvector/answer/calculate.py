@@ -172,6 +172,8 @@ def _is_sound(rows: Sequence[Chunk], reading: Reading, plan: Calculation, asked:
         return plan.operation in ("max", "min") and _are_readings(rows, reading, plan, asked)
     if plan.operation == "sum" and _STOCKS & set(plan.column.terms) and telling and all(t.is_time for t in telling):
         return False
+    if plan.operation in ("max", "min") and _are_readings(rows, reading, plan, asked):
+        return True
     return bool(telling) or len(rows) < 2 or _are_observations(rows, others)
 
 
@@ -179,7 +181,8 @@ def _are_readings(rows: Sequence[Chunk], reading: Reading, plan: Calculation, as
     """True where each thing was measured several times, so that the highest of all readings is its: a level or the
     like, or the question says so ("recorded"). What can be added up (sales of several days) may be meant as a sum."""
     times = [column for column in reading.table.columns if column.is_time]
-    told = {tuple(str(row.metadata.get(column.name)) for column in (*plan.entities, *times)) for row in rows}
+    things = plan.entities or tuple(column for column in reading.table.columns if column.type == "text")
+    told = {tuple(str(row.metadata.get(column.name)) for column in (*things, *times)) for row in rows}
     measured = (_MEASURED & set(plan.column.terms)) or plan.column.is_rate or (_SAYS_MEASURED & set(asked.words))
     return bool(times) and len(told) == len(rows) and bool(measured)
 

@@ -13,7 +13,7 @@ from typing import Any
 from rag_pgvector.answer.asked import Asked, read_asked
 from rag_pgvector.answer.calculate import calculate
 from rag_pgvector.answer.cells import Cell, citations, columns_of, failure, texts_of, worded
-from rag_pgvector.answer.columns import Table
+from rag_pgvector.answer.columns import Column, Table
 from rag_pgvector.answer.confidence import TABLE_CONFIDENCE, TABLE_LIST_CONFIDENCE, TABLE_SOFT
 from rag_pgvector.answer.evidence import cite, source_of
 from rag_pgvector.answer.reading import Reading
@@ -22,7 +22,7 @@ from rag_pgvector.answer.rows import LISTED, documents_of, in_order, is_plain, i
 from rag_pgvector.answer.steps import Rows, Step
 from rag_pgvector.answer.tabular import read
 from rag_pgvector.answer.types import Citation, GroundedAnswer
-from rag_pgvector.answer.vocabulary import canonical
+from rag_pgvector.answer.vocabulary import canonical, words
 from rag_pgvector.types import Chunk, Document
 
 __all__ = ["look_up"]
@@ -75,7 +75,7 @@ def look_up(
         or unsaid
         or len(cells) > LISTED
         or (counts and not all(cell.column.is_measure for cell in cells))
-        or (len(cells) > 1 and _asks_for_a_sum(asked, cells))
+        or ((len(cells) > 1 or _is_of_one(cells[0].column)) and _asks_for_a_sum(asked, cells))
     ):
         misses = yield from citations(cells[:3], 3)
         return failure("low_confidence", threshold, cells[0].reading, near_misses=misses)
@@ -89,6 +89,11 @@ def _asks_for_a_sum(asked: Asked, cells: Sequence[Cell]) -> bool:
     names = {term for cell in cells for term in cell.column.terms}
     told = cells[0].reading.explained
     return any(asked.terms[place] not in names for place in asked.totalled - told)
+
+
+def _is_of_one(column: Column) -> bool:
+    """True for a price of one piece, which is no total."""
+    return "price" in column.terms and bool({"unit", "each", "per", "seunit"} & {*words(column.name)})
 
 
 def _full(readings: Sequence[Reading]) -> list[Reading]:

@@ -66,6 +66,11 @@ A1,Lamp,2
 A2,Lamp,5
 A3,Chair,1
 """
+PRICED = """
+Order No,Item,Qty,Unit Price
+A1,Chair,2,4.25
+A2,Lamp,5,9.50
+"""
 POWER = """
 Block,Jan,Feb,Mar
 Block A,1200,1150,1100
@@ -139,6 +144,10 @@ Tienda Sal,Lugo,11,298450,Juan Paz
         (DELAYS, "How many points has line L1?", None),
         (CUP, "How many points does Moor United have?", "21 (Pts, Moor United)"),
         (CUP, "How many red cards does Moor United have?", None),
+        (PRICED, "What is the unit price of order A2?", "9.50 (Unit Price, A2)"),
+        (PRICED, "What is the total price of order A2?", None),
+        (PRICED, "Barang manakah yang paling mahal?", "9.50 (Unit Price, A2, Lamp): highest of 2 rows"),
+        (PRICED, "Barang manakah yang paling laris?", None),
         # The sum of a part, or of all lines.
         (GRANTS, "What is the total in EUR of the IT faculty?", "49,500.5 (sum of Total (EUR) over 2 rows)"),
         (GRANTS, "What is the sum of Total (EUR) over all faculties?", "61,500.5 (sum of Total (EUR) over 3 rows)"),
@@ -147,6 +156,11 @@ Tienda Sal,Lugo,11,298450,Juan Paz
         (
             BUOYS,
             "Which buoy recorded the highest wave height?",
+            "2.9 (wave_height_m, North, 2023-06-01 18:00): highest of 4 rows",
+        ),
+        (
+            BUOYS,
+            "What was the highest wave height recorded on 1 June 2023?",
             "2.9 (wave_height_m, North, 2023-06-01 18:00): highest of 4 rows",
         ),
         # May be asked of the whole day's catch, which is another buoy's.
