@@ -110,12 +110,14 @@ def read_asked(question: str) -> Asked:
         if length > 1 or found[places[0]] not in STOPWORDS or places[0] in initials:
             heard.append((term, places))
         terms += [term] * length
+    compared = frozenset(place for place, word in enumerate(found) if word in COMPARATIVES and _OR & set(found[place:]))
     asks = next((asks for word in found[:2] if (asks := _ASKS.get(word))), "")
     deeds = _DEEDS_ASKED.get(asks, frozenset())
     content = {
         place
         for place, (word, term) in enumerate(zip(found, terms, strict=True))
         if word in deeds
+        or (word in ("more", "less", "fewer", "lebih") and place not in compared)
         or (word in ("points", "goals") and found[place - 1] in ("many", HOW_MANY, "most", "fewest"))
         or (
             not {word, term} & (NEUTRAL | LATEST | AGGREGATES | (frozenset() if place in initials else STOPWORDS))
@@ -124,7 +126,6 @@ def read_asked(question: str) -> Asked:
             and (len(word) > 1 or word.isdigit() or named[place])
         )
     }
-    compared = frozenset(place for place, word in enumerate(found) if word in COMPARATIVES and _OR & set(found[place:]))
     return Asked(
         words=tuple(found),
         terms=tuple(terms),

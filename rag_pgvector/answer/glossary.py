@@ -217,6 +217,7 @@ business: businesses, perniagaan, perusahaan
 #: Who does what: the words for the one who does it, as columns are called, and the verbs.
 DOERS = """
 author writer penulis autor verfasser escritor: wrote written write writes menulis ditulis schrieb geschrieben escribio
+borrower peminjam kunde customer: returned return returns dipulangkan memulangkan
 borrower peminjam: borrowed borrow borrows borrowing meminjam dipinjam ausgeliehen lieh entliehen prestado
 supplier vendor provider pembekal lieferant proveedor: supplies supplied supply provides provided membekalkan dibekalkan
 supplier vendor lieferant proveedor: liefert geliefert suministra

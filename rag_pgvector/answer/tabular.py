@@ -277,7 +277,8 @@ def _times(reading: Reading, asked: Asked) -> None:
     years = {period.year for period in asked.periods}
     exact = all(period.month is None and period.quarter is None for period in asked.periods)
     in_columns = {int(word) for column in reading.table.columns for word in words(column.name) if word.isdigit()}
-    if not columns and exact and years <= reading.table.years | in_columns:
+    said = {int(word) for word in asked.words if word.isdigit()}
+    if not columns and exact and (years <= reading.table.years or years <= in_columns & said):
         reading.explained |= asked.time_words
         return
     reading.absent_time = True

@@ -26,6 +26,8 @@ __all__ = ["choose", "defaults", "does_it", "holds_persons", "holds_years", "is_
 #: Columns that one question can be about.
 TARGETS = 3
 _ANDS = frozenset("and dan serta".split())
+#: Words that ask for all between two months.
+_UNTIL = frozenset("to until till through between hingga sehingga sampai antara".split())
 #: Words of a column's name that make it the time of something, and words that ask for a time.
 _TIMES = frozenset("date dates day year month time timestamp week quarter on at tarikh tahun bulan hari masa".split())
 _WHEN = frozenset("when bila bilakah kapan kapankah days years months".split())
@@ -67,6 +69,9 @@ def choose(reading: Reading, asked: Asked, question: Sequence[tuple[int, str]]) 
     if counted := _counted(reading, asked):
         chosen = [counted]
         reading.explained |= {place for place, term in question if term in counted.terms}
+    months = [column for column in chosen for place in reading.named if is_month(column, place, asked)]
+    if len(months) > 1 and _UNTIL & set(asked.words):
+        reading.absent_time = True  # the months between them are not said
     reading.targets = tuple(chosen)
     reading.by_name = bool(chosen)
 

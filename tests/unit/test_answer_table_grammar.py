@@ -189,6 +189,10 @@ Tienda Sal,Lugo,11,298450,Juan Paz
             "84,210 (2018, East Hall, 91,455): lowest of 2 rows",
         ),
         (MUSEUM, "Which gallery was higher in 2019, East Hall or North Hall?", None),
+        (MUSEUM, "Which gallery had more than the East Hall in 2019?", None),
+        (MUSEUM, "Galeri manakah lebih tinggi daripada East Hall pada 2019?", None),
+        (MUSEUM, "What was the East Hall between 2017 and 2019?", None),
+        (POWER, "What was the block B from January to March?", None),
         # German.
         (KLASSE, "Wie viele Fehltage hat Emre Kaya?", "11 (Fehltage, Emre Kaya)"),
         (KLASSE, "Wer hat die meisten Fehltage?", "11 (Fehltage, Emre Kaya, 7b): highest of 3 rows"),
