@@ -100,11 +100,8 @@ def _put(table: Table, document: Document, chunks: int) -> Execute:
 
 def _own_chunks(table: Table, document_ids: Sequence[str]) -> tuple[sql.Composed, list[Any]]:
     """The chunks of documents as they are written: in exactly the bound scope."""
-    owner = [sql.SQL("{} = %s").format(sql.Identifier(name)) for name in table.owner_columns]
-    return sql.SQL(" AND ").join([*owner, sql.SQL("document_id = ANY(%s::text[])")]), [
-        *table.owner,
-        [as_key(id_) for id_ in document_ids],
-    ]
+    condition = sql.SQL("{} AND document_id = ANY(%s::text[])").format(table.owner_condition)
+    return condition, [*table.owner, [as_key(id_) for id_ in document_ids]]
 
 
 def _of_collection(table: Table, *more: str, exact_scope: bool = False) -> tuple[sql.Composed, list[Any]]:

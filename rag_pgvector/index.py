@@ -159,14 +159,7 @@ def _build(table: Table, kind: IndexKind, options: BuildOptions) -> Plan[IndexRe
     new, old = table.index_leftovers
     yield Execute(create_index_sql(table, name=new if valid else name, lists=lists), prepare=False)
     if valid:
-        rename = sql.SQL("ALTER INDEX {} RENAME TO {}")
-        swap = [(name, old), (new, name)]
-        yield Batch(
-            [
-                Execute(rename.format(sql.Identifier(table.layout.schema, a), sql.Identifier(b)), prepare=False)
-                for a, b in swap
-            ]
-        )
+        yield Batch([_rename(table, name, old), _rename(table, new, name)])
         yield _drop(table, old)
     yield from set_wanted(table, False)
     return IndexReport(state="valid", name=name, reason="rebuilt" if valid else "built", warnings=advice.warnings)

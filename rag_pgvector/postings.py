@@ -78,11 +78,10 @@ def take_in(table: Table, *, limit: int = 2_000) -> Plan[int]:
 
     Rows that somebody else is changing are left for another time.
     """
-    owned = sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in table.owner_columns)
     query = sql.SQL(
         "SELECT seq, content FROM {} WHERE {} AND keyword_length IS NULL ORDER BY seq LIMIT %s FOR UPDATE SKIP LOCKED"
     )
-    rows = yield Execute(query.format(table.identifier, owned), [*table.owner, limit])
+    rows = yield Execute(query.format(table.identifier, table.owner_condition), [*table.owner, limit])
     analysed = analyser(table.config.language).all_terms([content for _, content in rows])
     documents = [(seq, terms) for (seq, _), terms in zip(rows, analysed, strict=True)]
     if not documents:

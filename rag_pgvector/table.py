@@ -150,6 +150,12 @@ class Table:
         return (self.tenant, self.scope) if self.multi else (self.tenant,)
 
     @cached_property
+    def owner_condition(self) -> sql.Composed:
+        """The condition for the rows that a write through this table owns: of exactly the bound scope. Its values are
+        ``owner``; only a native table has one."""
+        return sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in self.owner_columns)
+
+    @cached_property
     def identifier(self) -> sql.Identifier:
         return sql.Identifier(self.layout.schema, self.name)
 

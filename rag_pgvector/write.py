@@ -94,8 +94,8 @@ def upsert(table: Table, records: Sequence[Record]) -> Plan[WriteCounts]:
 def _insert(table: Table, records: Sequence[Record]) -> Plan[bool]:
     """Store records by COPY into the table itself, where none of their ids is there: nothing is written twice, and the
     server stores the first while the others' terms are counted. False where an id is there, or came meanwhile."""
-    taken = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {} = %s AND id = ANY(%s::text[]))").format(
-        table.identifier, sql.Identifier(table.owner_columns[0])
+    taken = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {} AND id = ANY(%s::text[]))").format(
+        table.identifier, table.owner_condition
     )
     find = Execute(taken, (*table.owner, [record.id for record in records]), prepare=False)
     drawn, [(known,)] = yield Together([_draw(table, len(records)), find])
@@ -123,6 +123,8 @@ def _insert(table: Table, records: Sequence[Record]) -> Plan[bool]:
 def _upsert_ahead(table: Table, records: Sequence[Record]) -> Plan[WriteCounts]:
     """Store the first records while the others' terms are counted, and the others while postings are made of them: the
     server's part, insertion into the vector index above all, and Python's run side by side."""
+    # Not one way with _insert: COPY knows no conflict of ids and no row-level security. Staged at once, as few rows
+    # are, all rows would be counted while the server waits.
     seqs = yield from _staging(table, len(records))
     pairs = sorted(zip(records, seqs, strict=True), key=lambda pair: pair[0].id)
     yield _copy(table, pairs[:_FIRST], listed=False)
@@ -228,11 +230,10 @@ def store_foreign(table: Table, count: int) -> Plan[WriteCounts]:
     """Upsert ``count`` rows that SQL staged, ``seq`` included, and list them for keyword search: of those that are new
     or have another text, the text is read and counted here."""
     query = sql.SQL(
-        "SELECT s.seq, s.content FROM pg_temp.rag_staging AS s LEFT JOIN {} AS c ON c.id = s.id{} "
+        "SELECT s.seq, s.content FROM pg_temp.rag_staging AS s LEFT JOIN {} AS c ON c.id = s.id AND {} "
         "WHERE c.content IS DISTINCT FROM s.content"
     )
-    owner = sql.SQL("").join(sql.SQL(" AND c.{} = %s").format(sql.Identifier(name)) for name in table.owner_columns)
-    rows = yield Execute(query.format(table.identifier, owner), table.owner, prepare=False)
+    rows = yield Execute(query.format(table.identifier, table.owner_condition), table.owner, prepare=False)
     analysed = analyser(table.config.language).all_terms([content for _, content in rows])
     documents = [(seq, terms) for (seq, _), terms in zip(rows, analysed, strict=True)]
     if documents:
