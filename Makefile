@@ -104,5 +104,8 @@ peer-suite: $(STAMP) ## langchain-postgres's own tests against rag_pgvector.lang
 prove-ingest: $(STAMP) ## kill -9 at every exchange of an ingest with the server; then the ingest again
 	RAG_PGVECTOR_LONG=1 $(BIN)/python -m pytest tests/faults/test_ingest_kill.py -s --timeout 1800
 
+prove-keywords: $(STAMP) ## keyword search in a thousand random sets of open transactions against BM25 worked out in Python
+	RAG_PGVECTOR_LONG=1 $(BIN)/python -m pytest tests/integration/test_keyword_transactions.py -s
+
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
