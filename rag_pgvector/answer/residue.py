@@ -16,7 +16,7 @@ from rag_pgvector.answer.asked import Asked
 from rag_pgvector.answer.columns import Column
 from rag_pgvector.answer.reading import Reading
 from rag_pgvector.answer.steps import EmbedTexts, Step
-from rag_pgvector.answer.vocabulary import CALCULATIONS, NEUTRAL, words
+from rag_pgvector.answer.vocabulary import CALCULATIONS, NEUTRAL, PERSONS, words
 
 __all__ = ["resolve"]
 
@@ -72,6 +72,8 @@ def _may_be_soft(reading: Reading, asked: Asked) -> bool:
         word = asked.words[place]
         if asked.named[place] or not word.isalpha() or len(word) < 3 or word in CALCULATIONS:
             return False
+        if asked.asks == "who" and word in PERSONS:
+            return False  # a buyer is no supplier, however near an embedder finds them
         if place and asked.words[place - 1] in _BEFORE_NAMES:
             return False
     return True

@@ -222,6 +222,12 @@ def test_questions_as_people_put_them(table: str, question: str, answer: str | N
     assert World({"table.csv": table}).ask(question).answer == answer
 
 
+def test_a_buyer_is_no_supplier_however_near_the_words_are() -> None:
+    world = World({"table.csv": OBST.replace("Lieferant", "Pembekal")}, same=[{"pembeli", "pembekal"}])
+    assert world.ask("Siapakah pembekal Birnen?").answer == "Gut Lind (Pembekal, Birnen)"
+    assert world.ask("Siapakah pembeli Birnen?").answer is None
+
+
 def test_what_a_table_is_called_says_what_it_counts() -> None:
     world = World({"visitors_by_gallery.csv": MUSEUM})
     given = world.ask("How many people visited the East Hall in 2019?")
