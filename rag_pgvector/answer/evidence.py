@@ -32,6 +32,11 @@ _PRONOUN = re.compile(
 #: A heading that may be evidence: it has a year, a date or a version.
 _NUMBERED = re.compile(r"\d\.\d|(?<!\d)(?:1\d|20)\d\d(?!\d)")
 
+_FENCES = re.compile(r"^[ \t]*(`{3,})", re.MULTILINE)
+#: A question in a list of questions.
+_ASKED = re.compile(r"[*_]*(?:Q|Question|Soalan|Pertanyaan)\s?\d*\s?[.:)]")
+#: A short line that ends no sentence, and how far the next one is indented.
+_TERM = re.compile(r"([^\n]{1,70}[^\s.!?,;:])[ \t]*\n([ \t]+)(?=\S)")
 _PARAMETER = re.compile(r":(?:param|parameter|arg|argument|keyword) (?:[^\s:]+ )?(\w+):")
 
 
@@ -111,21 +116,29 @@ def units(source: Source) -> list[Unit]:
     high = min(len(source.text), max(source.end, source.start + 1) + MARGIN, source.start + LONGEST_WINDOW)
     if low:  # begin at a paragraph, so that the first sentence is one
         paragraph = source.text.find("\n\n", low, source.start)
-        low = paragraph + 2 if paragraph >= 0 else source.start
+        low = _outside_of_code(source.text, paragraph + 2 if paragraph >= 0 else source.start)
     spans = [Span(span.start + low, span.end + low, span.kind, span.block) for span in split(source.text[low:high])]
     found: list[Unit] = []
-    heading = lead = head = ""
+    heading = lead = head = question = ""
+    term, depth = "", -1
     titled: tuple[int, int] | None = None
     before: Span | None = None
     at = 0
     while at < len(spans):
         span = spans[at]
         if span.kind == "heading":
-            heading, lead = source.text[span.start : span.end], ""
+            heading, lead, question, term = source.text[span.start : span.end], "", "", ""
             titled = (span.start, span.end)
             if _NUMBERED.search(title := _bare(heading)):
                 found.append(Unit(*titled, (span,), "", tuple(each for each in source.titles if each != title)))
+        elif span.kind in ("sentence", "item") and _is_question(source.text, spans, at):
+            question, lead = source.text[span.start : span.end], ""
         elif span.kind != "markup":
+            if before is None or before.block != span.block:
+                if term and _column(source.text, span.start) <= depth:
+                    term = ""
+                if defined := _defines(source.text, span):
+                    term, depth = defined, _column(source.text, span.start)
             if span.kind == "row" and (before is None or before.kind != "row" or before.block != span.block):
                 head = source.text[span.start : span.end]
             taken = [span]
@@ -138,6 +151,10 @@ def units(source: Source) -> list[Unit]:
                 above = f"{above}\n{source.text[before.start : before.end]}".strip()
             if span.kind == "row" and source.text[start:end] != head:
                 above = f"{above}\n{head}".strip()
+            if term and not source.text.startswith(term, start):
+                above = f"{term}\n{above}".strip()
+            if question:
+                above = f"{question}\n{above}".strip()
             path = (*source.titles, *([title] if (title := _bare(heading)) and title not in source.titles else []))
             found.append(Unit(start, end, tuple(taken), heading, path, above, titled))
             if span.kind == "sentence":
@@ -145,6 +162,52 @@ def units(source: Source) -> list[Unit]:
         before = span
         at += 1
     return [unit for unit in found if unit.end > source.start and unit.start < source.end]
+
+
+def _outside_of_code(text: str, place: int) -> int:
+    """The place, or where the block of code in fences begins that it stands in (or ends, if that begins far before)."""
+    opened: tuple[int, str] | None = None
+    for match in _FENCES.finditer(text, 0, place):
+        if opened is None:
+            opened = (match.start(), match.group(1))
+        elif match.group(1).startswith(opened[1]):
+            opened = None
+    if opened is None:
+        return place
+    if place - opened[0] <= MARGIN:
+        return opened[0]
+    closing = text.find(f"\n{opened[1]}", place - 1)
+    return closing + 1 + len(opened[1]) if closing >= 0 else place
+
+
+def _is_question(text: str, spans: list[Span], at: int) -> bool:
+    """True for a question that stands alone or begins with "Q:", as in lists of them: what follows answers it."""
+    span = spans[at]
+    if not text[span.start : span.end].rstrip("*_`\"')”’").endswith("?"):
+        return False
+    if _ASKED.match(text, span.start):
+        return True
+    begins = at == 0 or spans[at - 1].block != span.block
+    return begins and (at + 1 == len(spans) or spans[at + 1].block != span.block)
+
+
+def _column(text: str, place: int) -> int:
+    """How far a line is indented whose first character stands at a place."""
+    return place - (text.rfind("\n", 0, place) + 1)
+
+
+def _indent(text: str, place: int) -> int:
+    """The indentation of the line that a place stands in."""
+    begin = text.rfind("\n", 0, place) + 1
+    return len(text[begin:place]) - len(text[begin:place].lstrip())
+
+
+def _defines(text: str, span: Span) -> str:
+    """The term that an entry of a list of definitions begins with: a short line above a deeper one. ``""`` for none."""
+    if span.kind != "sentence" or not (match := _TERM.match(text, span.start, span.end)):
+        return ""
+    deeper = len(match.group(2).expandtabs(8)) > _column(text, span.start)
+    return match.group(1).strip() if deeper else ""
 
 
 def title_of(source: Source, unit: Unit) -> tuple[int, int] | None:
@@ -187,11 +250,18 @@ def extend(source: Source, all_units: list[Unit], unit: Unit) -> tuple[int, int]
         before = all_units[at - 1]
         if before.spans[-1].block == first.block and not before.has_code:
             start = before.start
+    if at + 1 < len(all_units):
+        goes_on = all_units[at + 1]
+        listing = goes_on.spans[0].block == unit.spans[-1].block and source.text[goes_on.end - 1] == ":"
+        if listing and _PRONOUN.match(source.text, goes_on.start) and goes_on.end - end <= AROUND:
+            end, at = goes_on.end, at + 1  # "... are deprecated. These are:"
     if source.text[end - 1] == ":":
+        indent = _indent(source.text, unit.start)
         for following in all_units[at + 1 :]:
-            if following.spans[0].kind not in ("item", "row") or following.end - end > LONGEST_BLOCK:
+            deeper = _column(source.text, following.start) > indent
+            if following.spans[0].kind not in ("item", "row", "code") and not deeper:
                 break
-            if following.heading != unit.heading:
+            if following.heading != unit.heading or following.end - end > LONGEST_BLOCK:
                 break
             end = following.end
     if parameter := _PARAMETER.match(source.text, start):

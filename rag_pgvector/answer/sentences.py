@@ -37,14 +37,20 @@ _FINAL_ABBREVIATIONS = frozenset({"etc", "inc", "ltd", "co", "corp", "al", "dll"
 _END = re.compile(r"[.!?…]+[\"'”’»)\]*_`]*(?=\s)|[。！？｡]+[」』）”]*")
 _OPENER = re.compile(r"[\"'“‘«(\[*_`:<~!¿¡]*([^\W_]|\d|[$€£¥%#@/\\{|\-–—])")
 _BEGINNER = re.compile(r"(?:The|In|It|This|These|A|An|On|He|She|They|For|At|But|However)\b")
-_FENCE = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})")
+_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})")
 _HEADING = re.compile(r"[ \t]{0,3}#{1,6}[ \t]+\S")
 _UNDERLINE = re.compile(r"[ \t]{0,3}([=\-~^\"'`#*+.:_])\1{2,}[ \t]*$")
 _ITEM = re.compile(r"[ \t]*(?:[-*+•‣]|\(?(?:\d{1,3}|[a-zA-Z])[.)])[ \t]+(?=\S)")
+_MARKER = re.compile(r"[ \t]*(?:\d{1,3}|[a-zA-Z])[.)]")
 _ROW = re.compile(r"[ \t]*[|+].*[|+][ \t]*$")
 _RULE = re.compile(r"[\s|+\-=:_]*")
 _DIRECTIVE = re.compile(r"[ \t]*(?:\.\. (?!\[)|:[\w\-]+:[ \t]|\.\.$|__[ \t])")
 _CODE_DIRECTIVE = re.compile(r"[ \t]*\.\. (?:code|code-block|sourcecode|literalinclude|parsed-literal)::")
+#: Pictures, badges (links that show nothing else), substitutions in reStructuredText, and links inside of the page.
+_PICTURES = re.compile(
+    r"!\[[^\]\n]*\](?:\([^)\n]*\)|\[[^\]\n]*\])|\[\s*\](?:\([^)\n]*\)|\[[^\]\n]*\])|\[[^\]\n]*\]\(#[^)\n]*\)"
+)
+_SUBSTITUTIONS = re.compile(r"[ \t]*(?:\|[^|\s][^|\n]*\|_{0,2}[ \t]*)+$")
 _TAG = re.compile(r"[ \t]*</?[a-zA-Z!][^>\n]*>[ \t]*$")
 
 
@@ -135,7 +141,7 @@ def _block(lines: list[_Line], at: int) -> tuple[Kind, int]:
         if body < len(lines) and lines[body].indent > line.indent:
             return "code", _indented(lines, body, line.indent + 1)
         return "markup", at + 1
-    if _DIRECTIVE.match(line.text) or _TAG.match(line.text):
+    if _says_nothing(line.text):
         return "markup", at + 1
     if _ROW.match(line.text) and line.text.count("|") + line.text.count("+") >= 2:
         upto = at + 1
@@ -155,7 +161,21 @@ def _starts_block(lines: list[_Line], at: int) -> bool:
         return True
     if _ROW.match(line.text) and line.text.lstrip().startswith("|"):
         return True
-    return bool(_DIRECTIVE.match(line.text) or _TAG.match(line.text))
+    return _says_nothing(line.text)
+
+
+def _says_nothing(line: str) -> bool:
+    """True for a line of markup: a directive, a tag, or nothing but pictures, badges and links inside of the page."""
+    if _DIRECTIVE.match(line) or _TAG.match(line):
+        return True
+    if "|" in line and _SUBSTITUTIONS.match(line):
+        return True
+    if "](" not in line and "][" not in line:
+        return False
+    bare = line
+    while (fewer := _PICTURES.sub("", bare)) != bare:
+        bare = fewer
+    return bare != line and not re.search(r"[^\W_]", _MARKER.sub("", bare))
 
 
 def _literal(lines: list[_Line], at: int) -> bool:
