@@ -19,6 +19,7 @@ from rag_pgvector.answer.evidence import Source, Unit, extend, source_of, units
 from rag_pgvector.answer.lexical import Query, coverage, fold, idf, pair_coverage, term_set, terms
 from rag_pgvector.answer.orders import asks_for_orders, gives_orders
 from rag_pgvector.answer.places import strangers
+from rag_pgvector.answer.sought import sought_by
 from rag_pgvector.answer.values import IN_HEADINGS, holds, values
 from rag_pgvector.types import Chunk, ScoredChunk
 
@@ -138,6 +139,7 @@ def candidates_of(
     seen: set[tuple[str, int, int]] = set()
     wary = not asks_for_orders(query.text)
     default = default_asked_for(query)
+    sought = sought_by(query.text)
     for passage in passages:
         source = source_of(passage.chunk, texts)
         admitted = _admits(query, passage) and _of_the_named(query, passage, source)
@@ -154,6 +156,8 @@ def candidates_of(
                 read = f"{unit.context}\n{source.text[slice(*extend(source, siblings, unit))]}"
                 each.admitted = default.told_by(read)
                 each.is_rival = not default.only_described_by(read)
+            if each.admitted and sought is not None:
+                each.admitted = sought.told_by(source.text[slice(*extend(source, siblings, unit))])
             key = (each.origin, unit.start, unit.end)
             if key in seen:
                 continue
