@@ -27,6 +27,9 @@ READ = 6
 #: A neighbour whose score is so near the best one's is part of the answer, up to so many code points in all.
 NEIGHBOUR = 0.2
 LONGEST_ANSWER = 1_200
+#: The same where both together are short.
+SHORT_NEIGHBOUR = 0.3
+SHORT_ANSWER = 250
 #: Units shown when there is no answer.
 NEAR_MISSES = 3
 
@@ -123,12 +126,13 @@ def _span(ranked: Sequence[Candidate]) -> tuple[int, int]:
     at = best.siblings.index(best.unit)
     beside = best.siblings[max(0, at - 1) : at] + best.siblings[at + 1 : at + 2]
     for other in ranked[1:]:
-        if other.score < best.score - NEIGHBOUR:
+        if other.score < best.score - SHORT_NEIGHBOUR:
             break
         if other.origin != best.origin or other.unit not in beside or other.unit.heading != best.unit.heading:
             continue
         low, high = min(start, other.unit.start), max(end, other.unit.end)
-        if high - low <= LONGEST_ANSWER:
+        near = other.score >= best.score - NEIGHBOUR
+        if high - low <= (LONGEST_ANSWER if near else SHORT_ANSWER):
             return low, high
     return start, end
 

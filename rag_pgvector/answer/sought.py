@@ -13,12 +13,32 @@ from rag_pgvector.answer.lexical import fold
 __all__ = ["Sought", "sought_by"]
 
 _ASKS = r"\b(?:what|which)(?:'s| is| are| was)?(?: the| a| an)?(?: [\w\-]+){0,2}? "
-_NUMBER = re.compile(r"(?<![\w.])[+\-−]?\d[\d.,_…]*|\b(?:zero|one|two|three|four|five|six|seven|eight|nine|ten)\b", re.IGNORECASE)
-_KINDS = (
-    (re.compile(_ASKS + r"(?:ports?|uids?|gids?|(?:user|group|process) ids?|port numbers?|(?:exit|status|error) codes?)\b", re.IGNORECASE), _NUMBER),
-    (re.compile(_ASKS + r"(?:environment|env) variables?\b", re.IGNORECASE), re.compile(r"(?<!\w)\$?[A-Za-z]*[A-Z]{2,}[A-Z0-9]*(?:_\w+)*\b|\$\w+|\b[a-z]+(?:_[a-z0-9]+)+\b")),
-    (re.compile(_ASKS + r"(?:exceptions?|errors?) (?:class )?(?:do|does|is|are|will|should|can|did|was)\b", re.IGNORECASE), re.compile(r"\b[\w.]*(?:Error|Exception|Warning|Fault|Exit|Interrupt|Timeout)\w*|\bE[A-Z]{3,}\b|[\"“`'][^\"”`'\n]{3,}[\"”`']|\b\d{3,5}\b")),
-    (re.compile(_ASKS + r"(?:(?:command[ -]line )?(?:flags?|switch(?:es)?))\b|" + _ASKS + r"command[ -]line options?\b", re.IGNORECASE), re.compile(r"(?<![\w\-])--?[A-Za-z][\w\-]*|(?<!\w)/[A-Z?]\b|`[^`\n]+`|\b\w+_\w+\b")),
+_NUMBER = re.compile(
+    r"(?<![\w.])[+\-−]?\d[\d.,_…]*|\b(?:zero|one|two|three|four|five|six|seven|eight|nine|ten)\b", re.IGNORECASE
+)
+_VARIABLE = re.compile(r"(?<!\w)\$?[A-Za-z]*[A-Z]{2,}[A-Z0-9]*(?:_\w+)*\b|\$\w+|\b[a-z]+(?:_[a-z0-9]+)+\b")
+_EXCEPTION = re.compile(
+    r"\b[\w.]*(?:Error|Exception|Warning|Fault|Exit|Interrupt|Timeout)\w*|\bE[A-Z]{3,}\b"
+    r"|[\"“`'][^\"”`'\n]{3,}[\"”`']|\b\d{3,5}\b"
+)
+_OPTION = re.compile(r"(?<![\w\-])--?[A-Za-z][\w\-]*|(?<!\w)/[A-Z?]\b|`[^`\n]+`|\b\w+_\w+\b")
+#: What is asked for, and its form. A port is one of ships, too, a flag one of nations, and an error anybody's.
+_KINDS = tuple(
+    (re.compile(_ASKS + asks, re.IGNORECASE), form)
+    for asks, form in (
+        (r"(?:uids?|gids?|(?:user|group|process) ids?|port numbers?|(?:exit|status|error) codes?)\b", _NUMBER),
+        (
+            r"(?:tcp |udp )ports?\b|" + _ASKS + r"ports?\b.*\b(?:listens?|listening|binds?|bound|tcp|udp|https?)\b",
+            _NUMBER,
+        ),
+        (r"(?:environment|env) variables?\b", _VARIABLE),
+        (r"(?:exceptions?|errors?)\b.*\b(?:raises?|raised|throws?|thrown)\b", _EXCEPTION),
+        (r"command[ -]line (?:options?|flags?|switch(?:es)?|arguments?)\b", _OPTION),
+        (
+            r"(?:flags?|switch(?:es)?) (?:(?:do|can|should|must) I|turns?|makes?|sets?|enables?|disables?|forces?)\b",
+            _OPTION,
+        ),
+    )
 )
 
 

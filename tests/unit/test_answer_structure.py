@@ -1,0 +1,116 @@
+"""What the structure of a page says of a sentence: what stands above it, what belongs to it, and what says nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from rag_pgvector.answer.evidence import Unit, extend, source_of, units
+from rag_pgvector.answer.sentences import split
+from rag_pgvector.answer.sought import sought_by
+from rag_pgvector.types import Chunk
+
+
+def read(text: str, start: int = 0, end: int | None = None) -> tuple[list[Unit], dict[str, str]]:
+    """The units of a part of a text, and their answers by how they begin (their first 12 code points)."""
+    upto = len(text) if end is None else end
+    source = source_of(
+        Chunk(id="c", document_id="d", content=text[start:upto], char_start=start, char_end=upto), {"d": text}
+    )
+    found = units(source)
+    cuts = [slice(*extend(source, found, each)) for each in found]
+    return found, {text[each.start :][:12]: text[cut] for each, cut in zip(found, cuts, strict=True)}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "![logo](logo.png)",
+        "[![Build](https://ci.example/b.svg)](https://ci.example) [![PyPI][p]][q]",
+        "|build| |docs|_",
+        "* [Usage](#usage)",
+        "  1. [First steps](#first-steps)",
+    ],
+)
+def test_badges_and_tables_of_contents_say_nothing(line: str) -> None:
+    spans = [(span.kind, f"Tea.\n{line}\nHot."[span.start : span.end]) for span in split(f"Tea.\n{line}\nHot.")]
+    assert spans == [("sentence", "Tea."), ("markup", line.strip()), ("sentence", "Hot.")]
+
+
+@pytest.mark.parametrize(
+    "line", ["[The manual](https://example.com/manual)", "See [usage](#usage) first.", "| a | b |", "|x| is a size"]
+)
+def test_what_says_something_stays(line: str) -> None:
+    assert all(span.kind != "markup" for span in split(line))
+
+
+def test_a_fence_inside_of_a_list_is_code() -> None:
+    text = "1. Add this:\n\n      ```sh\n      echo A. B.\n      ```\n2. Go on."
+    assert [span.kind for span in split(text)] == ["item", "code", "item"]
+
+
+def test_a_window_that_opens_inside_of_code_does_not_take_code_for_prose() -> None:
+    code = "```sh\n" + "echo one\n\n" * 120 + "```\n\n"
+    text = "Intro.\n\n" + code + "Pour the tea. " * 120 + "\n\n```sh\nlast\n```\n"
+    found, _ = read(text, text.index("Pour the tea. Pour") + 700)
+    assert {text[each.start : each.end] for each in found if not each.has_code} == {"Pour the tea."}
+
+
+def test_a_question_stands_above_its_answer_and_is_none() -> None:
+    text = "Why is tea hot?\n\nBecause of the water. It boils.\n\n## Milk\n\nIs cold.\n\nQ: Sugar?\nA: Two.\n"
+    found, _ = read(text)
+    above = {text[each.start : each.end]: each.lead for each in found}
+    assert above == {
+        "Because of the water.": "Why is tea hot?",
+        "It boils.": "Why is tea hot?",
+        "Is cold.": "",
+        "A: Two.": "Q: Sugar?",
+    }
+
+
+def test_a_term_stands_above_all_of_its_definition() -> None:
+    text = "   lp\n      The printers.\n\n      They are loud.\n\n   mail\n      Letters.\n\nThe end is near.\n"
+    found, _ = read(text)
+    above = [(text[each.start : each.end].split()[-1], each.lead) for each in found]
+    assert above == [("printers.", ""), ("loud.", "lp"), ("Letters.", ""), ("near.", "")]
+
+
+def test_what_a_colon_introduces_belongs_to_the_answer() -> None:
+    text = (
+        "To stop it, run:\n\n  stop tea\n\n"
+        "Old options are gone and should be removed. These are:\n\n  Sugar\n  Milk\n\n"
+        "That is all.\n"
+    )
+    _, answers = read(text)
+    assert answers["To stop it, "] == "To stop it, run:\n\n  stop tea"
+    assert answers["Old options "].endswith("These are:\n\n  Sugar\n  Milk")
+
+
+@pytest.mark.parametrize(
+    ("question", "told", "untold"),
+    [
+        ("Which port does tead listen on?", "It listens on 4711.", "It listens on a port of its own."),
+        ("What user id has the tea group?", "tea has 12", "tea has an id"),
+        ("Which environment variable sets the heat?", "Set `TEA_HEAT`.", "A variable sets the heat."),
+        ("What exception is raised by pour_tea?", "raises SpillError", "It raises when pour_tea spills."),
+        ("Which flag makes it hot?", "Use --hot for that.", "A flag makes it hot."),
+        ("Which command line option makes --cold tea hot?", "-H undoes --cold", "--cold makes tea cold"),
+    ],
+)
+def test_the_kind_of_thing_that_is_asked_for(question: str, told: str, untold: str) -> None:
+    sought = sought_by(question)
+    assert sought is not None
+    assert sought.told_by(told)
+    assert not sought.told_by(untold)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Which flag did Canada adopt?",
+        "What errors did Freud make?",
+        "Which port did Columbus sail from?",
+        "Where is the port that it listens on?",
+    ],
+)
+def test_other_questions_name_no_kind(question: str) -> None:
+    assert sought_by(question) is None
