@@ -29,6 +29,8 @@ __all__ = ["EMBEDDED", "Candidate", "Passage", "alike", "candidates_of", "order"
 EMBEDDED = 40
 #: Code points of a document that are searched for a name.
 _READ_FOR_NAMES = 200_000
+#: So many words of a question besides its names and numbers say what is asked of these.
+_OTHER_WORDS = 2
 #: Weight of lexical coverage beside the retrieval score, when passages are ordered.
 COVERED = 0.6
 
@@ -132,14 +134,25 @@ def _above(chunk: Chunk) -> frozenset[str]:
 
 
 def candidates_of(
-    query: Query, weights: Mapping[str, float], passages: Sequence[Passage], texts: Mapping[str, str]
+    query: Query,
+    weights: Mapping[str, float],
+    passages: Sequence[Passage],
+    texts: Mapping[str, str],
+    *,
+    in_rows: bool = False,
 ) -> list[Candidate]:
-    """The units of the passages with their lexical evidence, at most ``EMBEDDED``, the most promising first."""
+    """The units of the passages with their lexical evidence, at most ``EMBEDDED``, the most promising first.
+
+    Args:
+        in_rows: Whether a table has rows of what the question names. Prose that has only its names and numbers, and no
+            other word of it, is then a row that stands as an example, and no evidence.
+    """
     found: list[Candidate] = []
     seen: set[tuple[str, int, int]] = set()
     wary = not asks_for_orders(query.text)
     default = default_asked_for(query)
     sought = sought_by(query.text)
+    rest = query.weights.keys() - query.names - query.numbers if in_rows else frozenset[str]()
     for passage in passages:
         source = source_of(passage.chunk, texts)
         admitted = _admits(query, passage) and _of_the_named(query, passage, source)
@@ -156,6 +169,8 @@ def candidates_of(
                 read = f"{unit.context}\n{source.text[slice(*extend(source, siblings, unit))]}"
                 each.admitted = default.told_by(read)
                 each.is_rival = not default.only_described_by(read)
+            if each.admitted and len(rest) >= _OTHER_WORDS and rest.isdisjoint(context.union(sequence)):
+                each.admitted = False
             if each.admitted and sought is not None:
                 each.admitted = sought.told_by(source.text[slice(*extend(source, siblings, unit))])
             key = (each.origin, unit.start, unit.end)

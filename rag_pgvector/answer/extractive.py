@@ -42,6 +42,7 @@ def extract(
     threshold: float,
     tables: frozenset[str],
     target_risk: float | None = None,
+    in_rows: bool = False,
 ) -> Generator[Step, Any, GroundedAnswer]:
     """Answers from prose.
 
@@ -49,6 +50,7 @@ def extract(
         k: Most citations.
         tables: Ids of documents that are tables; their rows are not prose.
         target_risk: See ``confidence.judge``.
+        in_rows: Whether the question's names are those of a table's rows: see ``candidates.candidates_of``.
     """
     hits = yield from _find(query.text, max(FOUND, 4 * k), filter, tables)
     if not hits:
@@ -57,7 +59,7 @@ def extract(
     read = passages[: max(READ, k)]
     document_ids = sorted({passage.chunk.document_id for passage in read if passage.chunk.document_id is not None})
     texts: Mapping[str, str] = (yield Texts(document_ids)) if document_ids else {}
-    candidates = candidates_of(query, weights, read, texts)
+    candidates = candidates_of(query, weights, read, texts, in_rows=in_rows)
     if not candidates:
         return _failure("no_results", threshold)
     score(candidates, (yield EmbedTexts([query.text, *(each.embedded for each in candidates)])))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
 from rag_pgvector.answer.extractive import extract
-from rag_pgvector.answer.lexical import read_query
+from rag_pgvector.answer.lexical import Query, read_query, term_set
 from rag_pgvector.answer.rows import documents_of
 from rag_pgvector.answer.steps import Answering, Tables
 from rag_pgvector.answer.table import look_up
@@ -76,14 +76,36 @@ def _answer(
         if from_table is not None and from_table.failure_mode is None:
             return from_table
     ids = frozenset(id_ for document in tables if not _holds_prose(document) for id_ in documents_of(document))
+    query = read_query(cleaned)
     from_prose = yield from extract(
-        read_query(cleaned), k=k, filter=filter, threshold=threshold, tables=ids, target_risk=target_risk
+        query,
+        k=k,
+        filter=filter,
+        threshold=threshold,
+        tables=ids,
+        target_risk=target_risk,
+        in_rows=_names_a_row(query, tables),
     )
     if from_table is None:
         return from_prose
     # A table is what the question is about, and lacks what it asks for: prose answers only if it has all of that.
     complete = from_prose.failure_mode is None and from_prose.signals.get("typed", 0.0) >= 1.0
     return from_prose if complete else from_table
+
+
+def _names_a_row(query: Query, tables: Sequence[Document]) -> bool:
+    """True for a question with a number whose names are all values of one table."""
+    if not query.names or not query.required:
+        return False
+    for table in tables:
+        columns = (table.profile or {}).get("columns", ())
+        values = (value for column in columns if column.get("type") == "text" for value in column.get("distinct") or ())
+        left = set(query.names)
+        for value in values:
+            left -= term_set(str(value))
+            if not left:
+                return True
+    return False
 
 
 def _holds_prose(table: Document) -> bool:

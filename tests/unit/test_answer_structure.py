@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
+from rag_pgvector.answer import GroundedAnswer, answer
 from rag_pgvector.answer.evidence import Unit, extend, source_of, units
 from rag_pgvector.answer.sentences import split
 from rag_pgvector.answer.sought import sought_by
-from rag_pgvector.types import Chunk
+from rag_pgvector.answer.steps import EmbedTexts, Find, Rows, Tables, Texts
+from rag_pgvector.types import Chunk, ScoredChunk
+from tests.unit.tables_in_memory import World
 
 
 def read(text: str, start: int = 0, end: int | None = None) -> tuple[list[Unit], dict[str, str]]:
@@ -114,3 +120,33 @@ def test_the_kind_of_thing_that_is_asked_for(question: str, told: str, untold: s
 )
 def test_other_questions_name_no_kind(question: str) -> None:
     assert sought_by(question) is None
+
+
+NOTE = Chunk(id="n", document_id="n", source="n.md", content="Write rows as `state: Perak; year: 2022; income: 9`.")
+INCOMES = "state,year,income\nPerak,2022,9\nKedah,2022,7\n"
+
+
+def asked(question: str, table: str) -> GroundedAnswer:
+    """The answer, whatever its confidence, where a table and a note are all there is."""
+    world, steps = World({"t.csv": table}), answer(question, threshold=0.0)
+    reply: Any = None
+    while True:
+        try:
+            step = steps.send(reply)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        if isinstance(step, Tables):
+            reply = world.documents
+        elif isinstance(step, Find):
+            reply = [ScoredChunk(chunk=NOTE, score=1.0)]
+        elif isinstance(step, EmbedTexts):
+            reply = np.ones((len(step.texts), 2))
+        else:
+            reply = {} if isinstance(step, Texts) else [] if isinstance(step, Rows) else None
+
+
+def test_a_row_that_stands_as_an_example_is_no_answer_to_what_a_table_lacks() -> None:
+    assert asked("What was the suicide rate in Perak in 2022?", INCOMES).failure_mode == "insufficient_evidence"
+    assert asked("How are rows about Perak in 2022 written?", INCOMES).answer
+    # Where no table has the name, the note is all that speaks of it.
+    assert asked("What was the suicide rate in Perak in 2022?", "state,income\nKedah,7\n").answer == NOTE.content
