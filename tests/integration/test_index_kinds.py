@@ -200,7 +200,7 @@ def test_probes_are_what_was_asked(db: Database, questions: Callable[[int], NDAr
 def test_how_many_lists_and_probes() -> None:
     assert [lists_for(rows) for rows in (0, 999, 100_000, 4_000_000)] == [1, 1, 100, 2000]
     assert probes_for(1, 0, 10) == 1
-    assert probes_for(100, 100_000, 10) == 20
+    assert probes_for(100, 100_000, 10) == 30
     assert probes_for(100, 100_000, 20_000) == 80, "a filter that passes few rows"
     assert probes_for(100, 100_000, 10**9) == 100
 
