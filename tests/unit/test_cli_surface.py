@@ -46,7 +46,7 @@ VERBS += [
 VERBS += ["calibrate", "tune", "tune alpha"]
 VERBS += ["index status", "index build", "index rebuild", "index drop"]
 VERBS += ["tenants list", "tenants export", "tenants import", "tenants delete", "tenants move"]
-HEAVY = {"alembic", "pandas", "pydantic", "sqlalchemy", "torch", "transformers"}
+HEAVY = {"alembic", "asyncio", "numpy", "pandas", "psycopg", "pydantic", "sqlalchemy", "torch", "transformers"}
 
 
 def cli(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -119,15 +119,10 @@ def test_version_also_as_a_module() -> None:
     assert module.stdout == cli("--version").stdout == f"rag-pgvector {output.version()}\n"
 
 
-@pytest.mark.parametrize(
-    "statement",
-    ["import rag_pgvector", "from rag_pgvector.cli import main; sys.argv[1:] = ['--help']; main()"],
-    ids=["import", "help"],
-)
-def test_nothing_heavy_is_imported(statement: str) -> None:
+def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import json, sys\n"
-        f"try:\n    {statement}\nexcept SystemExit as done:\n    assert done.code == 0\n"
+        "import json, sys\nfrom rag_pgvector.cli import main\nsys.argv[1:] = ['--help']\n"
+        "try:\n    main()\nexcept SystemExit as done:\n    assert done.code == 0\n"
         "print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})), file=sys.stderr)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
