@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from psycopg import sql
@@ -20,6 +20,9 @@ __all__ = ["CollectionState", "Finding", "IndexState", "Survey", "diagnose", "su
 
 IndexState = Literal["valid", "invalid", "wanted", "missing", "not_needed"]
 
+#: Extensions that rank by BM25 themselves: Timescale's, ParadeDB's, TensorChord's. None is needed and none is used, see
+#: docs/design.md.
+KEYWORD_EXTENSIONS = ("pg_textsearch", "pg_search", "vchord_bm25")
 _MIN_VECTOR = (0, 8)
 _GOOD_VECTOR = (0, 8, 4)
 
@@ -53,7 +56,10 @@ class CollectionState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """The server, the extension, the schema and the collections, as the connection's role sees them."""
+    """The server, its extensions, the schema and the collections, as the connection's role sees them.
+
+    ``keyword_extensions`` are those of ``KEYWORD_EXTENSIONS`` that the database has, with their versions.
+    """
 
     server_version: str
     role: str
@@ -62,6 +68,7 @@ class Survey:
     revision: str | None
     collections: Sequence[CollectionState]
     read_only: bool = False
+    keyword_extensions: Mapping[str, str] = field(default_factory=dict)
 
 
 # ----------------------------------------------------------------------------------------------------------- survey
@@ -75,10 +82,12 @@ def survey() -> Plan[Survey]:
             "(SELECT extversion FROM pg_extension WHERE extname = 'vector'), "
             "(SELECT default_version FROM pg_available_extensions WHERE name = 'vector'), "
             "to_regclass('rag.alembic_version') IS NOT NULL, to_regclass('rag.collections') IS NOT NULL, "
-            "current_setting('transaction_read_only') = 'on'"
-        )
+            "current_setting('transaction_read_only') = 'on', "
+            "(SELECT json_object_agg(extname, extversion) FROM pg_extension WHERE extname = ANY(%s::text[]))"
+        ),
+        (list(KEYWORD_EXTENSIONS),),
     )
-    server, role, vector, available, versioned, has_collections, read_only = rows[0]
+    server, role, vector, available, versioned, has_collections, read_only, ranking = rows[0]
     revision = None
     if versioned:
         rows = yield Execute(sql.SQL("SELECT version_num FROM rag.alembic_version"))
@@ -92,6 +101,7 @@ def survey() -> Plan[Survey]:
         revision=revision,
         collections=collections,
         read_only=read_only,
+        keyword_extensions=ranking or {},
     )
 
 

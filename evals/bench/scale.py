@@ -177,49 +177,52 @@ def _built(url: str, sentences: Sentences, rows: int) -> dict[str, Any]:
 def _all_modes(url: str, sentences: Sentences, rows: int, queries: int, seconds: float) -> dict[str, Any]:
     # Half of the questions are for warming up: those that are measured have not been asked before.
     asked = _questions(sentences, 2 * queries)
+    before, questions = asked[:queries], asked[queries:]
     with Database(url, pool_size=max(CLIENTS)) as db:
         docs = db.collection("bench")
+        say(f"{rows} chunks: {queries} questions, the modes in turns")
+        plans = {mode: {_search(docs, mode, question) for question in before} for mode in MODES}
+        samples: dict[str, list[float]] = {mode: [] for mode in MODES}
+        for i, question in enumerate(questions):
+            first = i % len(MODES)  # in turns, so that a slow minute of the machine is a slow minute of all
+            for mode in MODES[first:] + MODES[:first]:
+                start = time.perf_counter()
+                _search(docs, mode, question)
+                samples[mode].append(time.perf_counter() - start)
         found = {}
         for mode in MODES:
-            say(f"{rows} chunks: {mode}")
-            found[mode] = _searched(docs, mode, asked[:queries], asked[queries:], seconds)
+            say(f"{rows} chunks: {mode}, questions a second")
+            rates = {str(clients): _rate(docs, mode, questions, clients, seconds) for clients in CLIENTS}
+            found[mode] = {**latency(samples[mode]), "qps": rates, "plans": sorted(plans[mode])}
         return found
 
 
-def _searched(
-    docs: Collection, mode: str, before: Sequence[Question], questions: Sequence[Question], seconds: float
-) -> dict[str, Any]:
-    options = SearchOptions(mode=mode)  # type: ignore[arg-type]
+def _search(docs: Collection, mode: str, question: Question) -> str:
+    """Search; returns what was planned."""
+    text, vector = question
+    found = docs.search(
+        None if mode == "dense" else text,
+        vector=None if mode == "keyword" else vector,
+        k=K,
+        options=SearchOptions(mode=mode),  # type: ignore[arg-type]
+    )
+    return found.plan.kind if mode != "hybrid" else " + ".join(part.kind for part in found.plan.parts)
 
-    def search(i: int, asked: Sequence[Question] = questions) -> str:
-        text, vector = asked[i % len(asked)]
-        found = docs.search(
-            None if mode == "dense" else text, vector=None if mode == "keyword" else vector, k=K, options=options
-        )
-        return found.plan.kind if mode != "hybrid" else " + ".join(part.kind for part in found.plan.parts)
 
-    plans = {search(i, before) for i in range(len(before))}  # this is the warm-up, too
-    samples = []
-    for i in range(len(questions)):
-        start = time.perf_counter()
-        search(i)
-        samples.append(time.perf_counter() - start)
-    rates = {}
-    for clients in CLIENTS:
-        stop = time.perf_counter() + seconds
+def _rate(docs: Collection, mode: str, questions: Sequence[Question], clients: int, seconds: float) -> float:
+    """Searches a second by so many clients at once."""
+    start = time.perf_counter()
 
-        def client(number: int, until: float = stop) -> int:
-            done = 0
-            while time.perf_counter() < until:
-                search(number * 7919 + done)
-                done += 1
-            return done
+    def client(number: int) -> int:
+        done = 0
+        while time.perf_counter() < start + seconds:
+            _search(docs, mode, questions[(number * 7919 + done) % len(questions)])
+            done += 1
+        return done
 
-        with ThreadPoolExecutor(clients) as pool:
-            start = time.perf_counter()
-            done = sum(pool.map(client, range(clients)))
-            rates[str(clients)] = round(done / (time.perf_counter() - start), 1)
-    return {**latency(samples), "qps": rates, "plans": sorted(plans)}
+    with ThreadPoolExecutor(clients) as pool:
+        done = sum(pool.map(client, range(clients)))
+    return round(done / (time.perf_counter() - start), 1)
 
 
 def _disk(docs: Collection) -> Plan[dict[str, int]]:

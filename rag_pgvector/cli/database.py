@@ -133,6 +133,8 @@ def doctor(url: Url = None, as_json: Json = False) -> None:
         say_json(_status(found, address) | {"findings": [asdict(f) for f in findings], "ok": not errors})
     else:
         say(f"{address}: PostgreSQL {found.server_version}, pgvector {found.vector_version or 'not created'}")
+        for name, version in found.keyword_extensions.items():
+            say(f"{name} {version} is there; keyword search does without it")
         for finding in findings:
             where = f"collection {finding.collection!r}: " if finding.collection is not None else ""
             say(f"{finding.level}: {where}{finding.what}", style=_LEVEL_STYLES[finding.level])
@@ -178,6 +180,7 @@ def _status(found: Survey, address: str) -> dict[str, Any]:
         "server_version": found.server_version,
         "role": found.role,
         "vector_version": found.vector_version,
+        "keyword_extensions": found.keyword_extensions,
         "revision": {"found": found.revision, "needed": _needed_revision()},
         "collections": [asdict(state) for state in found.collections],
     }

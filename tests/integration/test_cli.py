@@ -377,6 +377,12 @@ def test_doctor_finds_what_is_wrong(database_url: str) -> None:
         assert printed.stdout.splitlines()[-1] == "4 collections checked: 2 errors, 2 warnings"
         bad.build_index()
         assert examined(1, database_url) == warnings | {("error", "table", "gone")}
+        conn.execute(
+            "INSERT INTO pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion) "
+            "SELECT 99999, 'pg_search', extowner, extnamespace, false, '0.18' FROM pg_extension LIMIT 1"
+        )
+        told = cli("doctor", "--url", database_url)
+        assert told.stdout.splitlines()[1] == "pg_search 0.18 is there; keyword search does without it"
         conn.execute("UPDATE rag.alembic_version SET version_num = 'older'")
         assert ("error", "schema", None) in examined(1, database_url)
     assert "db upgrade" in refused(1, "search", "x", "-c", "good", "--url", database_url)

@@ -34,7 +34,6 @@ LAYERS = [
     },
     {"connect", "fence", "vectors"},
     {
-        "backends",
         "bm25",
         "documents",
         "fusion",
