@@ -49,21 +49,29 @@ def columns_of(cell: Cell) -> tuple[str, ...]:
 def worded(cell: Cell, cells: Sequence[Cell], several_tables: bool) -> str:
     """The value as its source writes it, and what it is: "119.3 (transport, 2015-03-01)"."""
     told = [cell.column.name]
+    apart = _apart(cell, cells)
     for column in cell.reading.table.columns:
-        value = cell.chunk.metadata.get(column.name)
-        if value is None or column.name == cell.column.name:
+        if cell.chunk.metadata.get(column.name) is None or column.name == cell.column.name:
             continue
-        condition = column.name in cell.reading.conditions
-        varies = (
-            len(cells) > 1
-            and (column.type == "text" or {"month", "quarter"} & set(column.terms))
-            and (len({str(other.chunk.metadata.get(column.name)) for other in cells}) > 1)
-        )
-        if condition or varies or column.is_time:
+        if column.name in cell.reading.conditions or column.name in apart or column.is_time:
             told.append(written(cell, column))
     if several_tables:
         told.append(cell.chunk.source or cell.reading.table.document.source)
     return f"{written(cell, cell.column)} ({', '.join(told)})"
+
+
+def _apart(cell: Cell, cells: Sequence[Cell]) -> set[str]:
+    """The columns that tell a row from the others: names, months and quarters; figures kept as text where none is."""
+    varying: list[tuple[str, bool]] = []
+    for column in cell.reading.table.columns:
+        period = bool({"month", "quarter"} & set(column.terms))
+        if column.type == "text" or period:
+            values = [str(other.chunk.metadata.get(column.name)) for other in cells]
+            if len(set(values)) > 1:
+                in_words = 2 * sum(any(map(str.isalpha, value)) for value in values) > len(values)
+                varying.append((column.name, period or in_words))
+    names = {name for name, is_name in varying if is_name}
+    return names or {name for name, _ in varying}
 
 
 def written(cell: Cell, column: Column) -> str:

@@ -1,7 +1,8 @@
 """Questions that name the kind of thing they ask for: what has no such thing is no answer to them.
 
 "Which port ...?" is answered by a number, "which environment variable ...?" by a word in capitals, "which exception
-...?" by a name that says so. Only kinds whose form leaves no doubt. What the question itself names does not count.
+...?" by a name that says so, "what is the phone number ...?" by digits enough for one. Only kinds whose form leaves no
+doubt. What the question itself names does not count.
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ _EXCEPTION = re.compile(
     r"|[\"“`'][^\"”`'\n]{3,}[\"”`']|\b\d{3,5}\b"
 )
 _OPTION = re.compile(r"(?<![\w\-])--?[A-Za-z][\w\-]*|(?<!\w)/[A-Z?]\b|`[^`\n]+`|\b\w+_\w+\b")
+_PHONE = re.compile(  # no date, and no years from one to another
+    r"(?<![\w./\-])(?!\d{1,2}[./\-]\d{1,2}[./\-]\d{2,4}\b|\d{4}-\d\d-\d\d\b|(?:19|20)\d\d *[\-\u2013] *(?:19|20)\d\d\b)"
+    r"[+(]?\d(?:[ \-.()/\u2010-\u2013]{0,2}\d){4,}(?!\w)"
+)
+_EMAIL = re.compile(r"[\w.+\-]+ ?(?:@|\(at\)|\[at\]) ?[\w\-]+(?:\.[\w\-]+)+")
+_WEBSITE = re.compile(r"\bhttps?://|\bwww\.|\b[a-z0-9\-]+(?:\.[a-z0-9\-]+)*\.[a-z]{2,}\b(?!\()")
 #: What is asked for, and its form. A port is one of ships, too, a flag one of nations, and an error anybody's.
 _KINDS = tuple(
     (re.compile(_ASKS + asks, re.IGNORECASE), form)
@@ -38,6 +45,9 @@ _KINDS = tuple(
             r"(?:flags?|switch(?:es)?) (?:(?:do|can|should|must) I|turns?|makes?|sets?|enables?|disables?|forces?)\b",
             _OPTION,
         ),
+        (r"(?:(?:tele)?phone|fax|mobile|hotline) numbers?\b|\bno(?:mbo|mo)?r?\.? (?:telefon|telepon|faks)\b", _PHONE),
+        (r"e-?mail address(?:es)?\b|\balamat (?:e-?mel|e-?mail|surel)\b", _EMAIL),
+        (r"(?:website|web ?site|web address|url)(?= (?:of|for|to|where)\b|\W*$)|\balamat laman web\b", _WEBSITE),
     )
 )
 

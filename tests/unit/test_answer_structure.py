@@ -100,6 +100,11 @@ def test_what_a_colon_introduces_belongs_to_the_answer() -> None:
         ("What exception is raised by pour_tea?", "raises SpillError", "It raises when pour_tea spills."),
         ("Which flag makes it hot?", "Use --hot for that.", "A flag makes it hot."),
         ("Which command line option makes --cold tea hot?", "-H undoes --cold", "--cold makes tea cold"),
+        ("What is the phone number of the clinic?", "Call 03-2161 4000.", "The clinic is open from 9:00 to 13:00."),
+        ("Apakah nombor telefon klinik itu?", "Tel. +60 (3) 2161 4000", "Dibuka pada 12/03/1998, 43,977 lawatan."),
+        ("Which fax number do claims go to?", "Fax: (03) 2161-4001.", "Claims of 2,500 and more go to the desk."),
+        ("What's the e-mail address for claims?", "Write to claims@tea.example.", "Write to the claims desk."),
+        ("What is the website of the clinic?", "See https://tea.example for more.", "The website lists all doctors."),
     ],
 )
 def test_the_kind_of_thing_that_is_asked_for(question: str, told: str, untold: str) -> None:
@@ -116,6 +121,8 @@ def test_the_kind_of_thing_that_is_asked_for(question: str, told: str, untold: s
         "What errors did Freud make?",
         "Which port did Columbus sail from?",
         "Where is the port that it listens on?",
+        "Which website did Zuckerberg found?",
+        "Which e-mail clients does it work with?",
     ],
 )
 def test_other_questions_name_no_kind(question: str) -> None:

@@ -181,12 +181,12 @@ Tienda Sal,Lugo,11,298450,Juan Paz
         (
             MUSEUM,
             "Which gallery was higher in 2019, East Hall or West Hall?",
-            "118,750 (2019, West Hall, 120,300): highest of 2 rows",
+            "118,750 (2019, West Hall): highest of 2 rows",
         ),
         (
             MUSEUM,
             "Which gallery was lower in 2018, East Hall or West Hall?",
-            "84,210 (2018, East Hall, 91,455): lowest of 2 rows",
+            "84,210 (2018, East Hall): lowest of 2 rows",
         ),
         (MUSEUM, "Which gallery was higher in 2019, East Hall or North Hall?", None),
         (MUSEUM, "Which gallery had more than the East Hall in 2019?", None),
@@ -233,7 +233,7 @@ def test_what_a_table_is_called_says_what_it_counts() -> None:
     given = world.ask("How many people visited the East Hall in 2019?")
     assert given.answer == "91,455 (2019, East Hall)"
     given = world.ask("Which had more visitors in 2019, the East Hall or the West Hall?")
-    assert given.answer == "118,750 (2019, West Hall, 120,300): highest of 2 rows"
+    assert given.answer == "118,750 (2019, West Hall): highest of 2 rows"
     assert world.ask("How many people cleaned the East Hall in 2019?").answer is None
 
 
