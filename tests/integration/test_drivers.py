@@ -67,6 +67,7 @@ def test_early_steps_are_answered_apart(run: Run) -> None:
     assert run(step(Together(steps))) == [((1,),), ((2,), (3,)), (), ((5,),)]
 
 
+@pytest.mark.timeout(60)  # without the Flush behind the first statement both wait for each other
 def test_plans_go_on_while_the_server_works_for_others(module_database_url: str) -> None:
     """What the server does at the moment when the first plan goes on: the second one's statement."""
     seen = []
