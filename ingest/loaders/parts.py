@@ -89,8 +89,9 @@ class TextBuilder:
         title = " ".join(clean(text).split())
         self._add(title, title=title, level=level, keep=True)
 
-    def paragraph(self, text: str, *, keep_with_next: bool = False) -> None:
-        self._add(clean(text).strip(), keep=keep_with_next)
+    def paragraph(self, text: str, *, keep_with_next: bool = False, goes_on: bool = False) -> None:
+        """A paragraph; ``goes_on`` continues the one before, on another page: a line end divides the two."""
+        self._add(clean(text).strip(), keep=keep_with_next, gap="\n" if goes_on else "\n\n")
 
     def literal(self, text: str) -> None:
         """Code or a table: white space counts, and it is divided between lines."""
@@ -105,12 +106,22 @@ class TextBuilder:
                 lines.append(" | ".join(cells))
         self.literal("\n".join(lines))
 
-    def _add(self, text: str, *, literal: bool = False, keep: bool = False, title: str = "", level: int = 0) -> None:
+    def _add(
+        self,
+        text: str,
+        *,
+        literal: bool = False,
+        keep: bool = False,
+        title: str = "",
+        level: int = 0,
+        gap: str = "\n\n",
+    ) -> None:
         if not text.strip():
             return
+        start = self._size
         if self._texts:
-            text = "\n\n" + text
-        start = self._size + (2 if self._texts else 0)
+            text = gap + text
+            start += len(gap)
         self._texts.append(text)
         self._size += len(text)
         block = Block(start, self._size, "literal" if literal else "prose", keep)
