@@ -64,7 +64,8 @@ class Candidate:
 
     Attributes:
         admitted: Whether it may answer.
-        is_rival: Whether it speaks against another, as all do but a description of what has the default asked for.
+        is_rival: Whether it speaks against another, as all do but a description of what has the default asked for, and
+            the head of a table.
         parts: What its score is made of, each 0 to 1.
     """
 
@@ -164,11 +165,11 @@ def candidates_of(
             sequence = terms(source.text[unit.start : unit.end])
             context = above | term_set(unit.context)
             evidence = admitted and not (wary and gives_orders(source.text[unit.start : unit.end]))
-            each = Candidate(passage, source, unit, siblings, sequence, context, evidence)
+            each = Candidate(passage, source, unit, siblings, sequence, context, evidence, is_rival=not unit.is_head)
             if evidence and default is not None:
                 read = f"{unit.context}\n{source.text[slice(*extend(source, siblings, unit))]}"
                 each.admitted = default.told_by(read)
-                each.is_rival = not default.only_described_by(read)
+                each.is_rival &= not default.only_described_by(read)
             if each.admitted and len(rest) >= _OTHER_WORDS and rest.isdisjoint(context.union(sequence)):
                 each.admitted = False
             if each.admitted and sought is not None:

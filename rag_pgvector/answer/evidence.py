@@ -12,7 +12,7 @@ from rag_pgvector.answer.sentences import Span, split
 from rag_pgvector.answer.types import Citation
 from rag_pgvector.types import Chunk
 
-__all__ = ["Source", "Unit", "cite", "extend", "source_of", "title_of", "units"]
+__all__ = ["Source", "Unit", "cite", "extend", "source_of", "titles_of", "units"]
 
 #: Text read around a chunk, so that a sentence or a code block cut by its border is whole again.
 MARGIN = 1_500
@@ -82,8 +82,9 @@ class Unit:
 
     Attributes:
         heading: The heading that it stands under in the text at hand, ``""`` for none.
-        titled: Where that stands.
+        titled: Where that stands, and the headings above it, the nearest first.
         path: That, and the titles above it, outermost first.
+        is_head: Whether it is the first row of a table, which names the others' columns.
         lead: For an item or a row, the sentence that introduces the list, and the head of the table; for a default
             without a subject, the sentence before it.
     """
@@ -94,7 +95,8 @@ class Unit:
     heading: str
     path: tuple[str, ...] = ()
     lead: str = ""
-    titled: tuple[int, int] | None = None
+    titled: tuple[tuple[int, int], ...] = ()
+    is_head: bool = False
 
     @property
     def is_heading(self) -> bool:
@@ -121,16 +123,20 @@ def units(source: Source) -> list[Unit]:
     found: list[Unit] = []
     heading = lead = head = question = ""
     term, depth = "", -1
-    titled: tuple[int, int] | None = None
+    opened: list[tuple[int, int, int]] = []
     before: Span | None = None
     at = 0
     while at < len(spans):
-        span = spans[at]
+        span = _as_titled(source, spans[at])
         if span.kind == "heading":
             heading, lead, question, term = source.text[span.start : span.end], "", "", ""
-            titled = (span.start, span.end)
+            level = _level(source, heading)
+            shown = _title(heading)
+            begin = span.start + heading.index(shown)
+            opened = [each for each in opened if each[0] < level] + [(level, begin, begin + len(shown))]
             if _NUMBERED.search(title := _bare(heading)):
-                found.append(Unit(*titled, (span,), "", tuple(each for each in source.titles if each != title)))
+                path = tuple(each for each in source.titles if each != title)
+                found.append(Unit(span.start, span.end, (span,), "", path))
         elif span.kind in ("sentence", "item") and _is_question(source.text, spans, at):
             question, lead = source.text[span.start : span.end], ""
         elif span.kind != "markup":
@@ -156,7 +162,9 @@ def units(source: Source) -> list[Unit]:
             if question:
                 above = f"{question}\n{above}".strip()
             path = (*source.titles, *([title] if (title := _bare(heading)) and title not in source.titles else []))
-            found.append(Unit(start, end, tuple(taken), heading, path, above, titled))
+            titled = tuple((each[1], each[2]) for each in reversed(opened))
+            is_head = span.kind == "row" and source.text[start:end] == head
+            found.append(Unit(start, end, tuple(taken), heading, path, above, titled, is_head))
             if span.kind == "sentence":
                 lead = source.text[start:end] if source.text[end - 1] == ":" else ""
         before = span
@@ -210,19 +218,43 @@ def _defines(text: str, span: Span) -> str:
     return match.group(1).strip() if deeper else ""
 
 
-def title_of(source: Source, unit: Unit) -> tuple[int, int] | None:
-    """Where the heading of a unit stands, if that may be shown: inside of the chunk, or named in its metadata."""
-    if unit.titled is None:
-        return None
-    start, end = unit.titled
-    inside = source.start <= start and end <= source.end
-    return unit.titled if inside or _bare(source.text[start:end]) in source.titles else None
+def titles_of(source: Source, unit: Unit) -> list[tuple[int, int]]:
+    """Where the headings of a unit stand that may be shown: inside of the chunk, or named in its metadata. The nearest
+    comes first."""
+    return [
+        (start, end)
+        for start, end in unit.titled
+        if (source.start <= start and end <= source.end) or _bare(source.text[start:end]) in source.titles
+    ]
+
+
+def _as_titled(source: Source, span: Span) -> Span:
+    """The span, as a heading where it is a line that the loader stored as one: extracted text has no markup."""
+    if span.kind not in ("sentence", "item"):
+        return span
+    start = source.text.rfind("\n", 0, span.start) + 1
+    return Span(start, span.end, "heading", span.block) if source.text[start : span.end] in source.titles else span
+
+
+def _level(source: Source, heading: str) -> int:
+    """How deep a heading is: by its markup, else by its place among the chunk's."""
+    if marks := re.match(r"[ \t]*(#+)", heading):
+        return len(marks.group(1))
+    if (title := _bare(heading)) in source.titles:
+        return source.titles.index(title) + 1
+    return 1
 
 
 def _bare(heading: str) -> str:
     """A heading without its markup."""
     lines = [line for line in heading.splitlines() if re.search(r"[^\W_]", line)]
     return " ".join(lines).strip().strip("#").strip()
+
+
+def _title(heading: str) -> str:
+    """The line of a heading that says something, without the marks of its level."""
+    lines = [line for line in heading.splitlines() if re.search(r"[^\W_]", line)]
+    return lines[0].strip(" \t#") if lines else heading
 
 
 def _introduces(text: str, spans: list[Span], at: int) -> bool:

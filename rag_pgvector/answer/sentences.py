@@ -43,6 +43,8 @@ _UNDERLINE = re.compile(r"[ \t]{0,3}([=\-~^\"'`#*+.:_])\1{2,}[ \t]*$")
 _ITEM = re.compile(r"[ \t]*(?:[-*+•‣]|\(?(?:\d{1,3}|[a-zA-Z])[.)])[ \t]+(?=\S)")
 _MARKER = re.compile(r"[ \t]*(?:\d{1,3}|[a-zA-Z])[.)]")
 _ROW = re.compile(r"[ \t]*[|+].*[|+][ \t]*$")
+#: A row as the loaders of DOCX and HTML write it: cells divided by bars, none at its ends.
+_CELLS = re.compile(r"[ \t]*[^\s|].* \| .*")
 _RULE = re.compile(r"[\s|+\-=:_]*")
 _DIRECTIVE = re.compile(r"[ \t]*(?:\.\. (?!\[)|:[\w\-]+:[ \t]|\.\.$|__[ \t])")
 _CODE_DIRECTIVE = re.compile(r"[ \t]*\.\. (?:code|code-block|sourcecode|literalinclude|parsed-literal)::")
@@ -52,6 +54,12 @@ _PICTURES = re.compile(
 )
 _SUBSTITUTIONS = re.compile(r"[ \t]*(?:\|[^|\s][^|\n]*\|_{0,2}[ \t]*)+$")
 _TAG = re.compile(r"[ \t]*</?[a-zA-Z!][^>\n]*>[ \t]*$")
+#: Bold words that stand before their sentence: "**Change streams.** Clients can subscribe."
+_RUN_IN = re.compile(r"[ \t]*(\*\*|__)[^*_\n]{1,80}\1\s*")
+#: The initial of a name, which looks like the letter of a list's item: "D. Tan".
+_INITIAL = re.compile(r"[ \t]*[A-Z]\.[ \t]+[A-Z][a-z]")
+#: Longest line in capitals that is a heading.
+_LONGEST_TITLE = 80
 
 
 def split(text: str) -> list[Span]:
@@ -103,7 +111,9 @@ def _spans(text: str) -> Iterator[Span]:
                 if not _RULE.fullmatch(row.text):
                     yield from _trimmed(text, row.start, row.end, "row", block)
         else:
-            marker = _ITEM.match(text, first, last) if kind == "item" else None
+            marker = (
+                _ITEM.match(text, first, last) if kind == "item" and not _INITIAL.match(text, first, last) else None
+            )
             yield from _sentences(text, marker.end() if marker else first, last, kind, block)
         at = upto
 
@@ -117,7 +127,7 @@ def _block(lines: list[_Line], at: int) -> tuple[Kind, int]:
         while upto < len(lines) and not lines[upto].text.strip().startswith(closing):
             upto += 1
         return "code", min(upto + 1, len(lines))
-    if _HEADING.match(line.text):
+    if _HEADING.match(line.text) or _in_capitals(lines, at):
         return "heading", at + 1
     following = lines[at + 1] if at + 1 < len(lines) else None
     if _UNDERLINE.match(line.text):
@@ -148,11 +158,38 @@ def _block(lines: list[_Line], at: int) -> tuple[Kind, int]:
         while upto < len(lines) and _ROW.match(lines[upto].text):
             upto += 1
         return "row", upto
+    if _CELLS.match(line.text) and (upto := _table_end(lines, at)) > at + 1:
+        return "row", upto
     kind: Kind = "item" if _ITEM.match(line.text) else "sentence"
     upto = at + 1
     while upto < len(lines) and not _starts_block(lines, upto):
         upto += 1
     return kind, upto
+
+
+def _in_capitals(lines: list[_Line], at: int) -> bool:
+    """True for a heading of plain text: a short line in capitals that begins a paragraph and ends no sentence."""
+    line = lines[at].text.strip()
+    if not _capitals(line) or len(line) > _LONGEST_TITLE or line[-1] in ".!?:;,|" or _FENCE.match(line):
+        return False
+    begins = at == 0 or lines[at - 1].blank
+    return begins and not (
+        at + 1 < len(lines) and (_capitals(lines[at + 1].text) or _UNDERLINE.match(lines[at + 1].text))
+    )
+
+
+def _capitals(line: str) -> bool:
+    return line.isupper() and bool(re.search(r"[^\W\d_]{2}.*[^\W\d_]{2}", line))
+
+
+def _table_end(lines: list[_Line], at: int) -> int:
+    """The line after a paragraph of nothing but rows; ``at`` where it is none."""
+    upto = at
+    while upto < len(lines) and not lines[upto].blank:
+        if not _CELLS.match(lines[upto].text):
+            return at
+        upto += 1
+    return upto
 
 
 def _starts_block(lines: list[_Line], at: int) -> bool:
@@ -228,6 +265,8 @@ def _sentences(text: str, start: int, end: int, kind: Kind, block: int) -> Itera
             continue
         if text.count("`", begin, stop) % 2:
             continue  # inside inline code
+        if _RUN_IN.fullmatch(text, begin, stop):
+            continue  # it names what its sentence is about
         yield from _trimmed(text, begin, stop, kind, block)
         begin = stop
     yield from _trimmed(text, begin, end, kind, block)

@@ -1,15 +1,16 @@
 """Questions that name the kind of thing they ask for: what has no such thing is no answer to them.
 
 "Which port ...?" is answered by a number, "which environment variable ...?" by a word in capitals, "which exception
-...?" by a name that says so, "what is the phone number ...?" by digits enough for one. Only kinds whose form leaves no
-doubt. What the question itself names does not count.
+...?" by a name that says so, "what is the phone number ...?" by digits enough for one, "how much does it cost?" by a
+number that is no date. Only kinds whose form leaves no doubt. What the question itself names does not count.
 """
 
 from __future__ import annotations
 
 import re
 
-from rag_pgvector.answer.lexical import fold
+from rag_pgvector.answer.lexical import fold, terms
+from rag_pgvector.answer.values import amounts
 
 __all__ = ["Sought", "sought_by"]
 
@@ -29,6 +30,18 @@ _PHONE = re.compile(  # no date, and no years from one to another
 )
 _EMAIL = re.compile(r"[\w.+\-]+ ?(?:@|\(at\)|\[at\]) ?[\w\-]+(?:\.[\w\-]+)+")
 _WEBSITE = re.compile(r"\bhttps?://|\bwww\.|\b[a-z0-9\-]+(?:\.[a-z0-9\-]+)*\.[a-z]{2,}\b(?!\()")
+#: What something costs is told by a number that is no date, or by a word that says that it costs nothing.
+_PRICE = re.compile(
+    r"^\W*(?:how much (?:do|does|did|is|are|was|were|will|would|must|should)\b.*\b(?:costs?|pay|paid|charged?|fined)\b"
+    r"|what (?:do|does|did|will|would)\b.*\bcost\W*$"
+    r"|what(?:'s| is| are| was| were) the (?:[\w\-]+ ){0,2}?(?:prices?|fees?|fares?)\b)",
+    re.IGNORECASE,
+)
+_FREE = re.compile(
+    r"\b(?:free|nothing|gratis|percuma|no (?:extra |additional )?(?:charge|cost|fee)s?|without charge|includ\w+|"
+    r"refund\w*|double|twice|depends?|varies|vary)\b",
+    re.IGNORECASE,
+)
 #: What is asked for, and its form. A port is one of ships, too, a flag one of nations, and an error anybody's.
 _KINDS = tuple(
     (re.compile(_ASKS + asks, re.IGNORECASE), form)
@@ -55,15 +68,20 @@ _KINDS = tuple(
 class Sought:
     """The form of what a question asks for."""
 
-    def __init__(self, question: str, form: re.Pattern[str]) -> None:
+    def __init__(self, question: str, form: re.Pattern[str] | None) -> None:
         self._asked = fold(question)
         self._form = form
 
     def told_by(self, text: str) -> bool:
         """Whether a text has one that the question does not name."""
+        if self._form is None:
+            asked = set(terms(self._asked))
+            return any(not set(each.key.split()) <= asked for each in amounts(text)) or bool(_FREE.search(text))
         return any(fold(match.group()) not in self._asked for match in self._form.finditer(text))
 
 
 def sought_by(question: str) -> Sought | None:
     """What a question asks for, None where it names no kind."""
+    if _PRICE.search(question):
+        return Sought(question, None)
     return next((Sought(question, form) for asks, form in _KINDS if asks.search(question)), None)

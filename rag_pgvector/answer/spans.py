@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from rag_pgvector.answer.candidates import Candidate
-from rag_pgvector.answer.evidence import title_of
+from rag_pgvector.answer.evidence import titles_of
 from rag_pgvector.answer.lexical import STOPWORDS, Query, fold, terms
-from rag_pgvector.answer.values import IN_HEADINGS, KINDS, Value, values
+from rag_pgvector.answer.values import IN_HEADINGS, KINDS, Value, amounts, counts, values
 
 __all__ = ["disagree", "from_heading", "minimal_span"]
 
@@ -21,9 +21,13 @@ _LEAST = 3
 _AS_GOOD = 0.35
 
 _WORD = re.compile(r"[^\W_]+")
+#: What is to be counted, and a number that counts nothing but money.
+_COUNTED = re.compile(r"\bhow many ([^\W\d_]+)|\bberapa(?:kah)? (?:banyak|ramai) ([^\W\d_]+)", re.IGNORECASE)
+_MONEY = re.compile(r"[$€£¥]|RM|Rp")
+#: Between the two ends of a period, or two things that are said side by side.
+_TO = re.compile(r"^\s*(?:to|until|till|through|and|hingga|sampai|sehingga|dan|[-–—])\b|\band\b", re.IGNORECASE)
 #: What stands before the first word of a sentence.
 _BEGINS = re.compile(r"(?:^|[.!?:\n])[\"'“”‘’)\s]*$")
-_YEAR = re.compile(r"(?:1\d|20)\d\d")
 #: Capitalised words up to the end of their sentence; an initial or a title ends none.
 _PART = re.compile(
     r"(?:[^\s.]+(?:\.(?=[^\s])|(?<=\b[^\W\d_])\.|(?<=Dr)\.|(?<=Mr)\.|(?<=St)\.|(?<=Mrs)\.)?(?: (?=\S))?)+"
@@ -46,6 +50,13 @@ def minimal_span(query: Query, text: str) -> tuple[int, int] | None:
     if query.wants == "name":
         found = [value for value in found if _acts(asked, text, value)]
         return (found[0].start, found[0].end) if len({value.key for value in found}) == 1 else None
+    if query.wants == "number" and (thing := _COUNTED.search(query.text)):
+        counted = [
+            value for value in counts(text, terms(thing.group(1) or thing.group(2))[-1]) if value.key not in asked
+        ]
+        if len(counted) == 1:
+            return counted[0].start, counted[0].end
+        found = [value for value in found if not _MONEY.match(text[value.start : value.end])]
     if query.wants == "number" and len(found) > 1:
         found = [value for value in found if _counts(asked, text, value)]
     if len(found) <= 1:
@@ -59,15 +70,19 @@ def minimal_span(query: Query, text: str) -> tuple[int, int] | None:
         return sum(near) / len(near)
 
     first, second = sorted(found, key=distance)[:2]
+    low, high = sorted((first, second), key=lambda value: value.start)
+    if query.wants in ("year", "date") and _TO.search(text[low.end : high.start]):
+        return None  # one of two that belong together is half an answer
     return (first.start, first.end) if distance(second) >= _CLEARLY * max(1.0, distance(first)) else None
 
 
 def from_heading(query: Query, best: Candidate, answer: str) -> tuple[int, int] | None:
-    """Where the heading above the best unit stands, if it alone says the date or version that is asked for."""
-    title = title_of(best.source, best.unit) if query.wants in IN_HEADINGS else None
-    if title is None or _offered(query, answer, query.wants):
+    """Where the nearest heading above the best unit stands that says the date or version that is asked for, if the
+    answer does not: entries of a change log stand under "Added", and that under the release."""
+    if query.wants not in IN_HEADINGS or _offered(query, answer, query.wants):
         return None
-    return title if _offered(query, best.source.text[slice(*title)], query.wants) else None
+    titles = titles_of(best.source, best.unit)
+    return next((each for each in titles if _offered(query, best.source.text[slice(*each)], query.wants)), None)
 
 
 def _acts(asked: set[str], text: str, value: Value) -> bool:
@@ -94,8 +109,8 @@ def _offered(query: Query, text: str, kind: str) -> list[Value]:
     found = values(kind, text)
     if kind == "name":
         return [name for each in found for name in _names(text, each) if not asked.intersection(name.key.split())]
-    if kind == "number":  # a bare year is no amount
-        found = [value for value in found if not _YEAR.fullmatch(text[value.start : value.end])]
+    if kind == "number":  # a bare year is no amount, and no more is the day of a date
+        found = amounts(text)
     return [value for value in found if not set(value.key.split()) <= asked]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rag_pgvector.answer.lexical import fold, terms
 from rag_pgvector.answer.vocabulary import MONTHS
 
-__all__ = ["IN_HEADINGS", "KINDS", "Value", "holds", "values"]
+__all__ = ["IN_HEADINGS", "KINDS", "Value", "amounts", "counts", "holds", "values"]
 
 #: What a question can ask for that is a value.
 KINDS = frozenset({"year", "date", "version", "number", "name"})
@@ -45,10 +45,14 @@ _NUMBER = re.compile(
     r"(?<![\w.,])(?:[$€£¥]|RM ?|Rp ?)?[+\-−]?\d+(?:[.,]\d+)*"
     rf"(?:\s?(?:{_UNIT})(?:\s(?:million|billion|years?|people))?)?(?!\w)"
 )
+#: The number of a clause: "2.1 The rent is due".
+_CLAUSE = re.compile(r"^[ \t]*\d{1,2}(?:\.\d{1,2})+\.?(?=[ \t]+[A-Z])", re.MULTILINE)
 _VERSION = re.compile(r"(?<![\w.,])v?\d+(?:\.(?:\d+|x))+(?![\w%]|[.,]\d)")
+_ONES = "one|two|three|four|five|six|seven|eight|nine"
 _WORDED = re.compile(
-    r"\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozen|hundred|thousand|million|billion|half|"
-    r"third|quarter|satu|dua|tiga|empat|lima|enam|tujuh|lapan|delapan|sembilan|sepuluh|ratus|ribu|juta)\b",
+    rf"\b(?:(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:[ \-](?:{_ONES}))?|{_ONES}|ten|eleven|twelve|"
+    r"(?:thir|four|fif|six|seven|eigh|nine)teen|dozen|hundred|thousand|million|billion|half|third|quarter|satu|dua|"
+    r"tiga|empat|lima|enam|tujuh|lapan|delapan|sembilan|sepuluh|ratus|ribu|juta)\b",
     re.IGNORECASE,
 )
 _NAME = re.compile(
@@ -81,6 +85,20 @@ def values(wants: str, text: str) -> list[Value]:
     return list(_values(wants, text))
 
 
+def amounts(text: str) -> list[Value]:
+    """The numbers of a text that are no part of a date and no year: digits, or words where there are none."""
+    dates = [(match.start(), match.end()) for match in (*_DATE.finditer(text), *_YEAR.finditer(text))]
+    found = [each for each in values("number", text) if not any(low <= each.start < high for low, high in dates)]
+    return found or [Value(match.start(), match.end(), fold(match.group())) for match in _WORDED.finditer(text)]
+
+
+def counts(text: str, thing: str) -> list[Value]:
+    """The numbers, in digits or words, that count a thing: "seven flats", "61 rare species"."""
+    found = [*values("number", text), *(Value(m.start(), m.end(), fold(m.group())) for m in _WORDED.finditer(text))]
+    places = {each.start: each for each in found if thing in terms(text[each.end : each.end + 60])[:2]}
+    return [places[start] for start in sorted(places)]
+
+
 def _values(wants: str, text: str) -> Iterator[Value]:
     taken = 0
     if wants in ("year", "date"):
@@ -92,9 +110,11 @@ def _values(wants: str, text: str) -> Iterator[Value]:
         for match in _VERSION.finditer(text):
             yield Value(match.start(), match.end(), terms(match.group())[0])
     elif wants == "number":
-        for match in _NUMBER.finditer(text):
+        clauses = {match.end() for match in _CLAUSE.finditer(text)}
+        numbers = [match for match in _NUMBER.finditer(text) if match.end() not in clauses]
+        for match in numbers:
             yield Value(match.start(), match.end(), " ".join(terms(match.group())))
-        if not taken and not _NUMBER.search(text):
+        if not numbers:
             for match in _WORDED.finditer(text):
                 yield Value(match.start(), match.end(), fold(match.group()))
     elif wants == "name":

@@ -113,11 +113,11 @@ LOG = """# Changes
     [
         (
             "In which version did iterative scans of the index arrive?",
-            "## 0.8.0 (2024-10-30)\nAdded iterative scans of the index",
+            "0.8.0 (2024-10-30)\nAdded iterative scans of the index",
             "0.8.0",
         ),
-        ("When was the halfvec type added?", "## 0.7.0 (2024-04-29)\nAdded the halfvec type", "2024-04-29"),
-        ("When was 0.7.0 released?", "## 0.7.0 (2024-04-29)\nAdded the halfvec type", "2024-04-29"),
+        ("When was the halfvec type added?", "0.7.0 (2024-04-29)\nAdded the halfvec type", "2024-04-29"),
+        ("When was 0.7.0 released?", "0.7.0 (2024-04-29)\nAdded the halfvec type", "2024-04-29"),
         # Nobody asks when.
         ("What type was added?", "Added the halfvec type", None),
     ],
@@ -158,7 +158,7 @@ def test_no_heading_beyond_what_may_be_shown() -> None:
         return MemoryCollection([chunk, other], embed, texts={"d": LOG}).ask(question, k=k)
 
     shown = ask(["Changes", "0.8.0 (2024-10-30)"])
-    assert [each.snippet for each in shown.citations] == [content, "## 0.8.0 (2024-10-30)"]
+    assert [each.snippet for each in shown.citations] == [content, "0.8.0 (2024-10-30)"]
     assert shown.citations[1].before == shown.citations[1].after == ""
     assert ask([]).answer == content
     assert ask(["Changes", "0.8.0 (2024-10-30)"], k=1).answer == content

@@ -112,3 +112,25 @@ def test_spans_are_in_order_and_lose_no_word(text: str) -> None:
     left.append(text[at:])
     # Between spans stand blanks, list markers and table rules.
     assert not any(char in "é😀。" for gap in left for char in gap)
+
+
+@pytest.mark.parametrize(
+    ("text", "spans"),
+    [
+        (
+            "NEXT MEETING\n\nOn Monday. At noon.",
+            [("heading", "NEXT MEETING"), ("sentence", "On Monday."), ("sentence", "At noon.")],
+        ),
+        ("4. ROOF\nIt leaks.", [("heading", "4. ROOF"), ("sentence", "It leaks.")]),
+        ("NO WARRANTY IS\nGIVEN AT ALL", [("sentence", "NO WARRANTY IS\nGIVEN AT ALL")]),
+        (
+            "Tea | 2\nMilk | 3\n\nA | b is one.",
+            [("row", "Tea | 2"), ("row", "Milk | 3"), ("sentence", "A | b is one.")],
+        ),
+        ("D. Tan pays.\nA. First\nb) second", [("item", "D. Tan pays."), ("item", "A. First"), ("item", "second")]),
+        ("**Tea.** It is hot. Good.", [("sentence", "**Tea.** It is hot."), ("sentence", "Good.")]),
+    ],
+)
+def test_structure_without_markup(text: str, spans: list[tuple[str, str]]) -> None:
+    """Capitals, bars, initials and bold words before their sentence."""
+    assert pieces(text) == spans

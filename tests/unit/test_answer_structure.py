@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rag_pgvector.answer import GroundedAnswer, answer
-from rag_pgvector.answer.evidence import Unit, extend, source_of, units
+from rag_pgvector.answer.evidence import Unit, extend, source_of, titles_of, units
 from rag_pgvector.answer.sentences import split
 from rag_pgvector.answer.sought import sought_by
 from rag_pgvector.answer.steps import EmbedTexts, Find, Rows, Tables, Texts
@@ -91,12 +91,45 @@ def test_what_a_colon_introduces_belongs_to_the_answer() -> None:
     assert answers["Old options "].endswith("These are:\n\n  Sugar\n  Milk")
 
 
+def test_a_line_that_the_loader_stored_as_a_heading_is_one() -> None:
+    text = "2. Milk\n\nIt is cold.\n\nHot\n\nTea is."
+    chunk = Chunk(content=text, document_id="d", char_start=0, char_end=len(text), metadata={"headings": ["2. Milk"]})
+    found = units(source_of(chunk, {"d": text}))
+    assert [text[each.start : each.end] for each in found] == ["It is cold.", "Hot", "Tea is."]
+    assert {each.heading for each in found} == {"2. Milk"}
+
+
+def test_headings_above_are_known_from_the_nearest_on() -> None:
+    text = "# Notes\n\n## 3.3.0\n\n### Added\n\n- Streams.\n\n## 3.2.0\n\n- Maps.\n"
+    source = source_of(Chunk(content=text, document_id="d", char_start=0, char_end=len(text)), {"d": text})
+    above = {
+        text[each.start : each.end]: [text[slice(*title)] for title in titles_of(source, each)]
+        for each in units(source)
+        if not each.is_heading
+    }
+    assert above == {"Streams.": ["Added", "3.3.0", "Notes"], "Maps.": ["3.2.0", "Notes"]}
+    text = "=====\n3.3.0\n=====\n\n- Streams.\n"
+    source = source_of(Chunk(content=text, document_id="d", char_start=0, char_end=len(text)), {"d": text})
+    assert [text[slice(*title)] for title in titles_of(source, units(source)[-1])] == ["3.3.0"]
+
+
+def test_the_head_of_a_table_is_no_rival_to_its_rows() -> None:
+    found, _ = read("Code | Meaning\nE1 | Too hot\nE2 | Too cold\n")
+    assert [(each.is_head, each.lead) for each in found] == [
+        (True, ""),
+        (False, "Code | Meaning"),
+        (False, "Code | Meaning"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("question", "told", "untold"),
     [
         ("Which port does tead listen on?", "It listens on 4711.", "It listens on a port of its own."),
         ("What user id has the tea group?", "tea has 12", "tea has an id"),
         ("Which environment variable sets the heat?", "Set `TEA_HEAT`.", "A variable sets the heat."),
+        ("How much does tea cost?", "Tea is 2 ringgit.", "Tea was sold on 2 May 2025."),
+        ("What did the new kettle cost?", "It was free.", "2.1 Kettle. It came in 1990."),
         ("What exception is raised by pour_tea?", "raises SpillError", "It raises when pour_tea spills."),
         ("Which flag makes it hot?", "Use --hot for that.", "A flag makes it hot."),
         ("Which command line option makes --cold tea hot?", "-H undoes --cold", "--cold makes tea cold"),
@@ -122,6 +155,7 @@ def test_the_kind_of_thing_that_is_asked_for(question: str, told: str, untold: s
         "Which port did Columbus sail from?",
         "Where is the port that it listens on?",
         "Which website did Zuckerberg found?",
+        "What does a false positive cost us in trust?",
         "Which e-mail clients does it work with?",
     ],
 )
