@@ -59,6 +59,9 @@ class Pools:
         self._known: weakref.WeakSet[Any] = weakref.WeakSet()
         _alive.add(self)
 
+    def __reduce__(self) -> str:
+        raise TypeError("a Database holds connections, which cannot be pickled: make one where it is needed")
+
     def give(self, pool: ConnectionPool[Any] | None, async_pool: AsyncConnectionPool[Any] | None) -> None:
         """Use the caller's pools."""
         self._given_pool, self._given_async_pool = pool, async_pool
