@@ -339,11 +339,22 @@ class Database:
         return self._costs
 
     def tune(self) -> planner.CostModel:
-        """Measure what searching costs here (about ten seconds) and keep it, for collections opened from now on."""
+        """Measure what searching costs here (about ten seconds) and keep it, for collections opened from now on.
+
+        Raises ConfigError where a pooler gives a session that has used temporary tables: it needs a fresh one.
+        """
         from rag_pgvector import tune
 
         self.ensure_schema()
-        costs = self.run_admin(tune.measure_costs, atomic=False)
+        try:
+            costs = self.run_admin(tune.measure_costs)
+        except DatabaseError as error:
+            if "temp_buffers" not in str(error):
+                raise
+            raise ConfigError(
+                "tune needs a session that has used no temporary table yet, and a pooler gave one that has: name the "
+                "server itself with --url, or in ADMIN_DATABASE_URL"
+            ) from error
         self.run_admin(lambda: tune.store_costs(costs))
         self._costs = costs
         return costs

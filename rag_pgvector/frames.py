@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag_pgvector.errors import ChunkError, MissingDependencyError
+from rag_pgvector.markup import NO_MATH, escaped
 from rag_pgvector.types import Chunk, SearchResult
 
 if TYPE_CHECKING:
@@ -152,13 +152,14 @@ def _plain(value: Any) -> Any:
 
 
 def result_html(result: SearchResult) -> str:
-    """What Jupyter shows of a search's result: everything in it is escaped."""
+    """What Jupyter shows of a search's result: everything in it is escaped, and nothing in it is unseen."""
     rows = "".join(
         f"<tr><td>{rank}</td><td>{hit.score:.3f}</td>"
-        f"<td>{html.escape(hit.chunk.source or hit.chunk.id or '')}"
+        f"<td>{escaped(hit.chunk.source or hit.chunk.id or '')}"
         f"{'' if hit.chunk.page_or_row is None else f', {hit.chunk.page_or_row}'}</td>"
-        f'<td style="text-align:left;white-space:pre-wrap">{html.escape(hit.chunk.content[:_SHOWN])}</td></tr>'
+        f'<td style="text-align:left;white-space:pre-wrap">{escaped(hit.chunk.content[:_SHOWN])}</td></tr>'
         for rank, hit in enumerate(result, 1)
     )
-    plan = html.escape(f"{result.plan.kind} search: {result.plan.reason}")
-    return f"<table><tr><th></th><th>score</th><th>source</th><th>content</th></tr>{rows}</table><p>{plan}</p>"
+    plan = escaped(f"{result.plan.kind} search: {result.plan.reason}")
+    head = "<tr><th></th><th>score</th><th>source</th><th>content</th></tr>"
+    return f'<table class="{NO_MATH}">{head}{rows}</table><p>{plan}</p>'

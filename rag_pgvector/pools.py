@@ -59,6 +59,9 @@ class Pools:
         self._known: weakref.WeakSet[Any] = weakref.WeakSet()
         _alive.add(self)
 
+    def __reduce__(self) -> str:
+        raise TypeError("a Database holds connections, which cannot be pickled: make one where it is needed")
+
     def give(self, pool: ConnectionPool[Any] | None, async_pool: AsyncConnectionPool[Any] | None) -> None:
         """Use the caller's pools."""
         self._given_pool, self._given_async_pool = pool, async_pool
@@ -265,17 +268,20 @@ _NAMES = ("rag_pgvector", "rag_pgvector_async")
 
 
 def _only_inform(record: logging.LogRecord) -> bool:
-    """Let psycopg_pool's warnings about our own pools, several for one server that went away, count as information: the
-    error that the caller gets tells of it, and who set up no logging has them on the terminal beside it."""
+    """Let psycopg's warnings about our own pools, several for one server that went away, and about what is left in a
+    pipeline whose work failed or was cancelled, count as information: the error that the caller gets tells of it, and
+    who set up no logging has them on the terminal beside it."""
     about = record.args[0] if isinstance(record.args, tuple) and record.args else None
+    if isinstance(about, (psycopg.Pipeline, psycopg.AsyncPipeline)):
+        about = about._conn
     if record.levelno == logging.WARNING and (about in _NAMES or isinstance(about, (_Connection, _AsyncConnection))):
         record.levelno, record.levelname = logging.INFO, "INFO"
-        return _pool_log.isEnabledFor(logging.INFO)
+        return logging.getLogger(record.name).isEnabledFor(logging.INFO)
     return True
 
 
-_pool_log = logging.getLogger("psycopg.pool")
-_pool_log.addFilter(_only_inform)
+for _name in ("psycopg", "psycopg.pool"):
+    logging.getLogger(_name).addFilter(_only_inform)
 
 _alive: weakref.WeakSet[Pools] = weakref.WeakSet()
 _inherited: list[Any] = []

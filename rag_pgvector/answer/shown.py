@@ -1,17 +1,16 @@
 """A grounded answer for people: as plain text, and as HTML for a notebook.
 
 Everything that comes from a document or a model is escaped, what would steer a reader's eye (control characters,
-changes of direction, zero width) becomes visible, and nothing is loaded from anywhere.
+changes of direction, zero width) becomes visible, amounts of dollars are no formula, and nothing is loaded from
+anywhere.
 """
 
 from __future__ import annotations
 
-import html
-import unicodedata
-
 from rag_pgvector.answer.types import Citation, GroundedAnswer
+from rag_pgvector.markup import NO_MATH, escaped
 
-__all__ = ["WHY_NO_ANSWER", "answer_html", "answer_text", "escaped"]
+__all__ = ["WHY_NO_ANSWER", "answer_html", "answer_text"]
 
 STYLE = """<style>
 .rag-pgvector{max-width:60em;font:14px/1.5 system-ui,sans-serif}
@@ -41,17 +40,6 @@ WHY_NO_ANSWER = {
 }
 
 
-def escaped(text: str) -> str:
-    """Text as HTML, in which what nobody would see is seen: control, direction and zero-width characters."""
-    return html.escape("".join(_seen(char) for char in text), quote=True)
-
-
-def _seen(char: str) -> str:
-    if char in "\n\t\u200c\u200d\u00ad" or char.isprintable() or char.isspace():
-        return char if char.isprintable() or char not in "\x0b\x0c\x1c\x1d\x1e\x1f\x85\u2028\u2029\r" else " "
-    return f"[U+{ord(char):04X}]" if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn") else char
-
-
 def answer_text(answer: GroundedAnswer) -> str:
     """The answer with its quotations and sources, or the reason why there is none."""
     if answer.answer is None:
@@ -63,7 +51,7 @@ def answer_text(answer: GroundedAnswer) -> str:
 
 def answer_html(answer: GroundedAnswer) -> str:
     """The answer, each citation highlighted in its context, and the confidence as a bar with its threshold."""
-    parts = [STYLE, '<div class="rag-pgvector">']
+    parts = [STYLE, f'<div class="rag-pgvector {NO_MATH}">']
     if answer.asked_as is not None:
         parts.append(f'<p class="dim">read as: {escaped(answer.asked_as)}</p>')
     if answer.answer is not None:

@@ -232,7 +232,13 @@ class Home:
 
 
 def last_reason(text: str) -> str:
-    """The line that says why: the last one of a level that ends a program, else the last one."""
+    """The line that says why: the last one of a level that ends a program, else the last one.
+
+    A full disk goes before what follows from it ("PANIC:  cannot abort transaction").
+    """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     severe = [line for line in lines if any(word in line for word in ("PANIC:", "FATAL:", "error:", "ERROR:"))]
+    full = [line for line in severe if line.endswith(("No space left on device", "quota exceeded"))]
+    if full:
+        return f"{full[-1]}: make room, or set RAG_PGVECTOR_HOME to a folder with room"
     return (severe or lines or [""])[-1]

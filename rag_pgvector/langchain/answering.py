@@ -17,7 +17,7 @@ from rag_pgvector.answer.followup import astandalone, failed, standalone
 from rag_pgvector.answer.models import LangChainModel, LanguageModel, Reply, language_model
 from rag_pgvector.collection import Collection
 from rag_pgvector.errors import ConfigError, TenantError
-from rag_pgvector.langchain.retriever import bound_to, collection_of, tenant_of
+from rag_pgvector.langchain.retriever import Reference, bound_to, collection_of, tenant_of
 from rag_pgvector.settings import load_settings
 
 __all__ = ["GroundedAnswerChain", "HistoryAwareAnswerChain", "as_message", "grounded_answer_tool"]
@@ -36,6 +36,8 @@ class GroundedAnswerChain(RunnableSerializable[str | dict[str, Any], GroundedAns
 
     With ``llm``, that model reads the passages and its runs are children of the chain's in callbacks and traces. What
     it fails at is a failure mode. Streaming yields one answer: nothing is sent before it is verified.
+
+    Pickling keeps what PGRetriever's keeps: the configuration and the collection's name, never the connection.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -57,7 +59,8 @@ class GroundedAnswerChain(RunnableSerializable[str | dict[str, Any], GroundedAns
     @field_validator("store")
     @classmethod
     def _known(cls, store: Any) -> Any:
-        collection_of(store)
+        if not isinstance(store, Reference):
+            collection_of(store)
         return store
 
     @field_validator("llm")
@@ -69,6 +72,10 @@ class GroundedAnswerChain(RunnableSerializable[str | dict[str, Any], GroundedAns
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> GroundedAnswerChain:
         return super().__deepcopy__({**(memo or {}), id(self.store): self.store})  # connections and models are shared
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        return {**state, "__dict__": {**state["__dict__"], "store": Reference.of(self.store)}}
 
     def invoke(
         self, input: str | dict[str, Any], config: RunnableConfig | None = None, **kwargs: Any

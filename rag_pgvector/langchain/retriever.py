@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import cached_property
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -19,7 +20,7 @@ from rag_pgvector.errors import ConfigError, TenantError
 from rag_pgvector.langchain.documents import document_of
 from rag_pgvector.types import SearchResult
 
-__all__ = ["PGRetriever", "bound_to", "collection_of", "tenant_of"]
+__all__ = ["PGRetriever", "Reference", "bound_to", "collection_of", "tenant_of"]
 
 
 class PGRetriever(BaseRetriever):
@@ -61,15 +62,15 @@ class PGRetriever(BaseRetriever):
     @field_validator("store")
     @classmethod
     def _known(cls, store: Any) -> Any:
-        if not (isinstance(store, _Reference) or _is_lazy(store)):
+        if not (isinstance(store, Reference) or _is_lazy(store)):
             collection_of(store)
         return store
 
     @property
     def collection(self) -> Collection:
         """What is searched, not yet bound to a call's tenant."""
-        if isinstance(self.store, _Reference):
-            self.store = self.store.open()
+        if isinstance(self.store, Reference):
+            self.store = self.store.collection
         if self._opened is None or _is_lazy(self.store):
             self._opened = collection_of(self.store)
         return self._opened
@@ -140,8 +141,7 @@ class PGRetriever(BaseRetriever):
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
         values = {**state["__dict__"]}
-        if not isinstance(values["store"], _Reference):
-            values["store"] = _Reference(self.collection)
+        values["store"] = Reference.of(values["store"])
         return {**state, "__dict__": values, "__pydantic_private__": {"_opened": None}}
 
 
@@ -153,18 +153,29 @@ def _is_lazy(store: Any) -> bool:
     return isinstance(getattr(type(store), "collection", None), property)
 
 
-class _Reference:
-    """A collection by name: what a pickled retriever holds of it."""
+class Reference:
+    """A collection by name: what a pickled retriever or chain holds of it."""
 
     def __init__(self, collection: Collection) -> None:
+        collection._table.require_native("name to be opened by in another process: it cannot be pickled")
         self.name, self.tenant, self.scope = collection.name, collection.tenant, collection.scope
         self.embedder = collection._embedder._given
 
-    def open(self) -> Collection:
+    @cached_property
+    def collection(self) -> Collection:
+        """The collection, in the database of the settings; opened when it is first needed."""
         from rag_pgvector.database import Database
 
         collection = Database().collection(self.name, embedder=self.embedder)
         return collection if self.tenant is None else collection.for_tenant(self.tenant, scope=self.scope)
+
+    @classmethod
+    def of(cls, store: Any) -> Reference:
+        """What stands for a store when it is pickled."""
+        return store if isinstance(store, cls) else cls(collection_of(store))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "collection"}
 
 
 def collection_of(store: Any) -> Collection:

@@ -139,6 +139,8 @@ def read_query(
     if restriction is not None and blank:
         how = "list" if vector is None else "mmr" if how == "mmr" else "dense"
     if vector is None and how not in ("words", "list"):
+        if words is not None and blank:
+            raise ConfigError(f"query_str is {words!r:.60}: use a non-empty question")
         raise ConfigError(f"{_upper(how)} query requires query_embedding: embed the question first")
     if how in ("words", "hybrid") and not (isinstance(words, str) and words.strip()):
         raise ConfigError(f"query_str must be specified for a {mode} query: it is {words!r:.60}")

@@ -245,6 +245,14 @@ class PGVectorStore(BasePydanticVectorStore):  # type: ignore[misc]  # LlamaInde
             self._engine = create_engine(make_url(self._database.url).set(drivername="postgresql+psycopg"))
         return self._engine
 
+    def __deepcopy__(self, memo: Any = None) -> PGVectorStore:
+        copied: PGVectorStore = self.model_copy()  # of the same connections, as Collection's
+        return copied
+
+    def __getstate__(self) -> dict[str, Any]:
+        # LlamaIndex's own leaves out what cannot be pickled; such a copy fails at its first use.
+        raise TypeError("a PGVectorStore holds connections, which cannot be pickled: make one where it is needed")
+
     async def close(self) -> None:
         """Close the connections that this store opened."""
         if self._engine is not None:

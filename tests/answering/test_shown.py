@@ -58,6 +58,7 @@ def test_no_text_becomes_markup(text: str, snippet: str, kind: str) -> None:
     assert {name for name, _ in seen.attributes} <= {"class", "style", "role", "aria-label"}
     assert "http" not in page.replace("http://evil.example", "")
     assert not set(page) & set("\u202e\u200b\x1b")
+    assert 'class="rag-pgvector tex2jax_ignore mathjax_ignore"' in page, "dollars are no formula"
 
 
 def test_a_citation_stands_out_in_its_context() -> None:

@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from rag_pgvector import Chunk, Collection, CollectionConfig, Database
 from rag_pgvector.errors import ConnectionFailedError, DatabaseError
-from rag_pgvector.plan import Batch, Execute, Plan
+from rag_pgvector.plan import Batch, Execute, Plan, Together
 
 THREE = CollectionConfig(dimensions=3)
 
@@ -354,6 +354,19 @@ async def test_after_a_cancelled_task_nobody_reads_its_answers(
             with pytest.raises(asyncio.CancelledError):
                 await db.arun(lambda: told("cancelled"))
         assert await db.arun(lambda: sleep(0)) == "awake"
+
+
+async def test_a_cancelled_task_is_no_warning(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    def slow() -> Plan[Any]:
+        steps = [Execute(sql.SQL("SELECT pg_sleep(9)")), Execute(sql.SQL("SELECT 1"))]
+        return (yield Together(steps, 1, lambda _: None))
+
+    caplog.set_level("INFO", "psycopg")
+    async with Database(database_url, pool_size=1) as db:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(db.arun(slow), 0.2)
+    assert "error ignored" in caplog.text  # for who listens
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
 
 
 def test_after_ctrl_c_nobody_reads_the_answers(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 from rag_pgvector import Chunk, Collection, CollectionConfig, Database, frames
 from rag_pgvector.clustering import project
 from rag_pgvector.errors import ChunkError, ConfigError, MissingDependencyError
-from rag_pgvector.types import SearchPlan, SearchResult
+from rag_pgvector.types import ScoredChunk, SearchPlan, SearchResult
 
 Call = Callable[..., Any]
 
@@ -68,6 +68,11 @@ def test_hits_as_a_frame_and_as_html(docs: Collection) -> None:
     shown = hits._repr_html_()
     assert shown.count("<tr>") == 4
     assert SearchResult([], SearchPlan("exact", "<b>"))._repr_html_().count("&lt;b&gt;") == 1
+    steered = [ScoredChunk(Chunk(id="a", content="$7 \u202eand $8\u200b", source="<\u202eb>"), 0.5)]
+    shown = SearchResult(steered, SearchPlan("exact", ""))._repr_html_()
+    assert shown.startswith('<table class="tex2jax_ignore mathjax_ignore">')
+    assert "&lt;[U+202E]b&gt;" in shown
+    assert not set(shown) & set("\u202e\u200b")
     assert list(SearchResult([], SearchPlan("exact", "")).to_pandas().columns) == [*frames._SCORES, *frames.COLUMNS]
 
 

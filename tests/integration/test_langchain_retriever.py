@@ -211,6 +211,22 @@ def test_pickling_keeps_no_connection(docs: Collection, monkeypatch: pytest.Monk
         twin.collection.database.close()
 
 
+def test_a_chain_is_pickled_as_a_retriever_is(docs: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    pickled = pickle.dumps(GroundedAnswerChain(store=PGVectorStore(EMBEDDER, collection=docs), threshold=0.0))
+    for secret in ("postgres", "127.0.0.1", "password"):
+        assert secret.encode() not in pickled
+    monkeypatch.setenv("DATABASE_URL", docs.database.url)
+    twin = pickle.loads(pickled)  # noqa: S301 - our own
+    again = pickle.loads(pickle.dumps(twin))  # noqa: S301 - not opened yet
+    assert again.store.name == docs.name
+    try:
+        assert twin.invoke("text 3").answer == "text 3"
+    finally:
+        twin.store.collection.database.close()
+    with pytest.raises(TypeError, match="holds connections"):
+        pickle.dumps(PGVectorStore(EMBEDDER, collection=docs))
+
+
 def test_a_bound_tenant_is_pickled_too(shared: Collection) -> None:
     twin = pickle.loads(pickle.dumps(PGRetriever(store=shared.for_tenant("acme", scope="a"))))  # noqa: S301
     assert (twin.store.tenant, twin.store.scope) == ("acme", "a")

@@ -13,6 +13,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from rag_pgvector import Chunk, Collection, CollectionConfig, Database, Document, SearchOptions
+from rag_pgvector.errors import ConfigError
 from rag_pgvector.plan import Execute, Plan
 from rag_pgvector.planner import EF_SEARCH
 from tests.isolation.pooler import pgbouncer
@@ -141,6 +142,30 @@ def test_threads_and_tasks(db: Database, docs: Collection, vectors: Any) -> None
 
 def test_the_schema_is_upgraded_through_it(db: Database) -> None:
     assert db.upgrade() == db.upgrade()
+
+
+def test_tune_leaves_the_connection_as_it_was(module_database_url: str) -> None:
+    shown = (
+        "SELECT '[1]'::vector, current_setting('enable_seqscan'), current_setting('temp_buffers'), "
+        "current_setting('hnsw.ef_search'), current_setting('max_parallel_workers_per_gather')"
+    )
+
+    def found(address: str) -> Any:
+        with psycopg.connect(address, autocommit=True, prepare_threshold=None) as conn:
+            return conn.execute(shown).fetchone()
+
+    user = str(conninfo_to_dict(module_database_url)["user"])
+    with pgbouncer(module_database_url, user) as address, Database(address, prepare=False) as db:
+        before = found(address)
+        assert db.tune().row_us > 0
+        assert found(address) == before
+
+
+def test_tune_refuses_a_session_with_small_temporary_buffers(db: Database, address: str) -> None:
+    with psycopg.connect(address, autocommit=True, prepare_threshold=None) as conn:
+        conn.execute("CREATE TEMP TABLE used ON COMMIT DROP AS SELECT 1")
+    with pytest.raises(ConfigError, match="ADMIN_DATABASE_URL"):
+        db.tune()
 
 
 def test_the_command_line_needs_no_switch(address: str, docs: Collection, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import math
+import pickle
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -189,6 +191,14 @@ def test_one_store_serves_several_event_loops(store: PGVectorStore) -> None:
     assert store.query(near([1, 0], 1)).ids == ["fox"]
 
 
+def test_a_deep_copy_shares_the_connections_and_nothing_is_pickled(store: PGVectorStore) -> None:
+    store.add([TextNode(id_="a", text="one", embedding=[1, 0])])
+    found = copy.deepcopy({"store": store})["store"].query(VectorStoreQuery(query_embedding=[1, 0], similarity_top_k=1))
+    assert found.ids == ["a"]
+    with pytest.raises(TypeError, match="holds connections"):
+        pickle.dumps(store)  # LlamaIndex's way makes a copy without its connection
+
+
 def test_many_at_once(store: PGVectorStore) -> None:
     """Concurrent first uses make one table, and concurrent writers of one id leave one row."""
 
@@ -296,7 +306,7 @@ def test_no_password_is_shown() -> None:
         (near([1, 0], mode=VectorStoreQueryMode.SVM), {}, "mode="),
         (VectorStoreQuery(mode=VectorStoreQueryMode.MMR), {}, "requires query_embedding"),
         (VectorStoreQuery(), {}, "requires query_embedding"),
-        (VectorStoreQuery(query_str=""), {}, "requires query_embedding"),
+        (VectorStoreQuery(query_str=""), {}, "query_str is ''"),
         (VectorStoreQuery(mode=VectorStoreQueryMode.SPARSE, filters=where("n", 2)), {}, "query_str"),
         (near([1, 0], mode=VectorStoreQueryMode.HYBRID, filters=where("n", 2)), {}, "query_str"),
         (near([1, 0], mode=VectorStoreQueryMode.SPARSE), {}, "query_str"),

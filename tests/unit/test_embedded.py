@@ -193,6 +193,10 @@ def test_the_reason_is_the_line_that_ended_it() -> None:
     assert last_reason("LOG: a\nFATAL:  no room\nLOG:  database system is shut down\n") == "FATAL:  no room"
     assert last_reason("one\ntwo\n\n") == "two"
     assert last_reason("") == ""
+    full = 'FATAL:  could not extend file "base/1/2753": No space left on device'
+    assert last_reason(f"{full}\nHINT:  Check free disk space.\nPANIC:  cannot abort transaction 1\n").startswith(
+        f"{full}: make room"
+    )
 
 
 def test_the_password_is_not_in_the_repr() -> None:

@@ -25,6 +25,7 @@ LAYERS = [
         "finding",
         "index_kinds",
         "layout",
+        "markup",
         "plan",
         "progress",
         "settings",
