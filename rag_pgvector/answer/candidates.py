@@ -64,8 +64,8 @@ class Candidate:
 
     Attributes:
         admitted: Whether it may answer.
-        is_rival: Whether it speaks against another, as all do but a description of what has the default asked for, and
-            the head of a table.
+        is_rival: Whether it speaks against another, as all do but a description of what has the default asked for, the
+            head of a table, and what orders what to answer.
         parts: What its score is made of, each 0 to 1.
     """
 
@@ -164,8 +164,10 @@ def candidates_of(
                 continue
             sequence = terms(source.text[unit.start : unit.end])
             context = above | term_set(unit.context)
-            evidence = admitted and not (wary and gives_orders(source.text[unit.start : unit.end]))
-            each = Candidate(passage, source, unit, siblings, sequence, context, evidence, is_rival=not unit.is_head)
+            orders = wary and gives_orders(source.text[unit.start : unit.end])
+            each = Candidate(passage, source, unit, siblings, sequence, context, admitted and not orders)
+            evidence = each.admitted
+            each.is_rival = not (unit.is_head or orders)
             if evidence and default is not None:
                 read = f"{unit.context}\n{source.text[slice(*extend(source, siblings, unit))]}"
                 each.admitted = default.told_by(read)
