@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from rag_pgvector.answer.asked import Asked
-from rag_pgvector.answer.calculation import Calculation, planned
+from rag_pgvector.answer.calculation import NOT_ADDED, Calculation, entities_named, planned
 from rag_pgvector.answer.cells import Cell, failure, texts_of, worded
 from rag_pgvector.answer.columns import Column
 from rag_pgvector.answer.confidence import TABLE_CALCULATED
@@ -47,6 +47,7 @@ def calculate(
     readings: Sequence[Reading], asked: Asked, filter: Mapping[str, Any] | None, threshold: float
 ) -> Generator[Step, Any, GroundedAnswer | None]:
     """The answer to a question for a calculation, or ``None`` where none of the tables can give it."""
+    readings = sorted(readings, key=lambda reading: _order(reading, asked))
     told: list[tuple[Reading, GroundedAnswer]] = []
     left: list[Reading] = []
     for reading in readings:
@@ -74,6 +75,14 @@ def calculate(
     if lacking is not None or len(told) > TOLD:
         return lacking or failure("low_confidence", threshold, told[0][0])
     return _warned(_together(told, several_tables=several), others)
+
+
+def _order(reading: Reading, asked: Asked) -> tuple[float, ...]:
+    """The rank of a reading, where the kinds of its rows ("which product") are accounted for, and a column that is
+    named by several words is ahead of one that is named by one of them."""
+    absent, _, other, *rest = reading.rank
+    left = reading.leftover - {place for _, places in entities_named(reading, asked) for place in places}
+    return (absent, len(left), other, reading.fit < 2.0, *rest)
 
 
 def _calculated(
@@ -169,12 +178,25 @@ def _is_sound(rows: Sequence[Chunk], reading: Reading, plan: Calculation, asked:
         # What each row is of is one of theirs: all lines of a budget are those of all its departments.
         if plan.operation == "sum":
             return any(each.type == "text" for each in telling)
-        return plan.operation in ("max", "min") and _are_readings(rows, reading, plan, asked)
+        return plan.operation in ("max", "min") and (
+            _are_readings(rows, reading, plan, asked) or _has_one_each(rows, reading, plan)
+        )
     if plan.operation == "sum" and _STOCKS & set(plan.column.terms) and telling and all(t.is_time for t in telling):
         return False
     if plan.operation in ("max", "min") and _are_readings(rows, reading, plan, asked):
         return True
     return bool(telling) or len(rows) < 2 or _are_observations(rows, others)
+
+
+def _has_one_each(rows: Sequence[Chunk], reading: Reading, plan: Calculation) -> bool:
+    """True for what is never added up, such as a price, where each thing has one in all of its rows, or where they
+    tell no time, so that the rows are kinds of it: bags of rice."""
+    if not (NOT_ADDED & {*plan.column.terms} or plan.column.is_rate):
+        return False
+    things = [tuple(str(row.metadata.get(column.name)) for column in plan.entities) for row in rows]
+    values = [str(row.metadata.get(plan.column.name)) for row in rows]
+    timeless = not any(column.is_time for column in reading.table.columns)
+    return timeless or len(set(things)) == len(set(zip(things, values, strict=True)))
 
 
 def _are_readings(rows: Sequence[Chunk], reading: Reading, plan: Calculation, asked: Asked) -> bool:
@@ -208,6 +230,10 @@ def _told(
         first = [row for row in filled if _number(row.metadata.get(column.name)) == value]
         if not first:
             return None
+        if plan.entities and not _told_apart(first, plan):
+            # A price that is said again in every order is one price.
+            once = {tuple(row.metadata.get(each.name) for each in plan.entities): row for row in reversed(first)}
+            first = list(reversed(once.values()))
     cited = [*first, *(row for row in filled if row not in first)] if operation in ("max", "min") else first
     cells = [Cell(reading, row, column) for row in cited[:CITED]]
     texts = yield from texts_of(cells)
@@ -247,6 +273,10 @@ def _told(
         applied_filters=(dict(reading.applied()),),
         warnings=(more,) * (len(filled) > CITED) + (without,) * (len(filled) < len(rows)),
     )
+
+
+def _told_apart(rows: Sequence[Chunk], plan: Calculation) -> bool:
+    return len({tuple(row.metadata.get(each.name) for each in plan.entities) for row in rows}) == len(rows)
 
 
 def _number(value: Any) -> Decimal | None:
