@@ -23,6 +23,7 @@ from rag_pgvector.answer.reading import Reading
 from rag_pgvector.answer.rows import documents_of, is_plain, is_whole, key_of, select
 from rag_pgvector.answer.steps import Step, Totals
 from rag_pgvector.answer.types import Citation, GroundedAnswer
+from rag_pgvector.answer.vocabulary import NEUTRAL
 from rag_pgvector.totals import ColumnTotals
 from rag_pgvector.types import Chunk
 
@@ -172,6 +173,10 @@ def _is_sound(rows: Sequence[Chunk], reading: Reading, plan: Calculation, asked:
     telling = [each for each in others if len({str(row.metadata.get(each.name)) for row in rows}) == len(rows)]
     if plan.operation == "count" and not plan.of_rows:
         return True
+    if reading.table.kinds & {*asked.terms} and len(_told_by(rows, others)) == len(rows):
+        return True  # "which match": the rows themselves
+    if plan.operation == "sum" and reading.by_name and _are_events(rows, reading, plan):
+        return True
     if plan.entities:
         if any(each in plan.entities for each in telling):
             return True
@@ -207,6 +212,21 @@ def _are_readings(rows: Sequence[Chunk], reading: Reading, plan: Calculation, as
     told = {tuple(str(row.metadata.get(column.name)) for column in (*things, *times)) for row in rows}
     measured = (_MEASURED & set(plan.column.terms)) or plan.column.is_rate or (_SAYS_MEASURED & set(asked.words))
     return bool(times) and len(told) == len(rows) and bool(measured)
+
+
+def _told_by(rows: Sequence[Chunk], columns: Sequence[Column]) -> set[tuple[str, ...]]:
+    return {tuple(str(row.metadata.get(column.name)) for column in columns) for row in rows}
+
+
+def _are_events(rows: Sequence[Chunk], reading: Reading, plan: Calculation) -> bool:
+    """True where each row is of a day, and of one thing or another on it: what was counted then adds up."""
+    texts = [column for column in reading.table.columns if column.type == "text" and not column.figures]
+    days = [column for column in reading.table.columns if column.type == "date" and column.granularity == "day"]
+    if not days or _STOCKS & {*plan.column.terms} or {*plan.column.terms} <= NEUTRAL:
+        return False
+    if any("unit" in column.terms for column in texts):
+        return False  # of several units
+    return len(_told_by(rows, [*texts, *days])) == len(rows)
 
 
 def _are_observations(rows: Sequence[Chunk], columns: Sequence[Column]) -> bool:

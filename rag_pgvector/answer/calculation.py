@@ -25,7 +25,13 @@ from rag_pgvector.answer.vocabulary import (
 __all__ = ["NOT_ADDED", "Calculation", "entities_named", "planned"]
 
 #: What makes no sense when added up.
-NOT_ADDED = RATES | frozenset("mean median index price gini size temperature minimum maximum cpi ppi humidity".split())
+NOT_ADDED = (
+    RATES
+    | frozenset("cumulativ cum kumulatif".split())
+    | frozenset(
+        "mean median index price gini size temperature minimum maximum cpi ppi humidity cumulative cumul kumulatif cum age".split()
+    )
+)
 #: Verbs of who does something, and of when, where or for how much.
 _VERBS = DOERS_OF.keys() | VERBS_OF.keys()
 #: What rows are called, whatever is in them.

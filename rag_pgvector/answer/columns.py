@@ -124,7 +124,7 @@ class Table:
             terms.union(*(ABOUT.get(word, ()) for word in found)),
             frozenset(int(word) for word in found if re.fullmatch(r"1[6-9]\d\d|20\d\d", word)),
             frozenset(term for term, _ in concept(folders)),
-            _kinds(columns[:1], (document.profile or {}).get("rows")),
+            _kinds(columns[:1], (document.profile or {}).get("rows")) | _matches(columns),
         )
 
 
@@ -134,6 +134,13 @@ def _kinds(first: Sequence[Column], rows: object) -> frozenset[str]:
         if (named or _CODE_NAME & set(words(column.name))) and column.distinct_count == rows:
             return frozenset(column.terms) - _CODE_NAME - frozenset(("number",))
     return frozenset()
+
+
+def _matches(columns: Sequence[Column]) -> frozenset[str]:
+    """What rows with a home and an away side are."""
+    named = {word for column in columns if column.type == "text" for word in words(column.name)}
+    found = concept(["match", "game", "fixture"]) if {"home", "away"} <= named else []
+    return frozenset(term for term, _ in found)
 
 
 def _column(profile: Mapping[str, Any]) -> Column:

@@ -21,7 +21,7 @@ from rag_pgvector.answer.vocabulary import (
     replaced,
     words,
 )
-from rag_pgvector.answer.ways import other_end, told_apart
+from rag_pgvector.answer.ways import is_verb, other_end, told_apart
 
 __all__ = ["match_codes", "match_parts", "match_values", "spellings"]
 
@@ -72,7 +72,7 @@ def match_values(reading: Reading, asked: Asked) -> None:
             # A name is not translated: "Belanja" is a place among many places, not spending.
             if best is None and _translated(column) and (meant := _meant(text, heard, asked)):
                 best = (len(meant[1]), *meant)
-            if best is not None and not other_end(column, best[2], asked):
+            if best is not None and not (other_end(column, best[2], asked) or is_verb(best[2], text, asked)):
                 found.append((*best[:2], named, -(column.distinct_count or 0), column, value, best[2]))
     found.sort(key=lambda each: (-each[0], -each[1], -each[2], -each[3], each[4].name, str(each[5])))
     taken: dict[int, tuple[str, frozenset[int]]] = {}
@@ -255,7 +255,7 @@ def match_parts(reading: Reading, asked: Asked) -> None:
                 places |= at
             # A number is not enough: "period 2" is not "Lab 2"; nor is what the column is called: "the shop in Lugo".
             matched *= spelled and not {asked.terms[place] for place in places} <= {*column.terms}
-            if places and other_end(column, places, asked):
+            if places and (other_end(column, places, asked) or is_verb(places, str(value), asked)):
                 continue
             if matched:
                 some.append((column, value, frozenset(places)))

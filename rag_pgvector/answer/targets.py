@@ -20,7 +20,7 @@ from rag_pgvector.answer.vocabulary import (
     WRITTEN_UNITS,
     words,
 )
-from rag_pgvector.answer.ways import kind_named, tell, verb_columns, verbs_of
+from rag_pgvector.answer.ways import asks_time, kind_named, lists, tell, verb_columns, verbs_of
 
 __all__ = ["choose", "defaults", "does_it", "holds_persons", "holds_years", "is_month", "measures_named", "names_doer"]
 
@@ -45,8 +45,10 @@ def choose(reading: Reading, asked: Asked, question: Sequence[tuple[int, str]]) 
     if kind_named(reading, asked):
         # "Which platform does it leave from": the verb says of what, the noun what is asked for.
         free = [(place, term) for place, term in free if place not in verbs]
-        held = {place for place in verbs if any(tell(asked.words[place], each) for each in reading.table.columns)}
-        reading.explained |= held
+        table = reading.table
+        for place in verbs:
+            if lists(table, asked.words[place]) or any(tell(asked.words[place], each) for each in table.columns):
+                reading.explained.add(place)
         verbs = set()
     chosen: list[Column] = []
     while True:
@@ -80,7 +82,7 @@ def choose(reading: Reading, asked: Asked, question: Sequence[tuple[int, str]]) 
         reading.explained |= {place for place, term in question if term in counted.terms}
     for place in sorted(verbs):
         told = verb_columns(reading, asked, place)
-        if len(told) == 1 and (not chosen or asked.asks in ("when", "where")):
+        if len(told) == 1 and (not chosen or told == chosen or asks_time(asked) or asked.asks == "where"):
             chosen = told
             reading.explained.add(place)
             reading.named.add(place)

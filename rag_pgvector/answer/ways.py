@@ -17,7 +17,19 @@ from rag_pgvector.answer.vocabulary import NEUTRAL, VERBS_OF, words
 if TYPE_CHECKING:
     from rag_pgvector.answer.reading import Reading
 
-__all__ = ["is_other_kind", "kind_named", "match_clocks", "other_end", "tell", "told_apart", "verb_columns", "verbs_of"]
+__all__ = [
+    "asks_time",
+    "is_other_kind",
+    "is_verb",
+    "kind_named",
+    "lists",
+    "match_clocks",
+    "other_end",
+    "tell",
+    "told_apart",
+    "verb_columns",
+    "verbs_of",
+]
 
 #: Words of the columns for where something comes from, and where it goes.
 _FROM = frozenset("from origin source asal dari departing departure von desde".split())
@@ -104,6 +116,18 @@ def is_other_kind(column: Column, asked: Asked) -> bool:
     return bool(_end(column) and ways) and not any(tell(word, column) for word in ways)
 
 
+def asks_time(asked: Asked) -> bool:
+    """True for "when" and "what time"."""
+    first, second = (*asked.words[:2], "", "")[:2]
+    return asked.asks == "when" or (first, second) == ("what", "time") or first in ("pukul", "jam")
+
+
+def is_verb(covered: Collection[int], value: str, asked: Asked) -> bool:
+    """True for a verb of the question that is a value only in another form: "does it depart" is not "Departed"."""
+    said = [asked.words[place] for place in covered]
+    return len(said) == 1 and said[0] in VERBS_OF and said != words(value)
+
+
 def verb_columns(reading: Reading, asked: Asked, place: int) -> list[Column]:
     """The columns that tell when or where what a verb says is done, or how much of it."""
     free = [column for column in reading.table.columns if column.name not in reading.conditions]
@@ -111,22 +135,18 @@ def verb_columns(reading: Reading, asked: Asked, place: int) -> list[Column]:
     if asked.asks == "where":
         return [column for column in told if column.type == "text" and not (column.is_clock or column.figures)]
     times = [column for column in told if column.is_clock or column.is_time]
-    if asked.asks == "when" and not times:
-        times = _schedule(reading.table, asked.words[place], free)
-    return times or ([] if asked.asks == "when" else told)
+    if not times and asked.asks != "who" and lists(reading.table, asked.words[place]):
+        times = [column for column in free if column.is_clock and _ANY_TIME & {*words(column.name)}]
+    return times or ([] if asks_time(asked) else told)
 
 
-def _schedule(table: Table, verb: str, free: list[Column]) -> list[Column]:
-    """The only column of times of day, which is called so and no more, in a list of what goes somewhere if the verb is
-    one for leaving, and of what comes from somewhere if it is one for arriving."""
-    clocks = [column for column in free if column.is_clock]
-    if len(clocks) != 1 or not _ANY_TIME & {*words(clocks[0].name)}:
-        return []
+def lists(table: Table, verb: str) -> bool:
+    """True where the rows are what leaves or arrives, as the verb says: flights to somewhere leave."""
     tells = VERBS_OF.get(verb, frozenset())
     ends = {_end(column) for column in table.columns}
-    if "departure" in tells and ("to" in ends or "departure" in table.terms):
-        return clocks
-    return clocks if "arrival" in tells and "from" in ends and "to" not in ends else []
+    if "departure" in tells:
+        return "to" in ends or "departure" in table.terms
+    return "arrival" in tells and "from" in ends and "to" not in ends
 
 
 def match_clocks(reading: Reading, asked: Asked) -> None:
