@@ -131,6 +131,8 @@ def read_asked(question: str) -> Asked:
         place
         for place, (word, term) in enumerate(zip(found, terms, strict=True))
         if word in deeds
+        or place in yearless_words  # May, too
+        or (word in _BOUNDS and place not in bound_words)
         or (word in ("more", "less", "fewer", "lebih") and place not in compared)
         or (word in ("points", "goals") and found[place - 1] in ("many", HOW_MANY, "most", "fewest"))
         or (
@@ -175,6 +177,8 @@ def read_asked(question: str) -> Asked:
 _DEEDS_ASKED = {"who": DEEDS | DOERS_OF.keys(), "when": frozenset("published publish written".split())}
 _MOSTLY = frozenset("tinggi banyak besar ramai rendah sedikit kecil murah kurang lama".split())
 _DID = frozenset("do does did".split())
+#: Words that make what follows a bound: where it is no period, a row that has it is none that is asked for.
+_BOUNDS = frozenset("before after until till sebelum selepas".split())
 _OR = frozenset("or atau".split())
 _ASKS = {
     word: asks

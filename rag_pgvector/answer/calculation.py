@@ -25,17 +25,16 @@ from rag_pgvector.answer.vocabulary import (
 __all__ = ["NOT_ADDED", "Calculation", "entities_named", "planned"]
 
 #: What makes no sense when added up.
-NOT_ADDED = (
-    RATES
-    | frozenset("cumulativ cum kumulatif".split())
-    | frozenset(
-        "mean median index price gini size temperature minimum maximum cpi ppi humidity cumulative cumul kumulatif cum age".split()
-    )
+NOT_ADDED = RATES | frozenset(
+    """
+    mean median index price gini size temperature minimum maximum cpi ppi humidity cumulativ cum kumulatif
+    """.split()
 )
 #: Verbs of who does something, and of when, where or for how much.
 _VERBS = DOERS_OF.keys() | VERBS_OF.keys()
 #: What rows are called, whatever is in them.
 _ROWS = frozenset("row rows line lines entry entries record records baris rekod".split())
+_HAVE = frozenset("have has had mempunyai memiliki".split())
 #: Words after which stands what is counted.
 _MANY = frozenset("many howmany of ramai banyak bilangan".split())
 
@@ -142,6 +141,8 @@ def _each_named(columns: Sequence[Column], asked: Asked) -> bool:
 def _rows_counted(reading: Reading, asked: Asked) -> Calculation | None:
     """The number of rows, where the table's own name says what its rows are ("how many penguins"), or they are persons
     and persons are counted."""
+    if _HAVE & {*asked.words} and any(_names_rows(each, reading) for each in reading.table.columns):
+        return None  # "how many employees does Ravi have" is not how often he is listed
     held = {place for span in reading.spans.values() for place in span} | asked.time_words
     kinds = {term for column in reading.table.columns if column.name in reading.conditions for term in column.terms}
     rows_are = reading.table.terms | reading.table.kinds
@@ -159,6 +160,13 @@ def _rows_counted(reading: Reading, asked: Asked) -> Calculation | None:
         return None
     column = next((column for column in reading.table.columns if column.name not in reading.conditions), None)
     return None if column is None else Calculation("count", column, (), of_rows=True)
+
+
+def _names_rows(column: Column, reading: Reading) -> bool:
+    """True for a condition on a column that has another value in nearly every row."""
+    rows = (reading.table.document.profile or {}).get("rows") or 0
+    named = column.name in reading.conditions and column.type == "text" and not column.figures
+    return named and (column.distinct_count or 0) >= 0.75 * rows
 
 
 def _kind_counted(reading: Reading, asked: Asked) -> bool:

@@ -86,7 +86,9 @@ _MONTHS = re.compile(
     re.IGNORECASE,
 )
 _BETWEEN = re.compile(r"\b(?:between|antara|zwischen|entre)\s+(?:the years?\s+|tahun\s+)?$", re.IGNORECASE)
-CLOCK = re.compile(r"(?<![\d:.])(?P<h>[01]?\d|2[0-3]):(?P<m>[0-5]\d)(?::00)?(?![\d:.])")
+CLOCK = re.compile(
+    r"(?<![\d:.])(?P<h>[01]?\d|2[0-3]):(?P<m>[0-5]\d)(?::00)?(?![\d:]|\.\d)(?: ?(?P<half>[ap])\.?m\b)?", re.IGNORECASE
+)
 
 
 def periods_in(text: str) -> tuple[list[Period], list[tuple[int, int]]]:
@@ -246,7 +248,12 @@ _NUMBERS = re.compile(r"\d+")
 def clock_of(text: str) -> str:
     """The time of day in a text as "hh:mm"; "" where there is none."""
     found = CLOCK.search(text)
-    return f"{int(found['h']):02d}:{found['m']}" if found else ""
+    if not found:
+        return ""
+    hour = int(found["h"])
+    if found["half"] and 1 <= hour <= 12:
+        hour = hour % 12 + 12 * (found["half"].lower() == "p")
+    return f"{hour:02d}:{found['m']}"
 
 
 def date_of(value: Any, form: str | None) -> tuple[int, int, int] | None:

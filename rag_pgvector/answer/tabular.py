@@ -24,7 +24,7 @@ from rag_pgvector.answer.vocabulary import (
     concept,
     words,
 )
-from rag_pgvector.answer.ways import is_other_kind, match_clocks, tell
+from rag_pgvector.answer.ways import is_other_kind, match_clocks, other_rhythm, tell
 
 __all__ = ["read"]
 
@@ -165,6 +165,8 @@ def _another_kind(column: Column, asked: Asked, reading: Reading) -> bool:
     if asked.asks == "when" and not (column.is_time or column.is_clock or holds_years(column)):
         return not asked.operations or not any(each.is_time for each in table.columns)
     if is_other_kind(column, asked) or (column.is_measure and asks_thing(reading, asked)):
+        return True
+    if other_rhythm(column, asked):
         return True
     if PARTS & set(column.terms) - set(asked.terms):
         return True

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from rag_pgvector.answer.asked import Asked
-from rag_pgvector.answer.columns import Column, Table
+from rag_pgvector.answer.columns import Column, Table, Value
 from rag_pgvector.answer.periods import clock_of
 from rag_pgvector.answer.vocabulary import NEUTRAL, VERBS_OF, words
 
@@ -25,6 +25,7 @@ __all__ = [
     "lists",
     "match_clocks",
     "other_end",
+    "other_rhythm",
     "tell",
     "told_apart",
     "verb_columns",
@@ -42,11 +43,18 @@ _ARRIVES = frozenset("arrive arrives arriving arrived tiba land lands landed".sp
 #: What a column of times is called where it does not say of what: of leaving, in a list of what goes somewhere.
 _ANY_TIME = frozenset("time scheduled schedule sched masa waktu jadual".split())
 
-#: Words that make a time of day a bound, which no row has as its value.
-_BOUNDS = frozenset(
-    "after before between by past until till since around about later earlier than selepas sebelum antara sejak".split()
-)
-
+#: Words that make a time of day a bound, and those of which it is not told here.
+_LATER, _EARLIER = frozenset("after selepas".split()), frozenset("before sebelum".split())
+_BOUNDS = frozenset("between by past until till since around about than antara sejak".split())
+#: Words for how often a figure is counted anew.
+_EACH = {each: each for each in "year month week day hour quarter".split()}
+_RHYTHMS = {"annual": "year", "yearly": "year", "annually": "year", "monthly": "month", "weekly": "week"} | {
+    "daily": "day",
+    "hourly": "hour",
+    "quarterly": "quarter",
+    "tahunan": "year",
+    "bulanan": "month",
+}
 _DO = frozenset("do does did".split())
 
 
@@ -128,6 +136,15 @@ def is_verb(covered: Collection[int], value: str, asked: Asked) -> bool:
     return len(said) == 1 and said[0] in VERBS_OF and said != words(value)
 
 
+def other_rhythm(column: Column, asked: Asked) -> bool:
+    """True for a monthly figure where a year's is asked for, and the like."""
+    told = {_RHYTHMS[word] for word in words(column.name) if word in _RHYTHMS}
+    pairs = zip(asked.words, asked.words[1:], strict=False)
+    said = {_RHYTHMS[word] for word in asked.words if word in _RHYTHMS}
+    said |= {_EACH[unit] for each, unit in pairs if each in ("a", "per", "each", "every") and unit in _EACH}
+    return bool(told and said) and not told & said
+
+
 def verb_columns(reading: Reading, asked: Asked, place: int) -> list[Column]:
     """The columns that tell when or where what a verb says is done, or how much of it."""
     free = [column for column in reading.table.columns if column.name not in reading.conditions]
@@ -150,24 +167,27 @@ def lists(table: Table, verb: str) -> bool:
 
 
 def match_clocks(reading: Reading, asked: Asked) -> None:
-    """Conditions on columns of times of day ("the 14:05 to Ipoh"). Of several that have the time, the one whose verb
-    stands before it ("arrives at 16:28"), else when it leaves; else none, and the time is left over."""
-    if not asked.clock or len(asked.clock) > 1:
+    """Conditions on columns of times of day ("the 14:05 to Ipoh", "leaves after 18:00"). Of several that have the time,
+    the one whose verb stands before it ("arrives at 16:28"), else when it leaves; else none, and it is left over."""
+    if len(asked.clock) != 1:
         return
-    first = min(asked.clock_words)
-    if _BOUNDS & {*asked.words[max(0, first - 2) : first]}:
-        return
-    held = {
-        column: values
-        for column in reading.table.columns
-        if column.is_clock
-        and (values := tuple(value for value in column.distinct or () if clock_of(str(value)) in asked.clock))
-    }
-    if not held:
-        return
+    first, clock = min(asked.clock_words), next(iter(asked.clock))
     before = asked.words[max(0, first - 3) : first]
-    meant = [column for column in held if any(tell(word, column) for word in before)]
-    leaves = [column for column in held if tell("leave", column)]
+    if _BOUNDS & {*before[-2:]}:
+        return
+    later, earlier = bool(_LATER & {*before[-1:]}), bool(_EARLIER & {*before[-1:]})
+    places = set(asked.clock_words) | ({first - 1} if later or earlier else set())
+    held: dict[Column, tuple[Value, ...]] = {}
+    for column in reading.table.columns:
+        if column.is_clock:
+            times = [(value, clock_of(str(value))) for value in column.distinct or ()]
+            values = tuple(
+                value for value, at in times if at and (at > clock if later else at < clock if earlier else at == clock)
+            )
+            held |= {column: values} if values else {}
+    said = asked.words if later or earlier else before
+    meant = [column for column in held if any(tell(word, column) for word in said)]
+    leaves = [column for column in held if tell("leave", column)] if not (later or earlier) else []
     chosen = next((group for group in (meant, list(held), leaves) if len(group) == 1), None)
     if chosen:
-        reading.require(chosen[0], held[chosen[0]], set(asked.clock_words))
+        reading.require(chosen[0], held[chosen[0]], places)
