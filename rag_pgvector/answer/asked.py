@@ -140,7 +140,7 @@ def read_asked(question: str) -> Asked:
             and (named[place] or word in deeds or (not {word, term} & FRAME and not _is_degree(found, place)))
             and place not in time_words
             and place not in bound_words
-            and not (word == "place" and place == len(found) - 1 and _DID & {*found})  # "orders did she place"
+            and not (word in _LIGHT and place == len(found) - 1 and _DID & {*found})  # "orders did she place"
             and (len(word) > 1 or word.isdigit() or named[place])
         )
     }
@@ -179,6 +179,8 @@ _MOSTLY = frozenset("tinggi banyak besar ramai rendah sedikit kecil murah kurang
 _DID = frozenset("do does did".split())
 #: Words that make what follows a bound: where it is no period, a row that has it is none that is asked for.
 _BOUNDS = frozenset("before after until till sebelum selepas".split())
+#: Verbs of one who has a row: "how many orders did she place".
+_LIGHT = frozenset("place make submit file lodge raise".split())
 _OR = frozenset("or atau".split())
 _ASKS = {
     word: asks

@@ -82,7 +82,7 @@ fishery: perikanan, fisheries, fishing
 forestry: perhutanan, kehutanan
 livestock: ternakan, peternakan
 manufacturing: pembuatan, perkilangan
-services: perkhidmatan
+services: perkhidmatan, service
 construction: pembinaan, konstruksi
 mining: perlombongan, pertambangan
 quarrying: kuari, pengkuarian
@@ -211,6 +211,7 @@ fee: fees, yuran
 point: points, pts
 mark: marks, markah
 expiry: luput, expires, expire, expired, kedaluwarsa, kadaluarsa
+fare: fares, tambang
 train: trains, kereta api, keretapi, tren, zug
 flight: flights, penerbangan, vuelo, vuelos
 region: regions, wilayah, kawasan, rantau
@@ -251,11 +252,11 @@ scorer: scored
 
 #: What is done, when, where or for how much: words of columns, and the verbs that ask for them.
 VERBS = """
-departure departures departs depart departing std etd leaves leaving berlepas bertolak: leave leaves leaving left depart
-departure departures departs depart departing std etd leaves leaving berlepas bertolak: departs departed departing
-departure departures departs depart departing std etd leaves leaving berlepas bertolak: bertolak berlepas berangkat
-arrival arrivals arrives arrive arriving sta eta tiba ketibaan: arrive arrives arrived arriving tiba reach reaches
-arrival arrivals arrives arrive arriving sta eta tiba ketibaan: reached sampai land lands landed
+departure departures departs depart departing dep std etd leaves leaving berlepas bertolak: leave leaves leaving left
+departure departures departs depart departing dep std etd leaves leaving berlepas bertolak: depart departs departed
+departure departures departs depart departing dep std etd leaves leaving berlepas bertolak: departing bertolak berlepas berangkat
+arrival arrivals arrives arrive arriving arr sta eta tiba ketibaan: arrive arrives arrived arriving tiba reach reaches
+arrival arrivals arrives arrive arriving arr sta eta tiba ketibaan: reached sampai land lands landed
 destination to dest destinasi tujuan: go goes going bound head heads headed fly flies travel travels menuju pergi
 destination to dest destinasi tujuan: arrive arrives arrived arriving tiba reach reaches reached land lands landed
 origin from asal dari: come comes coming came datang berasal leave leaves leaving left depart departs departed departing

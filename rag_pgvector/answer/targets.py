@@ -201,7 +201,8 @@ def _naming(reading: Reading, asked: Asked) -> tuple[Column, ...]:
     called = [each for each in free if {"title", "name"} & {*words(each.name)}]
     names = [each for each in called if "name" in words(each.name)]
     each_own = [each for each in free if each.distinct_count == rows and not (each.is_code or each.figures)]
-    return next((tuple(group) for group in (called, names, each_own) if len(group) == 1), ())
+    first = [each for each in reading.table.columns[:1] if reading.table.kinds and each in free]
+    return next((tuple(group) for group in (called, names, each_own, first) if len(group) == 1), ())
 
 
 #: What columns of things are called that somebody buys, borrows, makes or wins.

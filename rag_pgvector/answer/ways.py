@@ -55,6 +55,8 @@ _RHYTHMS = {"annual": "year", "yearly": "year", "annually": "year", "monthly": "
     "tahunan": "year",
     "bulanan": "month",
 }
+#: Abbreviations that mean this only of times of day: "Dep" is a department, too.
+_SHORT = frozenset(("dep", "arr"))
 _DO = frozenset("do does did".split())
 
 
@@ -93,7 +95,8 @@ def told_apart(column: Column, covered: Collection[int], asked: Asked) -> bool:
 
 def tell(word: str, column: Column) -> bool:
     """True for a verb of what a column tells: "leaves" of departures."""
-    return bool(VERBS_OF.get(word, frozenset()) & {*column.terms, *words(column.name)})
+    named = {*column.terms, *words(column.name)} - (set() if column.is_clock else _SHORT)
+    return bool(VERBS_OF.get(word, frozenset()) & named)
 
 
 def verbs_of(asked: Asked) -> set[int]:
@@ -115,8 +118,16 @@ def kind_named(reading: Reading, asked: Asked) -> bool:
 
 
 def is_other_kind(column: Column, asked: Asked) -> bool:
-    """True for a column of the one end of a way where the verb says the other ("which city does it leave from"), and
-    for anything but an occupation where it is asked what somebody does."""
+    """True for a column of the one end of a way where the verb says the other ("which city does it leave from"), for
+    anything but an occupation where it is asked what somebody does, and for a figure where "which" asks for a thing or
+    a time is asked for."""
+    timely = column.is_time or column.is_clock or "time" in words(column.name)
+    if asks_time(asked) and asked.asks != "when" and column.is_measure and not timely:
+        return True
+    named = {*column.terms, *words(column.name)} & {*asked.terms[1:4], *asked.words[1:4]}
+    figure = column.is_measure or column.is_clock
+    if asked.words[0] == "which" and figure and not (named or asked.operations):
+        return True
     said = [asked.words[place] for place in verbs_of(asked)]
     if _DO & {*said}:
         return not tell("do", column)
@@ -153,7 +164,8 @@ def verb_columns(reading: Reading, asked: Asked, place: int) -> list[Column]:
         return [column for column in told if column.type == "text" and not (column.is_clock or column.figures)]
     times = [column for column in told if column.is_clock or column.is_time]
     if not times and asked.asks != "who" and lists(reading.table, asked.words[place]):
-        times = [column for column in free if column.is_clock and _ANY_TIME & {*words(column.name)}]
+        clocks = [column for column in reading.table.columns if column.is_clock]
+        times = [each for each in clocks if len(clocks) == 1 and each in free and _ANY_TIME & {*words(each.name)}]
     return times or ([] if asks_time(asked) else told)
 
 

@@ -14,6 +14,12 @@ EG 2,Ipley,Weston,09:27,11:33,1,Mon-Sat
 SH 4,Gemford,Ipley,15:40,20:10,2,Daily
 SH 5,Ipley,Gemford,05:00,08:45,-,Daily
 """
+BUSES = """
+Service,From,To,Dep. Time,Arr. Time,Fare
+B1,Larkton,Merrow,9:15,10:40,£4.50
+B2,Merrow,Larkton,17:10,18:35,£4.50
+B3,Merrow,Larkton,8:00,9:25,£5.50
+"""
 FLIGHTS = """
 Flight,Airline,Destination,Scheduled,Gate,Status
 QR 853,Qatar Airways,Doha,20:45,C14,On time
@@ -72,6 +78,7 @@ def world() -> World:
     return World(
         {
             "data/train_timetable.csv": TRAINS,
+            "data/bus_times.csv": BUSES,
             "data/departures_board.csv": FLIGHTS,
             "data/sales_orders.csv": ORDERS,
             "data/staff_list.csv": STAFF,
@@ -102,7 +109,13 @@ RIGHT = [
     ("What does Ahmad Faizal in Sales do?", "Sales Manager (Job Title"),
     ("What does Sea Harvest supply?", "Tuna (Item"),
     ("How many orders did Sunrise place?", "2 (number of rows)"),
+    ("Which bus goes from Larkton to Merrow?", "B1 (Service"),  # what is asked for is no fare
+    ("What time does B2 leave Merrow?", "17:10 (Dep. Time"),
+    ("How many services go to Larkton?", "2 (number of rows)"),
+    ("How much does B3 cost?", "£5.50 (Fare"),
+    ("How many orders did Bright Mart submit?", "2 (number of rows)"),
     # times of day
+    ("When does the 9:15 to Merrow arrive?", "10:40 (Arr. Time"),
     ("When does the 14:05 to Ipley arrive?", "16:28 (Arrives"),
     ("When does the 2:05 pm train to Ipley arrive?", "16:28 (Arrives"),
     ("When does the 09:27 to Weston arrive?", "11:33 (Arrives"),  # that of leaving, though another arrives then
