@@ -254,7 +254,7 @@ scorer: scored
 VERBS = """
 departure departures departs depart departing dep std etd leaves leaving berlepas bertolak: leave leaves leaving left
 departure departures departs depart departing dep std etd leaves leaving berlepas bertolak: depart departs departed
-departure departures departs depart departing dep std etd leaves leaving berlepas bertolak: departing bertolak berlepas berangkat
+departure departures departs depart departing dep std etd leaves leaving berlepas bertolak: departing bertolak berlepas
 arrival arrivals arrives arrive arriving arr sta eta tiba ketibaan: arrive arrives arrived arriving tiba reach reaches
 arrival arrivals arrives arrive arriving arr sta eta tiba ketibaan: reached sampai land lands landed
 destination to dest destinasi tujuan: go goes going bound head heads headed fly flies travel travels menuju pergi

@@ -200,7 +200,8 @@ def _naming(reading: Reading, asked: Asked) -> tuple[Column, ...]:
     free = [each for each in reading.table.columns if each.type == "text" and each.name not in reading.conditions]
     called = [each for each in free if {"title", "name"} & {*words(each.name)}]
     names = [each for each in called if "name" in words(each.name)]
-    each_own = [each for each in free if each.distinct_count == rows and not (each.is_code or each.figures)]
+    own = [each for each in free if not (each.is_code or each.is_clock or each.figures)]
+    each_own = [each for each in own if each.distinct_count == rows]
     first = [each for each in reading.table.columns[:1] if reading.table.kinds and each in free]
     return next((tuple(group) for group in (called, names, each_own, first) if len(group) == 1), ())
 

@@ -111,6 +111,7 @@ RIGHT = [
     ("How many orders did Sunrise place?", "2 (number of rows)"),
     ("Which bus goes from Larkton to Merrow?", "B1 (Service"),  # what is asked for is no fare
     ("What time does B2 leave Merrow?", "17:10 (Dep. Time"),
+    ("Which bus leaves Merrow after 12:00?", "B2 (Service"),
     ("How many services go to Larkton?", "2 (number of rows)"),
     ("How much does B3 cost?", "£5.50 (Fare"),
     ("How many orders did Bright Mart submit?", "2 (number of rows)"),
