@@ -31,8 +31,8 @@ MONTHS: dict[str, int] = {
 
 _FIGURE = re.compile(r"[-+]?(?:RM|USD|[$€£])? ?\d{1,3}(?:[, ]?\d{3})*(?:\.\d+)?(?: ?%)?")
 _LEADING_ZERO = re.compile(r"0\d")
-#: What pandas and R read as no value, and what statistical offices write.
-_MISSING = frozenset("na n/a #n/a #na <na> nan -nan null none - -- – — .. … . : ?".split())
+#: What pandas and R read as no value, and what statistical offices and price lists write.
+_MISSING = frozenset("na n/a n.a. n.a #n/a #na <na> nan -nan null none - -- – — .. … . : ? tbc tba tbd n.d.".split())
 
 
 def is_figure(cell: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rag_pgvector.answer.lexical import STOPWORDS, fold
-from rag_pgvector.answer.periods import CLOCK, Period, clock_of, periods_in
+from rag_pgvector.answer.periods import CLOCK, Period, bound_in, clock_of, periods_in, yearless_in
 from rag_pgvector.answer.tongues import HOW_MANY, in_english
 from rag_pgvector.answer.vocabulary import (
     AGGREGATES,
@@ -50,6 +50,8 @@ class Asked:
         wants: "rate" where a share is asked for, "count" for a number of things, else "".
         digits: How many digits a code is to have, or 0.
         clock: The times of day named, as "hh:mm"; ``clock_words`` are the places of their words.
+        bound: What "before", "since" and the like make of the periods (``periods.bound_in``); ``bound_words`` say so.
+        yearless: Months and days named without a year; ``yearless_words`` are the places of their words.
     """
 
     words: tuple[str, ...]
@@ -70,6 +72,10 @@ class Asked:
     digits: int
     clock: frozenset[str] = frozenset()
     clock_words: frozenset[int] = frozenset()
+    bound: str = ""
+    bound_words: frozenset[int] = frozenset()
+    yearless: tuple[Period, ...] = ()
+    yearless_words: frozenset[int] = frozenset()
 
 
 _WORD = re.compile(r"[^\W_]+")
@@ -80,6 +86,10 @@ def read_asked(question: str) -> Asked:
     """Reads a question for tables."""
     question = re.sub(r"['’]s\b", "", question)
     periods, spans = periods_in(question)
+    bound, bounded_at = bound_in(question, periods, spans)
+    yearless, yearless_at = ([], []) if periods else yearless_in(question)
+    bound_words: set[int] = set()
+    yearless_words: set[int] = set()
     found: list[str] = []
     named: list[bool] = []
     time_words: set[int] = set()
@@ -94,6 +104,10 @@ def read_asked(question: str) -> Asked:
         named.append(capital or any(start <= match.start() < end for start, end in quoted))
         if any(start <= match.start() < end for start, end in spans):
             time_words.add(place)
+        if bounded_at[0] <= match.start() < bounded_at[1]:
+            bound_words.add(place)
+        if any(start <= match.start() < end for start, end in yearless_at):
+            yearless_words.add(place)
         if any(clock.start() <= match.start() < clock.end() for clock in clocks):
             clock_words.add(place)
     found = in_english(found)
@@ -117,12 +131,16 @@ def read_asked(question: str) -> Asked:
         place
         for place, (word, term) in enumerate(zip(found, terms, strict=True))
         if word in deeds
+        or place in yearless_words  # May, too
+        or (word in _BOUNDS and place not in bound_words)
         or (word in ("more", "less", "fewer", "lebih") and place not in compared)
         or (word in ("points", "goals") and found[place - 1] in ("many", HOW_MANY, "most", "fewest"))
         or (
-            not {word, term} & (NEUTRAL | LATEST | AGGREGATES | (frozenset() if place in initials else STOPWORDS))
+            not {word, term} & (NEUTRAL | LATEST | AGGREGATES | (frozenset() if place in initials else _stops(word)))
             and (named[place] or word in deeds or (not {word, term} & FRAME and not _is_degree(found, place)))
             and place not in time_words
+            and place not in bound_words
+            and not (word in _LIGHT and place == len(found) - 1 and _DID & {*found})  # "orders did she place"
             and (len(word) > 1 or word.isdigit() or named[place])
         )
     }
@@ -148,12 +166,21 @@ def read_asked(question: str) -> Asked:
         digits=_digits(found),
         clock=frozenset(clock_of(clock.group()) for clock in clocks),
         clock_words=frozenset(clock_words),
+        bound=bound,
+        bound_words=frozenset(bound_words),
+        yearless=tuple(yearless),
+        yearless_words=frozenset(yearless_words),
     )
 
 
 #: Verbs that must be accounted for, where they say what somebody did, or what was done then.
 _DEEDS_ASKED = {"who": DEEDS | DOERS_OF.keys(), "when": frozenset("published publish written".split())}
 _MOSTLY = frozenset("tinggi banyak besar ramai rendah sedikit kecil murah kurang lama".split())
+_DID = frozenset("do does did".split())
+#: Words that make what follows a bound: where it is no period, a row that has it is none that is asked for.
+_BOUNDS = frozenset("before after until till sebelum selepas".split())
+#: Verbs of one who has a row: "how many orders did she place".
+_LIGHT = frozenset("place make submit file lodge raise".split())
 _OR = frozenset("or atau".split())
 _ASKS = {
     word: asks
@@ -164,6 +191,11 @@ _ASKS = {
     }.items()
     for word in listed.split()
 }
+
+
+def _stops(word: str) -> frozenset[str]:
+    """Function words, and their plurals ("kinds"); "canned" is none, though its stem is "can"."""
+    return STOPWORDS if word in STOPWORDS or word.removesuffix("s") in STOPWORDS else frozenset()
 
 
 def _is_degree(found: Sequence[str], place: int) -> bool:

@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from rag_pgvector.answer.asked import Asked
-from rag_pgvector.answer.calculation import Calculation, planned
+from rag_pgvector.answer.calculation import NOT_ADDED, Calculation, entities_named, planned
 from rag_pgvector.answer.cells import Cell, failure, texts_of, worded
 from rag_pgvector.answer.columns import Column
 from rag_pgvector.answer.confidence import TABLE_CALCULATED
@@ -23,6 +23,7 @@ from rag_pgvector.answer.reading import Reading
 from rag_pgvector.answer.rows import documents_of, is_plain, is_whole, key_of, select
 from rag_pgvector.answer.steps import Step, Totals
 from rag_pgvector.answer.types import Citation, GroundedAnswer
+from rag_pgvector.answer.vocabulary import NEUTRAL
 from rag_pgvector.totals import ColumnTotals
 from rag_pgvector.types import Chunk
 
@@ -47,6 +48,7 @@ def calculate(
     readings: Sequence[Reading], asked: Asked, filter: Mapping[str, Any] | None, threshold: float
 ) -> Generator[Step, Any, GroundedAnswer | None]:
     """The answer to a question for a calculation, or ``None`` where none of the tables can give it."""
+    readings = sorted(readings, key=lambda reading: _order(reading, asked))
     told: list[tuple[Reading, GroundedAnswer]] = []
     left: list[Reading] = []
     for reading in readings:
@@ -74,6 +76,14 @@ def calculate(
     if lacking is not None or len(told) > TOLD:
         return lacking or failure("low_confidence", threshold, told[0][0])
     return _warned(_together(told, several_tables=several), others)
+
+
+def _order(reading: Reading, asked: Asked) -> tuple[float, ...]:
+    """The rank of a reading, where the kinds of its rows ("which product") are accounted for, and a column that is
+    named by several words is ahead of one that is named by one of them."""
+    absent, _, other, *rest = reading.rank
+    left = reading.leftover - {place for _, places in entities_named(reading, asked) for place in places}
+    return (absent, len(left), other, reading.fit < 2.0, *rest)
 
 
 def _calculated(
@@ -163,18 +173,35 @@ def _is_sound(rows: Sequence[Chunk], reading: Reading, plan: Calculation, asked:
     telling = [each for each in others if len({str(row.metadata.get(each.name)) for row in rows}) == len(rows)]
     if plan.operation == "count" and not plan.of_rows:
         return True
+    if reading.table.kinds & {*asked.terms} and len(_told_by(rows, others)) == len(rows):
+        return True  # "which match": the rows themselves
+    if plan.operation == "sum" and reading.by_name and _are_events(rows, reading, plan):
+        return True
     if plan.entities:
         if any(each in plan.entities for each in telling):
             return True
         # What each row is of is one of theirs: all lines of a budget are those of all its departments.
         if plan.operation == "sum":
             return any(each.type == "text" for each in telling)
-        return plan.operation in ("max", "min") and _are_readings(rows, reading, plan, asked)
+        return plan.operation in ("max", "min") and (
+            _are_readings(rows, reading, plan, asked) or _has_one_each(rows, reading, plan)
+        )
     if plan.operation == "sum" and _STOCKS & set(plan.column.terms) and telling and all(t.is_time for t in telling):
         return False
     if plan.operation in ("max", "min") and _are_readings(rows, reading, plan, asked):
         return True
     return bool(telling) or len(rows) < 2 or _are_observations(rows, others)
+
+
+def _has_one_each(rows: Sequence[Chunk], reading: Reading, plan: Calculation) -> bool:
+    """True for what is never added up, such as a price, where each thing has one in all of its rows, or where they
+    tell no time, so that the rows are kinds of it: bags of rice."""
+    if not (NOT_ADDED & {*plan.column.terms} or plan.column.is_rate):
+        return False
+    things = [tuple(str(row.metadata.get(column.name)) for column in plan.entities) for row in rows]
+    values = [str(row.metadata.get(plan.column.name)) for row in rows]
+    timeless = not any(column.is_time for column in reading.table.columns)
+    return timeless or len(set(things)) == len(set(zip(things, values, strict=True)))
 
 
 def _are_readings(rows: Sequence[Chunk], reading: Reading, plan: Calculation, asked: Asked) -> bool:
@@ -185,6 +212,21 @@ def _are_readings(rows: Sequence[Chunk], reading: Reading, plan: Calculation, as
     told = {tuple(str(row.metadata.get(column.name)) for column in (*things, *times)) for row in rows}
     measured = (_MEASURED & set(plan.column.terms)) or plan.column.is_rate or (_SAYS_MEASURED & set(asked.words))
     return bool(times) and len(told) == len(rows) and bool(measured)
+
+
+def _told_by(rows: Sequence[Chunk], columns: Sequence[Column]) -> set[tuple[str, ...]]:
+    return {tuple(str(row.metadata.get(column.name)) for column in columns) for row in rows}
+
+
+def _are_events(rows: Sequence[Chunk], reading: Reading, plan: Calculation) -> bool:
+    """True where each row is of a day, and of one thing or another on it: what was counted then adds up."""
+    texts = [column for column in reading.table.columns if column.type == "text" and not column.figures]
+    days = [column for column in reading.table.columns if column.type == "date" and column.granularity == "day"]
+    if not days or _STOCKS & {*plan.column.terms} or {*plan.column.terms} <= NEUTRAL:
+        return False
+    if any("unit" in column.terms for column in texts):
+        return False  # of several units
+    return len(_told_by(rows, [*texts, *days])) == len(rows)
 
 
 def _are_observations(rows: Sequence[Chunk], columns: Sequence[Column]) -> bool:
@@ -208,6 +250,10 @@ def _told(
         first = [row for row in filled if _number(row.metadata.get(column.name)) == value]
         if not first:
             return None
+        if plan.entities and not _told_apart(first, plan):
+            # A price that is said again in every order is one price.
+            once = {tuple(row.metadata.get(each.name) for each in plan.entities): row for row in reversed(first)}
+            first = list(reversed(once.values()))
     cited = [*first, *(row for row in filled if row not in first)] if operation in ("max", "min") else first
     cells = [Cell(reading, row, column) for row in cited[:CITED]]
     texts = yield from texts_of(cells)
@@ -247,6 +293,10 @@ def _told(
         applied_filters=(dict(reading.applied()),),
         warnings=(more,) * (len(filled) > CITED) + (without,) * (len(filled) < len(rows)),
     )
+
+
+def _told_apart(rows: Sequence[Chunk], plan: Calculation) -> bool:
+    return len({tuple(row.metadata.get(each.name) for each in plan.entities) for row in rows}) == len(rows)
 
 
 def _number(value: Any) -> Decimal | None:

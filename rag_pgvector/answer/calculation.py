@@ -17,16 +17,24 @@ from rag_pgvector.answer.vocabulary import (
     PERSONS,
     RATES,
     SUBJECTS,
+    VERBS_OF,
     WRITTEN_UNITS,
     words,
 )
 
-__all__ = ["Calculation", "planned"]
+__all__ = ["NOT_ADDED", "Calculation", "entities_named", "planned"]
 
 #: What makes no sense when added up.
-_NOT_ADDED = RATES | frozenset("mean median index price gini size temperature minimum maximum cpi ppi humidity".split())
+NOT_ADDED = RATES | frozenset(
+    """
+    mean median index price gini size temperature minimum maximum cpi ppi humidity cumulativ cum kumulatif
+    """.split()
+)
+#: Verbs of who does something, and of when, where or for how much.
+_VERBS = DOERS_OF.keys() | VERBS_OF.keys()
 #: What rows are called, whatever is in them.
 _ROWS = frozenset("row rows line lines entry entries record records baris rekod".split())
+_HAVE = frozenset("have has had mempunyai memiliki".split())
 #: Words after which stands what is counted.
 _MANY = frozenset("many howmany of ramai banyak bilangan".split())
 
@@ -42,17 +50,25 @@ class Calculation:
     of_rows: bool = False
 
 
+def entities_named(reading: Reading, asked: Asked) -> list[tuple[Column, set[int]]]:
+    """The columns whose kind of thing the question names, each with the places of its words."""
+    heard = set(asked.terms) - NEUTRAL
+    return [
+        (column, {place for place, term in enumerate(asked.terms) if term in column.terms})
+        for column in reading.table.columns
+        if column.name not in reading.conditions
+        and column.type == "text"
+        and not (column.figures or column.is_code)
+        and heard & set(column.terms)
+    ]
+
+
 def planned(reading: Reading, asked: Asked) -> list[Calculation]:
     """The calculations that a question asks for, several for "the highest level and capacity"; none for a look-up."""
     free = [column for column in reading.table.columns if column.name not in reading.conditions]
-    heard = set(asked.terms) - NEUTRAL
-    entities = tuple(
-        column
-        for column in free
-        if column.type == "text" and not (column.figures or column.is_code) and heard & set(column.terms)
-    )
-    kinds = {term for column in entities for term in column.terms}
-    places = {place for place, term in enumerate(asked.terms) if term in kinds}
+    found = entities_named(reading, asked)
+    entities = tuple(column for column, _ in found)
+    places = {place for _, at in found for place in at}
     measures = [column for column in reading.targets if column.is_measure] or measures_named(reading, asked)
     named = {place for column in measures for place, term in enumerate(asked.terms) if term in column.terms}
     named |= {place for place in reading.leftover for column in measures if is_month(column, place, asked)}
@@ -77,7 +93,7 @@ def planned(reading: Reading, asked: Asked) -> list[Calculation]:
         entities = (compared,)
     if len(hows) == 1 and (len(measures) == 1 or _each_named(measures, asked)):
         how = hows.pop()
-        if how == "sum" and any(_NOT_ADDED & set(column.terms) or column.is_rate for column in measures):
+        if how == "sum" and any(NOT_ADDED & set(column.terms) or column.is_rate for column in measures):
             return []
         return [Calculation(how, column, entities) for column in measures]
     if hows or asked.wants != "count" or any(column.is_measure for column in reading.targets if reading.by_name):
@@ -125,15 +141,18 @@ def _each_named(columns: Sequence[Column], asked: Asked) -> bool:
 def _rows_counted(reading: Reading, asked: Asked) -> Calculation | None:
     """The number of rows, where the table's own name says what its rows are ("how many penguins"), or they are persons
     and persons are counted."""
+    if _HAVE & {*asked.words} and any(_names_rows(each, reading) for each in reading.table.columns):
+        return None  # "how many employees does Ravi have" is not how often he is listed
     held = {place for span in reading.spans.values() for place in span} | asked.time_words
     kinds = {term for column in reading.table.columns if column.name in reading.conditions for term in column.terms}
+    rows_are = reading.table.terms | reading.table.kinds
+    kinds -= rows_are  # "how many orders", where "Order Date" says when
     counted = {place for place in asked.content if place not in held and asked.terms[place] not in kinds}
-    counted -= {place for place in counted if asked.words[place] in DOERS_OF and place in reading.explained}
+    counted -= {place for place in counted if asked.words[place] in _VERBS and place in reading.explained}
     many = {place + 1 for place, word in enumerate(asked.words) if word in _MANY}
     if many & held and any("quantity" in column.terms for column in reading.table.columns):
         return None  # "how many lamps were ordered" is no number of orders
     persons = _tells_of_persons(reading)
-    rows_are = reading.table.terms | reading.table.kinds
     by_name = bool(counted) and all(asked.terms[place] in rows_are or asked.words[place] in _ROWS for place in counted)
     by_name = by_name or (not counted and _kind_counted(reading, asked))
     by_person = persons and any(asked.words[place] in SUBJECTS for place in counted)
@@ -141,6 +160,13 @@ def _rows_counted(reading: Reading, asked: Asked) -> Calculation | None:
         return None
     column = next((column for column in reading.table.columns if column.name not in reading.conditions), None)
     return None if column is None else Calculation("count", column, (), of_rows=True)
+
+
+def _names_rows(column: Column, reading: Reading) -> bool:
+    """True for a condition on a column that has another value in nearly every row."""
+    rows = (reading.table.document.profile or {}).get("rows") or 0
+    named = column.name in reading.conditions and column.type == "text" and not column.figures
+    return named and (column.distinct_count or 0) >= 0.75 * rows
 
 
 def _kind_counted(reading: Reading, asked: Asked) -> bool:

@@ -10,13 +10,17 @@ from typing import Any, TypeAlias
 
 from rag_pgvector.answer.vocabulary import ABOUT, RATES, concept, words
 from rag_pgvector.types import Document
-from rag_pgvector.written import is_figure
+from rag_pgvector.written import is_figure, is_missing
 
 __all__ = ["Column", "Table", "Value"]
 
 Value: TypeAlias = bool | int | float | str
 _COUNTRIES = frozenset("malaysia indonesia singapore thailand japan china india france germany brazil kenya".split())
 _CODE = re.compile(r"[A-Za-z]{0,4}[.\-_/ ]?\d[\dA-Za-z.\-_/]*")
+_CLOCK = re.compile(r"(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d)?(?: ?[ap]\.?m\.?)?", re.IGNORECASE)
+_MONEY = re.compile(r"[-+]?(?:RM|USD|[$€£])")
+_PAID = frozenset("price salary income fee fare tax rm usd eur gbp ringgit dollar cost revenue".split())
+_LASTING = {"duration", "length", "elapsed", "interval", "lap", "tempoh"}
 #: In brackets it is a unit, no minimum.
 _MINUTES = re.compile(r"[(\[]mins?\.?[)\]]", re.IGNORECASE)
 _CODE_NAME = {"code", "id", "kod", "no", "lat", "lon", "latitude", "longitude", "zip", "postcode", "poskod", "rank"}
@@ -59,6 +63,20 @@ class Column:
     @property
     def is_time(self) -> bool:
         return self.type in ("date", "year")
+
+    @property
+    def is_money(self) -> bool:
+        """True for figures of what is paid, which number no things."""
+        written = all(_MONEY.match(str(value)) for value in self.distinct or ())
+        return self.is_measure and bool(_PAID & {*self.terms, *words(self.name)} or (self.figures and written))
+
+    @property
+    def is_clock(self) -> bool:
+        """True where the values are times of day: "09:35", "2:05 pm"."""
+        told = [str(value) for value in self.distinct or () if not is_missing(str(value))]
+        if self.type != "text" or _LASTING & set(words(self.name)):
+            return False
+        return bool(told) and all(_CLOCK.fullmatch(value.strip()) for value in told)
 
     @property
     def lists_countries(self) -> bool:
@@ -106,7 +124,7 @@ class Table:
             terms.union(*(ABOUT.get(word, ()) for word in found)),
             frozenset(int(word) for word in found if re.fullmatch(r"1[6-9]\d\d|20\d\d", word)),
             frozenset(term for term, _ in concept(folders)),
-            _kinds(columns[:1], (document.profile or {}).get("rows")),
+            _kinds(columns[:1], (document.profile or {}).get("rows")) | _matches(columns),
         )
 
 
@@ -116,6 +134,13 @@ def _kinds(first: Sequence[Column], rows: object) -> frozenset[str]:
         if (named or _CODE_NAME & set(words(column.name))) and column.distinct_count == rows:
             return frozenset(column.terms) - _CODE_NAME - frozenset(("number",))
     return frozenset()
+
+
+def _matches(columns: Sequence[Column]) -> frozenset[str]:
+    """What rows with a home and an away side are."""
+    named = {word for column in columns if column.type == "text" for word in words(column.name)}
+    found = concept(["match", "game", "fixture"]) if {"home", "away"} <= named else []
+    return frozenset(term for term, _ in found)
 
 
 def _column(profile: Mapping[str, Any]) -> Column:

@@ -6,7 +6,7 @@ import re
 
 from rag_pgvector.answer.asked import Asked
 from rag_pgvector.answer.columns import Column, Value
-from rag_pgvector.answer.lexical import fold
+from rag_pgvector.answer.lexical import STOPWORDS, fold
 from rag_pgvector.answer.reading import Reading
 from rag_pgvector.answer.vocabulary import FRAME, NEGATIONS, NEUTRAL
 
@@ -35,6 +35,8 @@ def match_flags(reading: Reading, asked: Asked) -> None:
         first = min(places)
         light = {place for place in range(max(0, first - _REACH), first) if asked.words[place] in _HOLDS}
         denied = {place for place in range(max(0, first - _REACH), first) if asked.words[place] in NEGATIONS}
+        if asked.words[max(0, first - 2) : first] == ("out", "of"):
+            denied |= {first - 2, first - 1}  # "out of stock"
         reading.require(column, sides[not denied], places | denied | light)
 
 
@@ -48,10 +50,10 @@ def _sides(column: Column) -> tuple[tuple[Value, ...], tuple[Value, ...]] | None
 
 def _said(column: Column, asked: Asked) -> set[int]:
     """The places of a column's name, if every word of it is said, and one that is not said of everything."""
-    terms = [term for term in column.terms if term not in NEUTRAL]
+    terms = [term for term in column.terms if term not in NEUTRAL | STOPWORDS]
     found = [{place for place, term in enumerate(asked.terms) if term == each} for each in terms]
     places = set[int]().union(*found)
-    return places if all(found) and any(asked.words[place] not in FRAME for place in places) else set()
+    return places if found and all(found) and any(asked.words[place] not in FRAME for place in places) else set()
 
 
 #: Endings and beginnings of words that say what was done, in English, Malay and German.

@@ -8,7 +8,7 @@ Each line: the phrase that stands for all of them, then the others; everything f
 
 from __future__ import annotations
 
-__all__ = ["ALIASES", "CONCEPTS", "DOERS"]
+__all__ = ["ALIASES", "CONCEPTS", "DOERS", "VERBS"]
 
 #: Names of places, of days and of persons' sexes, which occur as values.
 ALIASES = """
@@ -82,7 +82,7 @@ fishery: perikanan, fisheries, fishing
 forestry: perhutanan, kehutanan
 livestock: ternakan, peternakan
 manufacturing: pembuatan, perkilangan
-services: perkhidmatan
+services: perkhidmatan, service
 construction: pembinaan, konstruksi
 mining: perlombongan, pertambangan
 quarrying: kuari, pengkuarian
@@ -211,6 +211,10 @@ fee: fees, yuran
 point: points, pts
 mark: marks, markah
 expiry: luput, expires, expire, expired, kedaluwarsa, kadaluarsa
+fare: fares, tambang
+train: trains, kereta api, keretapi, tren, zug
+flight: flights, penerbangan, vuelo, vuelos
+region: regions, wilayah, kawasan, rantau
 business: businesses, perniagaan, perusahaan
 """
 
@@ -219,9 +223,11 @@ DOERS = """
 author writer penulis autor verfasser escritor: wrote written write writes menulis ditulis schrieb geschrieben escribio
 borrower peminjam kunde customer: returned return returns dipulangkan memulangkan
 borrower peminjam: borrowed borrow borrows borrowing meminjam dipinjam ausgeliehen lieh entliehen prestado
-supplier vendor provider pembekal lieferant proveedor: supplies supplied supply provides provided membekalkan dibekalkan
+supplier vendor provider pembekal lieferant proveedor: supplies supplied supply provides provided provide
+supplier vendor provider pembekal lieferant proveedor: membekalkan dibekalkan
 supplier vendor lieferant proveedor: liefert geliefert suministra
 customer buyer client purchaser pelanggan pembeli kunde cliente comprador: bought buys buy purchased ordered membeli
+customer buyer client purchaser pelanggan pembeli kunde cliente comprador: order purchase
 customer buyer client purchaser pelanggan pembeli kunde cliente comprador: dibeli memesan kaufte gekauft bestellt compro
 seller salesperson vendor penjual verkaufer vendedor: sold sells sell menjual dijual verkauft vendio
 teacher instructor tutor lecturer guru lehrer profesor: taught teaches teach mengajar unterrichtet ensena
@@ -242,4 +248,24 @@ founder: founded
 publisher: published publishes
 donor: donated
 scorer: scored
+"""
+
+#: What is done, when, where or for how much: words of columns, and the verbs that ask for them.
+VERBS = """
+departure departures departs depart departing dep std etd leaves leaving berlepas bertolak: leave leaves leaving left
+departure departures departs depart departing dep std etd leaves leaving berlepas bertolak: depart departs departed
+departure departures departs depart departing dep std etd leaves leaving berlepas bertolak: departing bertolak berlepas
+arrival arrivals arrives arrive arriving arr sta eta tiba ketibaan: arrive arrives arrived arriving tiba reach reaches
+arrival arrivals arrives arrive arriving arr sta eta tiba ketibaan: reached sampai land lands landed
+destination to dest destinasi tujuan: go goes going bound head heads headed fly flies travel travels menuju pergi
+destination to dest destinasi tujuan: arrive arrives arrived arriving tiba reach reaches reached land lands landed
+origin from asal dari: come comes coming came datang berasal leave leaves leaving left depart departs departed departing
+origin from asal dari: bertolak berlepas berangkat
+salary wage pay gaji remuneration: earn earns earned earning bergaji
+price fare fee fees harga tambang yuran: cost costs costing
+join joined hired hire employed start started: join joins joined hired start starts started begin began menyertai mula
+day days frequency hari: run runs operate operates beroperasi
+venue stadium location ground place lokasi tempat: play plays played held hold takes took
+location city town address site location lokasi bandar alamat: live lives lived located based situated tinggal
+job position occupation role designation profession jawatan pekerjaan: do does did
 """

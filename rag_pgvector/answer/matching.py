@@ -11,14 +11,31 @@ from rag_pgvector.answer.columns import Column, Value
 from rag_pgvector.answer.lexical import STOPWORDS, stem
 from rag_pgvector.answer.naming import initials
 from rag_pgvector.answer.reading import Reading
-from rag_pgvector.answer.vocabulary import AGGREGATES, NEGATIONS, NEUTRAL, canonical, concept, replaced, words
+from rag_pgvector.answer.vocabulary import (
+    AGGREGATES,
+    NEGATIONS,
+    NEUTRAL,
+    WRITTEN_UNITS,
+    canonical,
+    concept,
+    replaced,
+    words,
+)
+from rag_pgvector.answer.ways import is_verb, other_end, told_apart
 
 __all__ = ["match_codes", "match_parts", "match_values", "spellings"]
 
 #: A column with more values than this holds names rather than kinds.
 CATEGORIES = 100
 #: How well a value is named: in full, without its code, in words that mean the same, in another order.
-_FULL, _BARE, _MEANT, _TURNED = 1.0, 0.95, 0.97, 0.92
+_FULL, _MEASURED, _BARE, _MEANT, _TURNED = 1.0, 0.98, 0.95, 0.97, 0.92
+#: A unit after the name of what is measured: "Population ('000)".
+_UNIT = re.compile(
+    rf"\s*[(\[](?:'?000|%|°[CF]|(?:RM|USD|US\$|[$€£])(?: \w+)?|{'|'.join(WRITTEN_UNITS)}|per [\w ]+)[)\]]\s*$",
+    re.IGNORECASE,
+)
+#: What a column of units is called: "persons" in it is no population.
+_UNITS = frozenset("unit uom measure satuan ukuran".split())
 
 
 def match_values(reading: Reading, asked: Asked) -> None:
@@ -38,7 +55,7 @@ def match_values(reading: Reading, asked: Asked) -> None:
     said = set(spoken)
     found: list[tuple[int, float, bool, int, Column, Value, frozenset[int]]] = []
     for column in reading.table.columns:
-        if column.type not in ("text", "boolean") or column.distinct is None:
+        if column.type not in ("text", "boolean") or column.distinct is None or column.is_clock:
             continue
         named = any(term in heard_set for term in column.terms)
         for value in column.distinct:
@@ -53,15 +70,15 @@ def match_values(reading: Reading, asked: Asked) -> None:
                     best = (len(phrase), exactness, covered)
                     break
             # A name is not translated: "Belanja" is a place among many places, not spending.
-            if best is None and (column.distinct_count or 0) <= CATEGORIES and (meant := _meant(text, heard, asked)):
+            if best is None and _translated(column) and (meant := _meant(text, heard, asked)):
                 best = (len(meant[1]), *meant)
-            if best is not None:
+            if best is not None and not (other_end(column, best[2], asked) or is_verb(best[2], text, asked)):
                 found.append((*best[:2], named, -(column.distinct_count or 0), column, value, best[2]))
     found.sort(key=lambda each: (-each[0], -each[1], -each[2], -each[3], each[4].name, str(each[5])))
     taken: dict[int, tuple[str, frozenset[int]]] = {}
     for _, exactness, _, _, column, value, covered in found:
         owners = {taken[place] for place in covered if place in taken}
-        if owners and owners != {(column.name, covered)}:
+        if owners and (owners != {(column.name, covered)} or exactness == _MEASURED):
             continue
         if covered & asked.time_words:
             if not (reading.absent_time and exactness == _FULL and asked.time_words <= covered):
@@ -88,10 +105,17 @@ def _note_twins(reading: Reading, asked: Asked, taken: Mapping[int, tuple[str, f
             if re.fullmatch(r"column_\d+", twin.name):
                 continue  # has no heading: it is of no kind
             ours, theirs = set(column.distinct), set(twin.distinct)
+            if all(told_apart(column, span, asked) for span in spans):
+                continue
             if not set(reading.conditions[name]) <= theirs or 2 * len(ours & theirs) < max(len(ours), len(theirs)):
                 continue
             if len(spans) > 1 or not (set(column.terms) - set(twin.terms)) & set(asked.terms):
                 reading.twins.append((name, twin.name))
+
+
+def _translated(column: Column) -> bool:
+    """True for a column of kinds, whose values may be said in other words."""
+    return (column.distinct_count or 0) <= CATEGORIES and not {*words(column.name)} <= _UNITS
 
 
 def _may_stand(phrase: Sequence[str], said: set[str]) -> bool:
@@ -121,7 +145,7 @@ def _meant(text: str, heard: Sequence[str], asked: Asked) -> tuple[float, frozen
 @lru_cache(maxsize=131_072)
 def _key(text: str) -> tuple[str, ...]:
     """A value's concepts, without function words and leading codes."""
-    found = words(text, camel=False)
+    found = words(_UNIT.sub("", text), camel=False)
     while found and (found[0].isdigit() or (len(found) > 1 and len(found[0]) == 1)):
         found = found[1:]
     at = 0
@@ -141,6 +165,8 @@ def spellings(value: str) -> list[tuple[tuple[str, ...], float]]:
     found = [(phrase, _FULL)]
     if (apart := tuple(words(value))) not in (phrase, tuple(words(value, camel=False))):
         found.append((apart, _FULL))  # "FoodPrices"
+    if (shorter := tuple(canonical(_UNIT.sub("", value)))) and shorter != phrase:
+        found.append((shorter, _MEASURED))
     bare = list(phrase)
     while bare and (bare[0].isdigit() or len(bare[0]) == 1):
         bare.pop(0)
@@ -212,7 +238,7 @@ def match_parts(reading: Reading, asked: Asked) -> None:
     best: list[tuple[int, float, Column, Value, frozenset[int]]] = []
     some: list[tuple[Column, Value, frozenset[int]]] = []
     for column in reading.table.columns:
-        if column.type != "text" or column.distinct is None or column.name in reading.conditions:
+        if column.type != "text" or column.distinct is None or column.name in reading.conditions or column.is_clock:
             continue
         for value in column.distinct:
             content = _contents(str(value))
@@ -229,6 +255,8 @@ def match_parts(reading: Reading, asked: Asked) -> None:
                 places |= at
             # A number is not enough: "period 2" is not "Lab 2"; nor is what the column is called: "the shop in Lugo".
             matched *= spelled and not {asked.terms[place] for place in places} <= {*column.terms}
+            if places and (other_end(column, places, asked) or is_verb(places, str(value), asked)):
+                continue
             if matched:
                 some.append((column, value, frozenset(places)))
             if matched and matched / len(content) >= 0.5:
@@ -243,7 +271,16 @@ def match_parts(reading: Reading, asked: Asked) -> None:
         values = tuple(value for other, value, at in some if other is column and places_ <= at)
     else:
         values = tuple(value for _, _, other, value, at in top if other is column and at == places_)
+    if _is_lettered(values, max(places_) + 1, asked):
+        return
     reading.require(column, values, set(places_), 0.5 + 0.4 * most[1])
+
+
+def _is_lettered(values: Sequence[Value], after: int, asked: Asked) -> bool:
+    """True where a letter follows that none of the values has: "cold room c" is none of A and B."""
+    letter = asked.words[after] if after < len(asked.words) else ""
+    ends = {words(str(value))[-1] for value in values}
+    return len(letter) == 1 and letter.isalpha() and letter not in ends and all(len(end) == 1 for end in ends)
 
 
 @lru_cache(maxsize=131_072)

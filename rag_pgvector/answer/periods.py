@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rag_pgvector.answer.lexical import fold
 from rag_pgvector.written import MONTHS
 
-__all__ = ["CLOCK", "Period", "clock_of", "date_of", "periods_in"]
+__all__ = ["CLOCK", "Period", "bound_in", "clock_of", "date_of", "in_bounds", "periods_in", "yearless_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,9 @@ _MONTHS = re.compile(
     re.IGNORECASE,
 )
 _BETWEEN = re.compile(r"\b(?:between|antara|zwischen|entre)\s+(?:the years?\s+|tahun\s+)?$", re.IGNORECASE)
-CLOCK = re.compile(r"(?<![\d:.])(?P<h>[01]?\d|2[0-3]):(?P<m>[0-5]\d)(?::00)?(?![\d:.])")
+CLOCK = re.compile(
+    r"(?<![\d:.])(?P<h>[01]?\d|2[0-3]):(?P<m>[0-5]\d)(?::00)?(?![\d:]|\.\d)(?: ?(?P<half>[ap])\.?m\b)?", re.IGNORECASE
+)
 
 
 def periods_in(text: str) -> tuple[list[Period], list[tuple[int, int]]]:
@@ -123,6 +126,93 @@ def periods_in(text: str) -> tuple[list[Period], list[tuple[int, int]]]:
     return periods, [(start, end) for start, end, _ in found]
 
 
+#: A month, or a day of one, with no year.
+_YEARLESS = re.compile(
+    rf"(?<![\w./-])(?:(?P<d>0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th|hb|\.)?(?: of| de)? )?{_MONTH_NAME}"
+    r"(?: (?P<e>0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?)?(?![\w/-]|[.:]\d)(?! (?:I|we|you)\b)",
+    re.IGNORECASE,
+)
+
+
+def yearless_in(text: str) -> tuple[list[Period], list[tuple[int, int]]]:
+    """The months and days that a text names without a year (0), and the spans that name them; several only where they
+    are joined by "and" or "or", for between them there may be others."""
+    found = [match for match in _YEARLESS.finditer(text) if _is_month(match["mon"]) and not (match["d"] and match["e"])]
+    for one, other in itertools.pairwise(found):
+        if not re.fullmatch(r"\s*(?:and|or|dan|atau|,)\s*", text[one.end() : other.start()]):
+            return [], []
+    first = found[0].start() if found else 0
+    if _BOUND.search(text[:first]) or _BETWEEN.search(text[:first]) or _TO_DAY.search(text[:first]):
+        return [], []
+    days = [int(day) if (day := match["d"] or match["e"]) else None for match in found]
+    months = [MONTHS[fold(match["mon"]).strip(".")] for match in found]
+    periods = [Period(0, month=month, day=day) for month, day in zip(months, days, strict=True)]
+    return periods, [match.span() for match in found]
+
+
+#: Words that make a period a bound, and those after it.
+_BOUND = re.compile(
+    r"(?<!\w)(?:(?P<by>days?|weeks?|months?|quarters?|years?|tahun|bulan|hari) )?"
+    r"(?P<how>after|later than|since|before|earlier than|prior to|until|till|up to|"
+    r"selepas|sebelum|sejak|hingga|sehingga)"
+    r"(?: (?:the|end|start|year|month|of|tahun|bulan|akhir|awal))*\s*$",
+    re.IGNORECASE,
+)
+_ONWARDS = re.compile(r"\s*(?:onwards?\b|(?:and|or) (?:later|after)\b|ke atas\b)", re.IGNORECASE)
+_TO_DAY = re.compile(r"\d\s*(?:-|–|to|until|till|and|hingga|dan)\s*$", re.IGNORECASE)
+_TO = re.compile(r"\s*(?:-|–|—|to|until|till|through|up to|hingga|sehingga|sampai|(?P<and>and|dan))\s*", re.IGNORECASE)
+_HOW = {
+    **dict.fromkeys(("after", "later than", "selepas"), "after"),
+    **dict.fromkeys(("since", "sejak"), "since"),
+    **dict.fromkeys(("before", "earlier than", "prior to", "sebelum"), "before"),
+    **dict.fromkeys(("until", "till", "up to", "hingga", "sehingga"), "until"),
+}
+
+
+def bound_in(text: str, periods: Sequence[Period], spans: Sequence[tuple[int, int]]) -> tuple[str, tuple[int, int]]:
+    """What the words around the periods make of them, and where the first of these words stands: "after", "since",
+    "before", "until", "between" (two, both included), "unknown" (what cannot be told), or "" where they are meant
+    themselves."""
+    here = (0, 0)
+    if not periods:
+        return "", here
+    told = [(match, span) for span in spans if (match := _BOUND.search(text[: span[0]]))]
+    joined = _TO.fullmatch(text[spans[0][1] : spans[1][0]]) if len(spans) == len(periods) == 2 else None
+    if joined and (not joined["and"] or _BETWEEN.search(text[: spans[0][0]])):
+        return ("between" if _first(periods[0]) <= _last(periods[1]) else "unknown"), here
+    if len(spans) == 1 and len(periods) == 1:
+        if _ONWARDS.match(text[spans[0][1] :]):
+            return "since", here
+        if told:
+            match = told[0][0]
+            return ("unknown" if match["by"] else _HOW[match["how"].lower()]), match.span("how")
+    return ("unknown" if told else ""), here
+
+
+def _first(period: Period) -> tuple[int, int, int]:
+    return (period.year, period.month or 3 * (period.quarter or 1) - 2, period.day or 1)
+
+
+def _last(period: Period) -> tuple[int, int, int]:
+    return (period.year, period.month or 3 * (period.quarter or 4), period.day or 31)
+
+
+def in_bounds(date: tuple[int, int, int], periods: Sequence[Period], bound: str, granularity: str) -> bool:
+    """True where a row of that date is within the bounds; never where its period is longer than they are exact."""
+    if granularity == "year" and any(period.month or period.quarter for period in periods):
+        return False
+    if granularity == "quarter" and any(period.month for period in periods):
+        return False
+    first, last = _first(periods[0]), _last(periods[-1])
+    return {
+        "after": date > last,
+        "since": date >= first,
+        "before": date < first,
+        "until": date <= last,
+        "between": first <= date <= last,
+    }.get(bound, False)
+
+
 def _months(match: re.Match[str], text: str) -> list[Period]:
     """The months of a range, both ends included; none for "January and March 2022", which are two."""
     between = _BETWEEN.search(text[: match.start()])
@@ -158,7 +248,12 @@ _NUMBERS = re.compile(r"\d+")
 def clock_of(text: str) -> str:
     """The time of day in a text as "hh:mm"; "" where there is none."""
     found = CLOCK.search(text)
-    return f"{int(found['h']):02d}:{found['m']}" if found else ""
+    if not found:
+        return ""
+    hour = int(found["h"])
+    if found["half"] and 1 <= hour <= 12:
+        hour = hour % 12 + 12 * (found["half"].lower() == "p")
+    return f"{hour:02d}:{found['m']}"
 
 
 def date_of(value: Any, form: str | None) -> tuple[int, int, int] | None:

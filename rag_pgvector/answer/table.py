@@ -27,6 +27,7 @@ from rag_pgvector.types import Chunk, Document
 
 __all__ = ["look_up"]
 
+_COINS = frozenset("money ringgit dollars euros pounds".split())
 #: Tables whose rows are fetched for one question.
 TABLES = 6
 #: A word that stands for the place that all tables are about.
@@ -74,7 +75,7 @@ def look_up(
         asked.calculates & frozenset(asked.content - told)
         or unsaid
         or len(cells) > LISTED
-        or (counts and not all(cell.column.is_measure for cell in cells))
+        or (counts and not all(_is_number_of(cell.column, asked) for cell in cells))
         or ((len(cells) > 1 or _is_of_one(cells[0].column)) and _asks_for_a_sum(asked, cells))
     ):
         misses = yield from citations(cells[:3], 3)
@@ -89,6 +90,12 @@ def _asks_for_a_sum(asked: Asked, cells: Sequence[Cell]) -> bool:
     names = {term for cell in cells for term in cell.column.terms}
     told = cells[0].reading.explained
     return any(asked.terms[place] not in names for place in asked.totalled - told)
+
+
+def _is_number_of(column: Column, asked: Asked) -> bool:
+    """True for a column that tells how many; money does only where it is asked for."""
+    named = ({*column.terms} | _COINS) & {*asked.terms, *asked.words}
+    return column.is_measure and bool(named or not column.is_money)
 
 
 def _is_of_one(column: Column) -> bool:

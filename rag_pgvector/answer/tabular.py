@@ -7,26 +7,24 @@ else, unless it is found to say the same in other words (``residue``): no figure
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-
 from rag_pgvector.answer.asked import Asked
 from rag_pgvector.answer.columns import Column, Table, Value
 from rag_pgvector.answer.flags import match_flags, state_as_deed
 from rag_pgvector.answer.matching import match_codes, match_parts, match_values
-from rag_pgvector.answer.periods import clock_of, date_of
 from rag_pgvector.answer.reading import Reading
-from rag_pgvector.answer.targets import choose, defaults, does_it, holds_persons, holds_years, names_doer
+from rag_pgvector.answer.targets import asks_thing, choose, defaults, does_it, holds_persons, holds_years, names_doer
+from rag_pgvector.answer.times import match_times, match_yearless
 from rag_pgvector.answer.vocabulary import (
     COUNTED_BY,
-    MONTHS,
     NEUTRAL,
     PARTS,
     RATES,
     SUBJECTS,
     UNITS,
+    concept,
     words,
 )
+from rag_pgvector.answer.ways import is_other_kind, match_clocks, other_rhythm, tell
 
 __all__ = ["read"]
 
@@ -38,8 +36,10 @@ def read(table: Table, asked: Asked, *, home: frozenset[str] = frozenset()) -> R
         home: Names of the place that all tables are about ("malaysia"), which need no column.
     """
     reading = Reading(table, home=home)
-    _times(reading, asked)
+    match_times(reading, asked)
+    match_clocks(reading, asked)
     match_values(reading, asked)
+    match_yearless(reading, asked)
     match_flags(reading, asked)
     _drop_kinds(reading, asked)
     match_codes(reading, asked)
@@ -82,7 +82,7 @@ def read(table: Table, asked: Asked, *, home: frozenset[str] = frozenset()) -> R
         reading.explained |= {place for place, term in question if term == "population"}
     reading.explained |= _units(reading, asked) | _deeds(reading, asked)
     _descriptors(reading, asked)
-    reading.mismatch = any(_another_kind(column, asked, table) for column in reading.targets)
+    reading.mismatch = any(_another_kind(column, asked, reading) for column in reading.targets)
     reading.mismatch = reading.mismatch or state_as_deed(reading, asked)
     reading.leftover = frozenset(asked.content - reading.explained)
     _open_lookups(reading, asked)
@@ -109,11 +109,14 @@ def _deeds(reading: Reading, asked: Asked) -> set[int]:
     """The places of verbs of which a target, or a condition, says who does it: "wrote" for a column of authors; and of
     those who are counted by what they do: students, where "enrolled" is asked for."""
     told = [{*column.terms, *words(column.name)} for column in reading.targets]
-    held = [{*each.terms, *words(each.name)} for each in reading.table.columns if each.name in reading.conditions]
+    conditions = [each for each in reading.table.columns if each.name in reading.conditions]
+    held = [{*each.terms, *words(each.name)} for each in conditions]
     deeds = {
         place
         for place, word in enumerate(asked.words)
-        if (told and all(names_doer(word, names) for names in told)) or any(names_doer(word, names) for names in held)
+        if (told and all(names_doer(word, names) for names in told))
+        or any(names_doer(word, names) for names in held)
+        or any(tell(word, column) for column in (*reading.targets, *conditions))
     }
     counted = {
         place
@@ -150,22 +153,34 @@ def _drop_kinds(reading: Reading, asked: Asked) -> None:
             del reading.conditions[name], reading.spans[name]
 
 
-def _another_kind(column: Column, asked: Asked, table: Table) -> bool:
+def _another_kind(column: Column, asked: Asked, reading: Reading) -> bool:
     """True for a share where a number is asked for, or the other way round; for a number where a person is."""
+    table = reading.table
+    #: In a long table the name of a figure is a value beside it.
+    told = {term for name in reading.conditions for value in reading.conditions[name] for term in _terms_of(value)}
+    is_rate = column.is_rate or (column.is_measure and bool(RATES & told))
     if asked.asks == "who" and not (holds_persons(column) or does_it(column, asked)):
         # The person beside the highest salary answers "who earns most".
         return not asked.operations or not any(map(holds_persons, table.columns))
-    if asked.asks == "when" and not (column.is_time or holds_years(column)):
+    if asked.asks == "when" and not (column.is_time or column.is_clock or holds_years(column)):
         return not asked.operations or not any(each.is_time for each in table.columns)
+    if is_other_kind(column, asked) or (column.is_measure and asks_thing(reading, asked)):
+        return True
+    if other_rhythm(column, asked):
+        return True
     if PARTS & set(column.terms) - set(asked.terms):
         return True
-    if asked.asks == "where" and (column.is_measure or column.is_time):
+    if asked.asks == "where" and (column.is_measure or column.is_time or column.is_clock):
         return True
     if asked.wants == "count":
-        return column.is_rate
-    if asked.wants == "rate" and not column.is_rate and not RATES & table.terms:
+        return is_rate
+    if asked.wants == "rate" and not is_rate and not RATES & table.terms:
         return column.is_measure and (column.largest or 0.0) > 100.0
     return False
+
+
+def _terms_of(value: Value) -> list[str]:
+    return [term for term, _ in concept(words(str(value)))] if isinstance(value, str) else []
 
 
 def _code_targets(reading: Reading, asked: Asked) -> None:
@@ -232,84 +247,6 @@ def _descriptors(reading: Reading, asked: Asked) -> None:
             continue
         if len(before) + len(after) <= 4:
             reading.explained |= set(run)
-
-
-def _times(reading: Reading, asked: Asked) -> None:
-    """Conditions on the columns of time. Without one, the years must stand in a column's name or in the table's."""
-    columns = [column for column in reading.table.columns if column.is_time]
-    if asked.latest:
-        dated = [(column, date_of(value, column.form)) for column in columns for value in (column.distinct or ())]
-        newest = max((date for _, date in dated if date), default=None)
-        for column in columns:
-            values = tuple(value for value in column.distinct or () if date_of(value, column.form) == newest)
-            if values:
-                reading.conditions[column.name] = values
-                reading.time.add(column.name)
-                return
-        return
-    if not asked.periods:
-        return
-    split = _split_time(reading, asked, columns)
-    if split:
-        return
-    for column in sorted(columns, key=lambda column: column.type != "date"):
-        granularity = column.granularity if column.type == "date" else "year"
-        if column.distinct is None:
-            reading.lookups[column.name] = ()
-            reading.time.add(column.name)
-            reading.explained |= asked.time_words
-            return
-        dates = [(value, date_of(value, column.form)) for value in column.distinct]
-        wanted = [
-            tuple(value for value, date in dates if date and period.holds(date, granularity))
-            for period in asked.periods
-        ]
-        if all(wanted):
-            values = tuple(dict.fromkeys(value for values in wanted for value in values))
-            if asked.clock and column.form == "yyyy-mm-dd hh:mm":
-                values = tuple(value for value in values if clock_of(str(value)) in asked.clock)
-                reading.explained |= set(asked.clock_words)
-                reading.absent_time = not values
-            reading.conditions[column.name] = values
-            reading.time.add(column.name)
-            reading.explained |= asked.time_words
-            return
-    years = {period.year for period in asked.periods}
-    exact = all(period.month is None and period.quarter is None for period in asked.periods)
-    in_columns = {int(word) for column in reading.table.columns for word in words(column.name) if word.isdigit()}
-    said = {int(word) for word in asked.words if word.isdigit()}
-    if not columns and exact and (years <= reading.table.years or years <= in_columns & said):
-        reading.explained |= asked.time_words
-        return
-    reading.absent_time = True
-
-
-def _split_time(reading: Reading, asked: Asked, columns: Sequence[Column]) -> bool:
-    """Year in one column, month or quarter in another."""
-    years = next((column for column in columns if column.type == "year" and column.distinct is not None), None)
-    parts = [column for column in reading.table.columns if column.type in ("text", "integer")]
-    for kind in ("month", "quarter"):
-        column = next((column for column in parts if kind in column.terms), None)
-        wanted = {getattr(period, kind) for period in asked.periods}
-        if years is None or column is None or column.distinct is None or None in wanted:
-            continue
-        values = tuple(value for value in column.distinct if _part_number(value, kind) in wanted)
-        in_years = tuple(value for value in years.distinct or () if value in {period.year for period in asked.periods})
-        if values and in_years:
-            reading.conditions[years.name] = in_years
-            reading.conditions[column.name] = values
-            reading.time |= {years.name, column.name}
-            reading.explained |= asked.time_words
-            return True
-    return False
-
-
-def _part_number(value: Value, kind: str) -> int | None:
-    text = "".join(words(str(value)))
-    if kind == "month" and text in MONTHS:
-        return MONTHS[text]
-    digits = re.search(r"\d+", text)
-    return int(digits.group()) if digits else None
 
 
 def _open_lookups(reading: Reading, asked: Asked) -> None:

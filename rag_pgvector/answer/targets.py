@@ -20,11 +20,13 @@ from rag_pgvector.answer.vocabulary import (
     WRITTEN_UNITS,
     words,
 )
+from rag_pgvector.answer.ways import asks_time, kind_named, lists, tell, verb_columns, verbs_of
 
 __all__ = ["choose", "defaults", "does_it", "holds_persons", "holds_years", "is_month", "measures_named", "names_doer"]
 
 #: Columns that one question can be about.
 TARGETS = 3
+_LINKS = frozenset("in on at to from of is has by for".split())
 _ANDS = frozenset("and dan serta".split())
 #: Words that ask for all between two months.
 _UNTIL = frozenset("to until till through between hingga sehingga sampai antara".split())
@@ -39,6 +41,15 @@ def choose(reading: Reading, asked: Asked, question: Sequence[tuple[int, str]]) 
     if not any(column.is_time for column in reading.table.columns):
         free = [*free, *((place, asked.words[place]) for place in sorted(asked.time_words))]
     codes = "code" in asked.terms
+    verbs = verbs_of(asked) - reading.explained
+    if kind_named(reading, asked):
+        # "Which platform does it leave from": the verb says of what, the noun what is asked for.
+        free = [(place, term) for place, term in free if place not in verbs]
+        table = reading.table
+        for place in verbs:
+            if lists(table, asked.words[place]) or any(tell(asked.words[place], each) for each in table.columns):
+                reading.explained.add(place)
+        verbs = set()
     chosen: list[Column] = []
     while True:
         scored = [
@@ -69,9 +80,18 @@ def choose(reading: Reading, asked: Asked, question: Sequence[tuple[int, str]]) 
     if counted := _counted(reading, asked):
         chosen = [counted]
         reading.explained |= {place for place, term in question if term in counted.terms}
+    for place in sorted(verbs):
+        told = verb_columns(reading, asked, place)
+        if len(told) == 1 and (not chosen or told == chosen or asks_time(asked) or asked.asks == "where"):
+            chosen = told
+            reading.explained.add(place)
+            reading.named.add(place)
     months = [column for column in chosen for place in reading.named if is_month(column, place, asked)]
     if len(months) > 1 and _UNTIL & set(asked.words):
         reading.absent_time = True  # the months between them are not said
+    if asks_thing(reading, asked) and (things := _things(reading)):
+        chosen = list(things)
+        reading.explained |= {place for place, word in enumerate(asked.words) if word in DOERS_OF}
     reading.targets = tuple(chosen)
     reading.by_name = bool(chosen)
 
@@ -86,6 +106,8 @@ def _fit(
     seen = list(free)
     open_places = {place for place, _ in seen}
     for number, term in enumerate(column.terms):
+        if term in _LINKS:
+            continue  # "in" asks for no "In Stock"
         at = {place for place, word in seen if _means(term, word)}
         if term in NEUTRAL and not term.isdigit():
             joined = {place for place in at if _is_joined(place, asked)}
@@ -100,6 +122,9 @@ def _fit(
             # The last letter of a name is a unit: "body_mass_g".
             at = initial_beside(term, column.terms[1], asked, about) & open_places
         at = at or (beside(term, places, asked) & open_places)
+        if number and len(term) == 1:
+            # "Cold Room C" says nothing of degrees in "temp_c".
+            at = {place for place in at if not asked.named[place] or place - 1 in places}
         if at:
             places |= at
             said = [place for place in at & asked.content if asked.words[place] not in SUBJECTS]
@@ -174,8 +199,32 @@ def _naming(reading: Reading, asked: Asked) -> tuple[Column, ...]:
     rows = (reading.table.document.profile or {}).get("rows")
     free = [each for each in reading.table.columns if each.type == "text" and each.name not in reading.conditions]
     called = [each for each in free if {"title", "name"} & {*words(each.name)}]
-    each_own = [each for each in free if each.distinct_count == rows and not (each.is_code or each.figures)]
-    return next((tuple(group) for group in (called, each_own) if len(group) == 1), ())
+    names = [each for each in called if "name" in words(each.name)]
+    own = [each for each in free if not (each.is_code or each.is_clock or each.figures)]
+    each_own = [each for each in own if each.distinct_count == rows]
+    first = [each for each in reading.table.columns[:1] if reading.table.kinds and each in free]
+    return next((tuple(group) for group in (called, names, each_own, first) if len(group) == 1), ())
+
+
+#: What columns of things are called that somebody buys, borrows, makes or wins.
+_THINGS = frozenset(
+    "item product title book goods service description model produk barang artikel song film name".split()
+)
+
+
+def asks_thing(reading: Reading, asked: Asked) -> bool:
+    """True for "what does Rempah Co supply?", where a column of suppliers has the name: a thing is asked for."""
+    if asked.words[0] != "what" or not {"do", "does", "did", "has", "have"} & {*asked.words[1:2]}:
+        return False
+    doers = [each for each in reading.table.columns if each.name in reading.conditions and each.type == "text"]
+    deeds = [word for word in asked.words[2:] if word in DOERS_OF]
+    return any(names_doer(word, {*each.terms, *words(each.name)}) for word in deeds for each in doers)
+
+
+def _things(reading: Reading) -> tuple[Column, ...]:
+    free = [each for each in reading.table.columns if each.type == "text" and each.name not in reading.conditions]
+    plain = [each for each in free if not (each.figures or each.is_code or holds_persons(each))]
+    return tuple(each for each in plain if _THINGS & {*each.terms, *words(each.name)})[:1]
 
 
 def defaults(reading: Reading, asked: Asked) -> tuple[Column, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from rag_pgvector.answer.glossary import ALIASES, CONCEPTS, DOERS
+from rag_pgvector.answer.glossary import ALIASES, CONCEPTS, DOERS, VERBS
 from rag_pgvector.answer.lexical import fold, stem
 from rag_pgvector.written import MONTHS
 
@@ -33,6 +33,7 @@ __all__ = [
     "SUBJECTS",
     "SUPERLATIVES",
     "UNITS",
+    "VERBS_OF",
     "WRITTEN_UNITS",
     "canonical",
     "concept",
@@ -57,7 +58,7 @@ NEUTRAL = frozenset(
     official month year quarter period date annual yearly monthly quarterly count size unit rm ringgit myr usd
     dollar sen indeks nilai angka kadar peratus bilangan jadual rekod laporan menurut overall time point points km2
     square kilometre kilometres kilometer kilometers persegi tinggal menetap classification klasifikasi pengelasan
-    howmany
+    howmany pukul
     kg sq per live lived living stand stood million billion thousand juta ribu bilion coefficient pekali koefisien
     """.split()
 )
@@ -252,6 +253,8 @@ def _doers(lines: str) -> dict[str, frozenset[str]]:
 
 #: By verb, the words for who does it: "wrote" asks for an author.
 DOERS_OF = _doers(DOERS)
+#: By verb, the words of columns that tell when, where or for how much it is done: "leaves" asks for a departure.
+VERBS_OF = _doers(VERBS)
 _ALIAS_OF = _table(ALIASES)
 _CONCEPT_OF = _table(CONCEPTS) | _ALIAS_OF
 #: Words that any phrase above begins or goes on with are only looked up as far as the longest phrase reaches.
