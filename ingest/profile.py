@@ -100,6 +100,19 @@ DATE_FORMATS: dict[str, Callable[[str], date | None]] = {
 }
 
 
+def _any_but(left_out: str) -> Callable[[str], date | None]:
+    """A reader of dates in any format but one."""
+    readers = [read for name, read in DATE_FORMATS.items() if name != left_out]
+    return lambda value: next((found for read in readers if (found := read(value)) is not None), None)
+
+
+#: A column in which people wrote dates as they came. Last, for one format is better than several.
+DATE_FORMATS |= {
+    "several, dd/mm/yyyy": _any_but("mm/dd/yyyy"),
+    "several, mm/dd/yyyy": _any_but("dd/mm/yyyy"),
+}
+
+
 class _Range:
     """One reading of a column that every value so far allows, with the smallest and the largest value."""
 

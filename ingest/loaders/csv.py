@@ -42,7 +42,7 @@ class CsvLoader:
     """Delimited text with or without a header; the delimiter is detected among comma, semicolon, tab and bar."""
 
     name = "csv"
-    version = 3
+    version = 4
 
     def load(self, file: SourceFile) -> Iterator[LoadedDocument]:
         """One document: its text is the rendered rows, its profile the columns, its pieces the rows."""

@@ -97,7 +97,7 @@ class JsonLoader:
     """
 
     name = "json"
-    version = 1
+    version = 2
 
     def load(self, file: SourceFile) -> Iterator[LoadedDocument | LoadError]:
         """One document. Raises LoadError for what is no JSON."""
@@ -218,7 +218,7 @@ class ExcelLoader:
     """
 
     name = "excel"
-    version = 2
+    version = 3
 
     def load(self, file: SourceFile) -> Iterator[LoadedDocument | LoadError]:
         """One document per sheet with rows. Raises LoadError for what is no workbook, or is empty."""
@@ -309,7 +309,7 @@ class ParquetLoader:
     """Rows of a Parquet file, read in batches; binary columns and columns of vectors are left out."""
 
     name = "parquet"
-    version = 1
+    version = 2
 
     def load(self, file: SourceFile) -> Iterator[LoadedDocument | LoadError]:
         """One document. Raises LoadError for what is no Parquet file."""

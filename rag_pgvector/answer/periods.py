@@ -263,7 +263,7 @@ def date_of(value: Any, form: str | None) -> tuple[int, int, int] | None:
     if isinstance(value, int):
         return (value, 1, 1)
     parts = [int(part) for part in _NUMBERS.findall(str(value))[:3]]
-    form = form or "yyyy-mm-dd"
+    form = _form_of(str(value), form) if form and form.startswith("several") else form or "yyyy-mm-dd"
     if form.startswith("Qq"):
         parts.reverse()
     if "mon" in form:
@@ -280,3 +280,13 @@ def date_of(value: Any, form: str | None) -> tuple[int, int, int] | None:
     if not form.startswith("yyyy") or not parts:
         return None
     return (parts[0], parts[1] if len(parts) > 1 else 1, parts[2] if len(parts) > 2 else 1)
+
+
+def _form_of(value: str, several: str) -> str:
+    """The format of one date of a column that has several."""
+    years_first = re.match(r"\d{4}", value) is not None
+    if any(word in MONTHS for word in _LETTERS.findall(value.casefold())):
+        return "d mon yyyy" if len(_NUMBERS.findall(value)) > 1 else "mon yyyy"
+    if re.search(r"[Qq][1-4]", value):
+        return "yyyy-Qq" if years_first else "Qq yyyy"
+    return "yyyy-mm-dd" if years_first else several.partition(", ")[2]

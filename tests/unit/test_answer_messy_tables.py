@@ -235,6 +235,12 @@ Monat,Filiale,Umsatz
 Januar 2024,Köln,8210
 Februar 2024,Köln,7998
 """
+CLINICS = """
+Clinic,Opened,Visits
+Kampung Baru,12/03/1998,"41,203"
+Sri Aman,2004-07-01,"18,550"
+Bukit Hijau,15 Jan 2011,"9,871"
+"""
 BOTH = "240 (capacity_mcm, Birch Dam): highest of 4 rows; 99.9 (level_pct, Cedar Weir): highest of 3 rows"
 SEASONS = """
 season,champion
@@ -246,6 +252,10 @@ Season 2023,Port Albion
 @pytest.mark.parametrize(
     ("table", "question", "answer"),
     [
+        (CLINICS, "When did Sri Aman open?", "2004-07-01 (Opened, Sri Aman)"),
+        (CLINICS, "Which clinic opened in January 2011?", "Bukit Hijau (Clinic, 15 Jan 2011)"),
+        (CLINICS, "How many clinics opened after 2000?", "2 (Clinic, number of 2 rows)"),
+        (CLINICS, "Which clinic opened in 2005?", None),
         (ORDERS, "What is the status of order SO-1003?", "Cancelled (Status, SO-1003, 2024-02-02)"),
         (ORDERS, "What was the unit price of order SO-1005?", "$22.00 (Unit Price, SO-1005, 2024-03-05)"),
         (ORDERS, "Which order is pending?", "SO-1005 (Order ID, 2024-03-05, Pending)"),

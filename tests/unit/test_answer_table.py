@@ -299,6 +299,10 @@ def test_dates_of_cells() -> None:
     assert date_of("2020-Q3", "yyyy-Qq") == (2020, 7, 1)
     assert date_of("Q3 2020", "Qq yyyy") == (2020, 7, 1)
     assert date_of(2020, None) == (2020, 1, 1)
+    several = {"2004-07-01": (2004, 7, 1), "12/03/1998": (1998, 3, 12), "15 Jan 2011": (2011, 1, 15)}
+    several |= {"Jan 15, 2011": (2011, 1, 15), "Jan 2011": (2011, 1, 1), "Q3 2020": (2020, 7, 1)}
+    assert {value: date_of(value, "several, dd/mm/yyyy") for value in several} == several
+    assert date_of("12/03/1998", "several, mm/dd/yyyy") == (1998, 12, 3)
 
 
 def test_a_period_is_not_held_by_a_coarser_row() -> None:

@@ -235,6 +235,8 @@ def test_types(values: list[str], kind: str) -> None:
         (["31.12.1999", "01.02.2000"], "dd/mm/yyyy", "day", "1999-12-31", "2000-02-01"),
         (["2010/01/31 00:00"], "yyyy-mm-dd hh:mm", "day", "2010-01-31", "2010-01-31"),
         (["1971-01-01T04:14:00"], "yyyy-mm-dd hh:mm", "year", "1971-01-01", "1971-01-01"),
+        (["12/03/1998", "2004-07-01", "15 Jan 2011"], "several, dd/mm/yyyy", "day", "1998-03-12", "2011-01-15"),
+        (["12/25/1998", "2004-07-01", "02/01/2011"], "several, mm/dd/yyyy", "day", "1998-12-25", "2011-02-01"),
     ],
 )
 def test_dates(values: list[str], format: str, granularity: str, low: str, high: str) -> None:
