@@ -41,6 +41,7 @@ class Asked:
         periods: The periods named; several for "2010 to 2012".
         time_words: The places of the words that name them.
         latest: The newest period is asked for.
+        turn: Of several the "first", the "last" or the "earliest" is asked for: the place of that word.
         calculates: A word asks for a calculation over rows; the places of such words.
         operations: The places of words that say which: "max", "min", "sum", "mean".
         compared: The places of words that ask which of several things is ahead, which "or" joins: "more", "older".
@@ -62,6 +63,7 @@ class Asked:
     periods: tuple[Period, ...]
     time_words: frozenset[int]
     latest: bool
+    turn: int | None
     calculates: frozenset[int]
     operations: Mapping[int, str]
     compared: frozenset[int]
@@ -153,6 +155,7 @@ def read_asked(question: str) -> Asked:
         periods=tuple(periods),
         time_words=frozenset(time_words),
         latest=not periods and any(word in LATEST for word in found),
+        turn=next((at for at, word in enumerate(found) if word == "earliest" or (found[at:] in _TURNS)), None),
         calculates=frozenset(place for place, word in enumerate(found) if word in CALCULATIONS),
         operations=_operations(found) | {place: COMPARATIVES[found[place]][0] for place in compared},
         compared=compared,
@@ -181,6 +184,8 @@ _DID = frozenset("do does did".split())
 _BOUNDS = frozenset("before after until till sebelum selepas".split())
 #: Verbs of one who has a row: "how many orders did she place".
 _LIGHT = frozenset("place make submit file lodge raise".split())
+#: What ends a question that asks for one of several by their order.
+_TURNS = (["first"], ["last"])
 _OR = frozenset("or atau".split())
 _ASKS = {
     word: asks

@@ -18,6 +18,8 @@ __all__ = ["match_times", "match_yearless"]
 def match_times(reading: Reading, asked: Asked) -> None:
     """Conditions on the columns of time. Without one, the years must stand in a column's name or in the table's."""
     columns = [column for column in reading.table.columns if column.is_time]
+    if asked.turn is not None and not asked.periods and _match_turn(reading, asked, columns, asked.turn):
+        return
     if asked.latest:
         dated = [(column, date_of(value, column.form)) for column in columns for value in (column.distinct or ())]
         newest = max((date for _, date in dated if date), default=None)
@@ -74,6 +76,18 @@ def match_times(reading: Reading, asked: Asked) -> None:
     reading.absent_time = True
 
 
+def _match_turn(reading: Reading, asked: Asked, columns: Sequence[Column], place: int) -> bool:
+    """The first or last date of the one column that the question names: "which opened first"."""
+    named = [column for column in columns if column.type == "date" and _is_named(column, asked)]
+    dates = {value: date for each in named for value in each.distinct or () if (date := date_of(value, each.form))}
+    if len(named) != 1 or not dates:
+        return False
+    end = (max if asked.words[place] == "last" else min)(dates.values())
+    reading.require(named[0], tuple(value for value, date in dates.items() if date == end), {place})
+    reading.time.add(named[0].name)
+    return True
+
+
 def _split_time(reading: Reading, asked: Asked, columns: Sequence[Column]) -> bool:
     """Year in one column, month or quarter in another."""
     years = next((column for column in columns if column.type == "year" and column.distinct is not None), None)
@@ -104,13 +118,13 @@ def _part_number(value: Value, kind: str) -> int | None:
 
 def _meant(columns: Sequence[Column], asked: Asked) -> list[Column]:
     """The columns of time, days before years; of several only those that the question names ("joined", "due")."""
-    named = [
-        column
-        for column in columns
-        if (set(column.terms) - NEUTRAL) & set(asked.terms) or any(tell(word, column) for word in asked.words)
-    ]
+    named = [column for column in columns if _is_named(column, asked)]
     ordered = sorted(columns, key=lambda column: column.type != "date")
     return named if len(columns) > 1 and len(named) == 1 and named[0].type == "date" else ordered
+
+
+def _is_named(column: Column, asked: Asked) -> bool:
+    return bool((set(column.terms) - NEUTRAL) & set(asked.terms)) or any(tell(word, column) for word in asked.words)
 
 
 def match_yearless(reading: Reading, asked: Asked) -> None:
