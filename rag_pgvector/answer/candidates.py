@@ -166,9 +166,8 @@ def candidates_of(
             context = above | term_set(unit.context)
             orders = wary and gives_orders(source.text[unit.start : unit.end])
             each = Candidate(passage, source, unit, siblings, sequence, context, admitted and not orders)
-            evidence = each.admitted
             each.is_rival = not (unit.is_head or orders)
-            if evidence and default is not None:
+            if each.admitted and default is not None:
                 read = f"{unit.context}\n{source.text[slice(*extend(source, siblings, unit))]}"
                 each.admitted = default.told_by(read)
                 each.is_rival &= not default.only_described_by(read)

@@ -58,6 +58,8 @@ _RHYTHMS = {"annual": "year", "yearly": "year", "annually": "year", "monthly": "
 #: Abbreviations that mean this only of times of day: "Dep" is a department, too.
 _SHORT = frozenset(("dep", "arr"))
 _DO = frozenset("do does did".split())
+#: What "which" asks for where it asks for no thing.
+_FIGURES = frozenset("value figure number amount level index rate percentage nilai angka kadar peratus".split())
 
 
 def _end(column: Column) -> str:
@@ -125,7 +127,7 @@ def is_other_kind(column: Column, asked: Asked) -> bool:
     if asks_time(asked) and asked.asks != "when" and column.is_measure and not timely:
         return True
     named = {*column.terms, *words(column.name)} & {*asked.terms[1:4], *asked.words[1:4]}
-    figure = column.is_measure or column.is_clock
+    figure = (column.is_measure or column.is_clock) and not _FIGURES & {*asked.terms[1:2], *asked.words[1:2]}
     if asked.words[0] == "which" and figure and not (named or asked.operations):
         return True
     said = [asked.words[place] for place in verbs_of(asked)]

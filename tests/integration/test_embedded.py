@@ -258,7 +258,7 @@ def test_another_starter_makes_the_database_first(server: embedded.Server, monke
 
         def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
             looks = isinstance(query, str) and "FROM pg_database" in query
-            return super().execute(f"{query} AND false" if looks else query, *arguments, **options)
+            return super().execute("SELECT WHERE false") if looks else super().execute(query, *arguments, **options)
 
     monkeypatch.setattr(psycopg, "connect", Late.connect)
     assert launcher._lets_in(Home(home_of(server)), server.port)

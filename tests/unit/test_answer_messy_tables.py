@@ -235,6 +235,7 @@ Monat,Filiale,Umsatz
 Januar 2024,Köln,8210
 Februar 2024,Köln,7998
 """
+INDICES = "year,transport_index,food_index\n2015,100,101.5\n2016,102.4,103.1"
 CLINICS = """
 Clinic,Opened,Visits
 Kampung Baru,12/03/1998,"41,203"
@@ -256,6 +257,7 @@ Season 2023,Port Albion
         (CLINICS, "Which clinic opened in January 2011?", "Bukit Hijau (Clinic, 15 Jan 2011)"),
         (CLINICS, "How many clinics opened after 2000?", "2 (Clinic, number of 2 rows)"),
         (CLINICS, "Which clinic opened in 2005?", None),
+        (INDICES, "Which value had the transport index in 2016?", "102.4 (transport_index, 2016)"),
         (CLINICS, "Which clinic opened first?", "Kampung Baru (Clinic, 12/03/1998)"),
         (CLINICS, "Which clinic opened last?", "Bukit Hijau (Clinic, 15 Jan 2011)"),
         (CLINICS, "Which clinic has the earliest opening date?", "Kampung Baru (Clinic, 12/03/1998)"),
