@@ -110,7 +110,7 @@ def order(query: Query, hits: Sequence[ScoredChunk]) -> tuple[list[Passage], dic
             chunk=hit.chunk,
             score=hit.score,
             found=(hit.score - low) / (best - low) if best > low else 1.0,
-            known=term_set(hit.chunk.content) | _above(hit.chunk),
+            known=term_set(hit.chunk.content) | term_set(_above(hit.chunk)),
         )
         for hit in hits
     ]
@@ -128,10 +128,11 @@ def order(query: Query, hits: Sequence[ScoredChunk]) -> tuple[list[Passage], dic
     return passages, weights
 
 
-def _above(chunk: Chunk) -> frozenset[str]:
+def _above(chunk: Chunk) -> str:
+    """The chunk's source, title and headings."""
     stored = chunk.metadata.get("headings")
     titles = [str(each) for each in stored] if isinstance(stored, (list, tuple)) else []
-    return term_set("\n".join([chunk.source or "", str(chunk.metadata.get("title") or ""), *titles]))
+    return "\n".join([chunk.source or "", str(chunk.metadata.get("title") or ""), *titles])
 
 
 def candidates_of(
@@ -159,11 +160,12 @@ def candidates_of(
         admitted = _admits(query, passage) and _of_the_named(query, passage, source)
         siblings = units(source)
         above = _above(passage.chunk)
+        above_terms = term_set(above)
         for unit in siblings:
             if unit.is_heading and not _says(query, source.text[unit.start : unit.end]):
                 continue
             sequence = terms(source.text[unit.start : unit.end])
-            context = above | term_set(unit.context)
+            context = above_terms | term_set(unit.context)
             orders = wary and gives_orders(source.text[unit.start : unit.end])
             each = Candidate(passage, source, unit, siblings, sequence, context, admitted and not orders)
             each.is_rival = not (unit.is_head or orders)
@@ -174,7 +176,13 @@ def candidates_of(
             if each.admitted and len(rest) >= _OTHER_WORDS and rest.isdisjoint(context.union(sequence)):
                 each.admitted = False
             if each.admitted and sought is not None:
-                each.admitted = sought.told_by(source.text[slice(*extend(source, siblings, unit))])
+                start, end = extend(source, siblings, unit)
+                if sought.around:
+                    after = siblings.index(unit) + 1
+                    if after < len(siblings) and siblings[after].spans[0].block == unit.spans[-1].block:
+                        end = max(end, siblings[after].end)
+                read = f"{above}\n{unit.context}\n" if sought.around else ""
+                each.admitted = sought.told_by(read + source.text[start:end])
             key = (each.origin, unit.start, unit.end)
             if key in seen:
                 continue

@@ -238,8 +238,8 @@ def _as_titled(source: Source, span: Span) -> Span:
 
 def _level(source: Source, heading: str) -> int:
     """How deep a heading is: by its markup, else by its place among the chunk's."""
-    if marks := re.match(r"[ \t]*(#+)", heading):
-        return len(marks.group(1))
+    if marks := re.match(r"[ \t]*(#+|(?:= ?)+)", heading):
+        return len(marks.group(1).replace(" ", ""))
     if (title := _bare(heading)) in source.titles:
         return source.titles.index(title) + 1
     return 1
@@ -248,13 +248,13 @@ def _level(source: Source, heading: str) -> int:
 def _bare(heading: str) -> str:
     """A heading without its markup."""
     lines = [line for line in heading.splitlines() if re.search(r"[^\W_]", line)]
-    return " ".join(lines).strip().strip("#").strip()
+    return " ".join(lines).strip(" \t#=")
 
 
 def _title(heading: str) -> str:
     """The line of a heading that says something, without the marks of its level."""
     lines = [line for line in heading.splitlines() if re.search(r"[^\W_]", line)]
-    return lines[0].strip(" \t#") if lines else heading
+    return lines[0].strip(" \t#=") if lines else heading
 
 
 def _introduces(text: str, spans: list[Span], at: int) -> bool:

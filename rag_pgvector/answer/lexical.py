@@ -214,6 +214,17 @@ class Query:
 
 _QUOTED = re.compile("\"([^\"\n]{2,80})\"|“([^”\n]{2,80})”|`([^`\n]{1,80})`|(?<!\\w)'([^'\n]{2,80})'(?!\\w)")
 _IDENTIFIER = re.compile(r"(?<![\w.])(?:\w*[^\W\d_]\w*(?:_\w+)+|\w+(?:::\w+)+|\w+\(\)|[a-z]+[A-Z]\w*)")
+#: "When" that asks, and not "at the time that": before its verb, after a verb of asking, or last.
+_WHEN = (
+    r"(?:^\W*|[,;:] ?|\b(?:since|until|till|by|and|or|exactly) )"
+    r"when(?:'s| (?:did|do|does|was|were|is|are|has|have|had|will)\b)"
+    r"|\b(?:know|tell(?: \w+)?|says?|remember|state|ask|wonder|find out) (?:exactly )?when\b|\bwhen\W*$"
+)
+#: Malay's "when", which is "if" where something else is asked.
+_BILA = (
+    r"(?:^\W*|\b(?:sejak|sampai|hingga) )bila(?:kah)?\b"
+    r"(?!.*\b(?:apa(?:kah)?|siapa|berapa|bagaimana|mengapa|kenapa|mana)\b)"
+)
 _CODE_FRAME = frozenset("code write written call called invoke syntax command statement".split())
 _WANTS = (
     (
@@ -221,7 +232,7 @@ _WANTS = (
         r"\bhow (?:do|does|can|to|is|are)\b.*\b(?:code|write|written|call|invoke|install)\b|\b(?:syntax|command)\b",
     ),
     ("year", r"\b(?:what|which|in what|in which) year\b|\btahun (?:berapa|apa)\b|\bpada tahun berapa"),
-    ("date", r"\bwhen\b|\bwhat (?:date|day)\b|\b(?:bila|bilakah|kapan|kapankah)\b"),
+    ("date", rf"{_WHEN}|\b(?:what|which) (?:date|day)\b|\bkapan(?:kah)?\b|{_BILA}"),
     (
         "version",
         r"\b(?:what|which) (?:[\w.]+ ){0,4}(?:versions?|releases?(?! (?:dates?|notes?)))\b|\bversi (?:berapa|mana)",

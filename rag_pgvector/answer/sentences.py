@@ -38,7 +38,8 @@ _END = re.compile(r"[.!?…]+[\"'”’»)\]*_`]*(?=\s)|[。！？｡]+[」』�
 _OPENER = re.compile(r"[\"'“‘«(\[*_`:<~!¿¡]*([^\W_]|\d|[$€£¥%#@/\\{|\-–—])")
 _BEGINNER = re.compile(r"(?:The|In|It|This|These|A|An|On|He|She|They|For|At|But|However)\b")
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})")
-_HEADING = re.compile(r"[ \t]{0,3}#{1,6}[ \t]+\S")
+#: Of Markdown, and of MediaWiki: "== History ==".
+_HEADING = re.compile(r"[ \t]{0,3}(?:#{1,6}[ \t]+\S|(?:= ?){1,6}(?!=)[ \t]*[^=\n]*[^\s=][ \t]*(?:= ?){1,6}[ \t]*$)")
 _UNDERLINE = re.compile(r"[ \t]{0,3}([=\-~^\"'`#*+.:_])\1{2,}[ \t]*$")
 _ITEM = re.compile(r"[ \t]*(?:[-*+•‣]|\(?(?:\d{1,3}|[a-zA-Z])[.)])[ \t]+(?=\S)")
 _MARKER = re.compile(r"[ \t]*(?:\d{1,3}|[a-zA-Z])[.)]")

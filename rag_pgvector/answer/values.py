@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rag_pgvector.answer.lexical import fold, terms
 from rag_pgvector.answer.vocabulary import MONTHS
 
-__all__ = ["IN_HEADINGS", "KINDS", "Value", "amounts", "counts", "holds", "values"]
+__all__ = ["IN_HEADINGS", "KINDS", "NUMERALS", "Value", "amounts", "counts", "holds", "values"]
 
 #: What a question can ask for that is a value.
 KINDS = frozenset({"year", "date", "version", "number", "name"})
@@ -49,12 +49,13 @@ _NUMBER = re.compile(
 _CLAUSE = re.compile(r"^[ \t]*\d{1,2}(?:\.\d{1,2})+\.?(?=[ \t]+[A-Z])", re.MULTILINE)
 _VERSION = re.compile(r"(?<![\w.,])v?\d+(?:\.(?:\d+|x))+(?![\w%]|[.,]\d)")
 _ONES = "one|two|three|four|five|six|seven|eight|nine"
-_WORDED = re.compile(
-    rf"\b(?:(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:[ \-](?:{_ONES}))?|{_ONES}|ten|eleven|twelve|"
+#: Numbers in words, for a regular expression.
+NUMERALS = (
+    rf"(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:[ \-](?:{_ONES}))?|{_ONES}|ten|eleven|twelve|"
     r"(?:thir|four|fif|six|seven|eigh|nine)teen|dozen|hundred|thousand|million|billion|half|third|quarter|satu|dua|"
-    r"tiga|empat|lima|enam|tujuh|lapan|delapan|sembilan|sepuluh|ratus|ribu|juta)\b",
-    re.IGNORECASE,
+    r"tiga|empat|lima|enam|tujuh|lapan|delapan|sembilan|sepuluh|ratus|ribu|juta"
 )
+_WORDED = re.compile(rf"\b(?:{NUMERALS})\b", re.IGNORECASE)
 _NAME = re.compile(
     r"(?<![\w.])[A-Z][^\W\d_]*(?:[.'’\-][^\W\d_]+)*\.?"
     r"(?: (?:(?:of|the|de|la|van|von|der|di|da|bin|binti|al|el|and)(?= [A-Z]) )?"

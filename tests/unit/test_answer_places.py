@@ -90,6 +90,12 @@ def test_versions() -> None:
     assert read_query("What is new in v2.0.1?").required == {"2.0.1"}
     assert read_query("Which Python versions does it run on?").wants == "version"
     assert read_query("What is the release date?").wants != "version"
+    # "When" asks for a date where it is the question's word, and not where it says in which case.
+    assert read_query("Who led them when they entered the valley?").wants == "name"
+    assert read_query("When using tools, what does it mean?").wants == ""
+    assert read_query("Bila butang ditekan, apa yang berlaku?").wants == ""
+    for question in ("When did it end?", "Tell me when it ends.", "Since when is it open?", "Bila ia berakhir?"):
+        assert read_query(question).wants == "date", question
     changed = collection("In 2.0.0 the extra dictionary was replaced by the other one.")
     assert changed.ask("What replaced the extra dictionary in 2.0?").failure_mode is None
     assert changed.ask("What replaced the extra dictionary in 2.0.1?").failure_mode == "insufficient_evidence"

@@ -121,6 +121,15 @@ def test_spans_are_in_order_and_lose_no_word(text: str) -> None:
             "NEXT MEETING\n\nOn Monday. At noon.",
             [("heading", "NEXT MEETING"), ("sentence", "On Monday."), ("sentence", "At noon.")],
         ),
+        (
+            "== History ==\nIt began. x = y\n= = Third = =\nb == c",
+            [
+                ("heading", "== History =="),
+                ("sentence", "It began. x = y"),
+                ("heading", "= = Third = ="),
+                ("sentence", "b == c"),
+            ],
+        ),
         ("4. ROOF\nIt leaks.", [("heading", "4. ROOF"), ("sentence", "It leaks.")]),
         ("NO WARRANTY IS\nGIVEN AT ALL", [("sentence", "NO WARRANTY IS\nGIVEN AT ALL")]),
         (
@@ -132,5 +141,5 @@ def test_spans_are_in_order_and_lose_no_word(text: str) -> None:
     ],
 )
 def test_structure_without_markup(text: str, spans: list[tuple[str, str]]) -> None:
-    """Capitals, bars, initials and bold words before their sentence."""
+    """Capitals, MediaWiki's headings, bars, initials and bold words before their sentence."""
     assert pieces(text) == spans

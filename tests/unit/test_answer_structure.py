@@ -138,6 +138,12 @@ def test_the_head_of_a_table_is_no_rival_to_its_rows() -> None:
         ("Apakah nombor telefon klinik itu?", "Tel. +60 (3) 2161 4000", "Dibuka pada 12/03/1998, 43,977 lawatan."),
         ("Which fax number do claims go to?", "Fax: (03) 2161-4001.", "Claims of 2,500 and more go to the desk."),
         ("What's the e-mail address for claims?", "Write to claims@tea.example.", "Write to the claims desk."),
+        ("When was the house built?", "It was finished in 1903.", "Tan built the house."),
+        ("When did they leave?", "They left after the rain.", "They left with the kettle."),
+        ("Kapankah rumah itu dibangun?", "Dibangun tahun 1903.", "Tan membangun rumah itu."),
+        ("How many kinds of networks are there?", "There are two kinds.", "Networks are of some kinds."),
+        ("Berapakah aliran dalam karate?", "Keempat aliran itu diakui.", "Aliran dalam karate diakui."),
+        ("How many of the 352 votes are needed?", "It takes 260.", "In total there are 352."),
         ("What is the website of the clinic?", "See https://tea.example for more.", "The website lists all doctors."),
     ],
 )
@@ -158,6 +164,9 @@ def test_the_kind_of_thing_that_is_asked_for(question: str, told: str, untold: s
         "Which website did Zuckerberg found?",
         "What does a false positive cost us in trust?",
         "Which e-mail clients does it work with?",
+        "When should I use an index?",
+        "Who led them when they entered the valley?",
+        "Kapan harus memakai indeks?",
     ],
 )
 def test_other_questions_name_no_kind(question: str) -> None:
@@ -203,3 +212,14 @@ def test_an_order_is_no_rival_of_the_only_answer() -> None:
     told = asked("What is the telephone number of the desk?", INCOMES, note)
     assert told.answer == "The desk answers at 03-5550 0100 on working days."
     assert told.signals["margin"] == 1.0
+
+
+def test_a_time_or_a_count_may_stand_in_the_next_sentence_or_above() -> None:
+    """Else an answer that tells it two sentences on, as a whole, would be lost."""
+    text = "Sensitivity is a response of the body. It has four classes.\n\nThe body is warm."
+    assert asked("How many classes of sensitivity are there?", INCOMES, replace(NOTE, content=text)).answer
+    lacking = replace(NOTE, content="Sensitivity is a response of the body.")
+    given = asked("How many classes of sensitivity are there?", INCOMES, lacking)
+    assert given.failure_mode == "insufficient_evidence"
+    released = replace(NOTE, content="The prompt generator is out.", metadata={"title": "May 10th, 2024"})
+    assert asked("When was the prompt generator released?", INCOMES, released).answer
