@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag_pgvector.answer.defaults import default_asked_for
+from rag_pgvector.answer.definitions import term_asked_for
 from rag_pgvector.answer.evidence import Source, Unit, extend, source_of, units
 from rag_pgvector.answer.lexical import Query, coverage, fold, idf, pair_coverage, term_set, terms
 from rag_pgvector.answer.orders import asks_for_orders, gives_orders
@@ -154,6 +155,7 @@ def candidates_of(
     wary = not asks_for_orders(query.text)
     default = default_asked_for(query)
     sought = sought_by(query.text)
+    defined = term_asked_for(query.text)
     rest = query.weights.keys() - query.names - query.numbers if in_rows else frozenset[str]()
     for passage in passages:
         source = source_of(passage.chunk, texts)
@@ -194,6 +196,7 @@ def candidates_of(
                 "pairs": pair_coverage(query, sequence),
                 "passage": passage.covered,
                 "found": passage.found,
+                "defines": float(defined is not None and defined.defined_by(each.text)),
                 "typed": max(
                     holds(query.wants, each.text, has_code=unit.has_code),
                     holds(query.wants, unit.heading) if query.wants in IN_HEADINGS else 0.0,
@@ -224,6 +227,7 @@ WEIGHTS: Mapping[str, float] = {
     "covered": 0.6,
     "pairs": 0.2,
     "typed": 0.1,
+    "defines": 0.2,
     "found": 0.3,
     "passage": 0.18,
 }

@@ -220,6 +220,11 @@ _WHEN = (
     r"when(?:'s| (?:did|do|does|was|were|is|are|has|have|had|will)\b)"
     r"|\b(?:know|tell(?: \w+)?|says?|remember|state|ask|wonder|find out) (?:exactly )?when\b|\bwhen\W*$"
 )
+#: "Who" that asks, and not "the people who".
+_WHO = (
+    r"(?:^\W*|[,;:] ?|\b(?:by|to|for|from|with|of|and|or|know|says?|tell(?: \w+)?) )who(?:m|se)?\b|\bwhom?\W*$"
+    r"|\bsiapa(?:kah)?\b"
+)
 #: Malay's "when", which is "if" where something else is asked.
 _BILA = (
     r"(?:^\W*|\b(?:sejak|sampai|hingga) )bila(?:kah)?\b"
@@ -238,7 +243,7 @@ _WANTS = (
         r"\b(?:what|which) (?:[\w.]+ ){0,4}(?:versions?|releases?(?! (?:dates?|notes?)))\b|\bversi (?:berapa|mana)",
     ),
     ("number", r"\bhow (?:many|much|long|far|tall|old|large|big|high)\b|\bwhat (?:percent|number|fraction)|\bberapa"),
-    ("name", r"\bwho(?:m|se)?\b|\bsiapa(?:kah)?\b"),
+    ("name", _WHO),
 )
 
 

@@ -25,7 +25,7 @@ __all__ = ["SIGNALS", "signals_of"]
 #: - pairs: the share of the question's neighbouring words that are neighbours in its unit.
 #: - cosine: of its unit to the question; lead: 1 where no other unit's is higher, 1/2 for the second, and so on.
 #: - value: whether it holds a date, number or name that the question asks for and does not name (a half where it asks
-#:   for none).
+#:   for none), or says what the thing is that it asks about.
 SIGNALS = ("margin", "mass", "words", "firsts", "said", "pairs", "cosine", "lead", "value")
 
 
@@ -68,7 +68,7 @@ def signals_of(
         "pairs": best.parts["pairs"],
         "cosine": cosine,
         "lead": 1.0 / (1 + sum(each.parts["cosine"] > cosine for each in admitted)),
-        "value": float(new) if query.wants in KINDS else 0.5,
+        "value": float(new) if query.wants in KINDS else 0.5 + best.parts["defines"] / 2,
         "typed": len(must & known) / len(must) if must else 1.0,
     }
     return {name: round(min(1.0, max(0.0, value)), 6) for name, value in signals.items()}

@@ -93,6 +93,9 @@ def test_versions() -> None:
     # "When" asks for a date where it is the question's word, and not where it says in which case.
     assert read_query("Who led them when they entered the valley?").wants == "name"
     assert read_query("When using tools, what does it mean?").wants == ""
+    # "Who" likewise.
+    assert read_query("What happens to people who are late?").wants == ""
+    assert read_query("By whom was it built?").wants == read_query("Who built it?").wants == "name"
     assert read_query("Bila butang ditekan, apa yang berlaku?").wants == ""
     for question in ("When did it end?", "Tell me when it ends.", "Since when is it open?", "Bila ia berakhir?"):
         assert read_query(question).wants == "date", question
