@@ -13,7 +13,11 @@ from tests.unit.test_answer_places import collection
     [
         ("What is HNSW?", "HNSW (a graph) is an index for vectors.", "HNSW is slow to build."),
         ("What was Tymnet", "Tymnet was a network of packets.", "Tymnet was also connected to others."),
-        ("What are T cells?", "T cells are white blood cells.", "T cells that matured in the thymus leave it and are active."),
+        (
+            "What are T cells?",
+            "T cells are white blood cells.",
+            "T cells that matured in the thymus leave it and are active.",
+        ),
         ("What does DTO mean?", "A DTO means an object for transfer.", "The DTO of an order is sent."),
         ("Apa itu pestisida?", "Pestisida atau pembasmi hama adalah bahan.", "Pestisida biasanya beracun."),
         ("Apakah yang dimaksud dengan ekologi?", "Ekologi diartikan sebagai ilmu.", "Istilah ekologi tua."),
