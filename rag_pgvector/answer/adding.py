@@ -22,8 +22,11 @@ STOCKS = frozenset(
 ) | {"labour force"}
 #: Figures of one thing or at one time, besides those of ``NOT_ADDED``: added up they say nothing.
 _SINGLE = frozenset(
-    "age odomet mileag reading rating grade height speed rank pressure level threshold limit year latitude longitude "
-    "gpa cgpa bmi per each balance wind depth ph concentration target capacity duration elevation altitude".split()
+    """
+    age odomet mileag reading rating grade height speed rank pressure level threshold limit year latitude
+    longitude gpa cgpa bmi per each balance wind depth ph concentration target capacity duration review star
+    satisfact elevation altitude
+    """.split()
 )
 #: How often a figure must be repeated with another column's value, to be one that this column has.
 _REPEATS = 3

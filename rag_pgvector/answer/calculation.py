@@ -19,10 +19,11 @@ from rag_pgvector.answer.vocabulary import (
     SUBJECTS,
     VERBS_OF,
     WRITTEN_UNITS,
+    concept,
     words,
 )
 
-__all__ = ["LIGHT", "NOT_ADDED", "Calculation", "entities_named", "planned"]
+__all__ = ["LIGHT", "NOT_ADDED", "Calculation", "entities_named", "names_other", "planned"]
 
 #: What makes no sense when added up.
 NOT_ADDED = RATES | frozenset(
@@ -35,6 +36,8 @@ LIGHT = frozenset(
     "earned earn generated generate received receive brought bring achieved achieve attracted attract drew posted "
     "scored score took charge spent mencatat mencatatkan menjana".split()
 )
+#: What a figure is of what its name says before: a score, no number of reviews.
+_KINDS = frozenset(term for term, _ in concept("score rating price fee level rank grade age time duration".split()))
 #: What is done for money, and with a number of things.
 _DEALS = frozenset("sold sell sells bought buys ordered orders purchased imported exported produced".split())
 #: Verbs of who does something, and of when, where or for how much.
@@ -150,11 +153,18 @@ def _by_verb_alone(reading: Reading, asked: Asked) -> bool:
     return verb in _DEALS and any(paid) and not all(paid)
 
 
+def names_other(column: Column, asked: Asked) -> bool:
+    """True for "the most reviews", where a column has the score of the review: it is no number of reviews."""
+    return bool(_KINDS & {*column.terms} - {*asked.terms}) and bool({*column.terms} & {*asked.terms})
+
+
 def _names_no_figure(reading: Reading, asked: Asked, measures: Sequence[Column]) -> bool:
     """True for "the most products", where the only figure is a price: products are counted, no price is asked for."""
     tops = {asked.words[place] for place, how in asked.operations.items() if how in ("max", "min")}
-    if not tops & {"most", "fewest", "least", "terbanyak"} or asked.degree or fitting_measures(reading, asked, set()):
+    if not tops & {"most", "fewest", "least", "terbanyak"} or asked.degree:
         return False
+    if fitting := fitting_measures(reading, asked, set()):
+        return all(names_other(column, asked) for column in fitting)
     own = {*measures[0].terms} - NEUTRAL - AGGREGATES - WRITTEN_UNITS - reading.table.terms if measures else set()
     return bool(own) and measures[0] not in reading.targets
 

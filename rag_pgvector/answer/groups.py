@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from rag_pgvector.answer.adding import adds_up
 from rag_pgvector.answer.asked import Asked
-from rag_pgvector.answer.calculation import LIGHT
+from rag_pgvector.answer.calculation import LIGHT, names_other
 from rag_pgvector.answer.columns import Column
 from rag_pgvector.answer.reading import Reading
 from rag_pgvector.answer.targets import defaults, fitting_measures, holds_persons
@@ -114,7 +114,12 @@ def ranking_of(reading: Reading, asked: Asked) -> Ranking | None:
     measures = fitting_measures(reading, asked, used)
     measures = measures or _plain_measures(reading, asked, used)
     said_of = {each.name: _said_of(each, asked, used) for each in measures}
-    vague = [each for each in measures if said_of[each.name] and not _suffices(each, said_of[each.name], reading)]
+    vague = [
+        each
+        for each in measures
+        if said_of[each.name]
+        and (not _suffices(each, said_of[each.name], reading) or (most and not summed and names_other(each, asked)))
+    ]
     measures = [each for each in measures if said_of[each.name] and each not in vague]
     counted = _counted(reading, asked, group, used) if most and not measures else None
     numbered = any(asked.words[place] in _NUMBER for place in quantity_words)

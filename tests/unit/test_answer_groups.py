@@ -334,6 +334,21 @@ REFUSED = {
         "Booking No,Name,Guests\nB1,Ann,2\nB2,Bob,3",
         "Which guest is the oldest?",
     ),
+    "scores as a number of reviews": (
+        "stays.csv",
+        "Stay ID,Hotel,Review Score\nS1,Inn,5\nS2,Inn,1\nS3,Lodge,4",
+        "Which hotel has the most reviews?",
+    ),
+    "a score as a number of reviews": (
+        "hotels.csv",
+        "Hotel,City,Review Score\nInn,Ipoh,4.1\nLodge,Ipoh,4.6",
+        "Which hotel has the most reviews?",
+    ),
+    "a sum of ratings": (
+        "stays.csv",
+        "Stay ID,Hotel,Review Score\nS1,Inn,5\nS2,Inn,1\nS3,Lodge,4",
+        "Which hotel has the highest total review score?",
+    ),
     "the latest by one of two dates": (
         "claims.csv",
         "Claim ID,Submitted,Settled,Amount\nC1,13/01/2024,19/03/2024,40\nC2,14/02/2024,28/02/2024,60",
