@@ -17,7 +17,7 @@ from rag_pgvector.fence import fenced
 from rag_pgvector.plan import Plan
 from rag_pgvector.planner import EXACT_ROWS, Estimates
 from rag_pgvector.table import Table
-from rag_pgvector.totals import ColumnTotals, totals
+from rag_pgvector.totals import ColumnTotals, totals, totals_by
 from rag_pgvector.types import Chunk, Document, WriteCounts
 
 if TYPE_CHECKING:
@@ -176,6 +176,29 @@ class DocumentStore:
     ) -> ColumnTotals:
         condition = read.where(self._table, filter=filter, document_id=document_id)
         return await self._arun(lambda: totals(self._table, condition, column), retry=True)
+
+    def totals_by(
+        self,
+        column: str,
+        by: str,
+        *,
+        document_id: str | Sequence[str] | None = None,
+        filter: Mapping[str, Any] | None = None,
+    ) -> dict[str | None, ColumnTotals]:
+        """The same for each value of another key, as text; ``None`` for the rows that have none."""
+        condition = read.where(self._table, filter=filter, document_id=document_id)
+        return self._run(lambda: totals_by(self._table, condition, column, by), retry=True)
+
+    async def atotals_by(
+        self,
+        column: str,
+        by: str,
+        *,
+        document_id: str | Sequence[str] | None = None,
+        filter: Mapping[str, Any] | None = None,
+    ) -> dict[str | None, ColumnTotals]:
+        condition = read.where(self._table, filter=filter, document_id=document_id)
+        return await self._arun(lambda: totals_by(self._table, condition, column, by), retry=True)
 
     def delete_document(self, document_id: str, *, exact_scope: bool = False) -> int:
         """Delete a document and its chunks, all or nothing; returns how many chunks went.

@@ -11,7 +11,7 @@ from rag_pgvector.plan import Execute, Plan
 from rag_pgvector.read import Where
 from rag_pgvector.table import Table
 
-__all__ = ["ColumnTotals", "totals"]
+__all__ = ["ColumnTotals", "totals", "totals_by"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +41,34 @@ class ColumnTotals:
 
 _TOTALS = sql.SQL(
     """WITH cells AS (
-    SELECT DISTINCT ON ({document}, {row}) {json} ->> %s::text AS cell FROM {table}{where} ORDER BY {document}, {row}
+    SELECT DISTINCT ON ({document}, {row}) {json} ->> %s::text AS cell, {json} ->> %s::text AS kind
+    FROM {table}{where} ORDER BY {document}, {row}
 ), figures AS (
-    SELECT cell, regexp_replace(cell, '^(RM|USD|IDR|Rp|[$€£])|[,%% ]', '', 'g') AS bare FROM cells
+    SELECT cell, kind, regexp_replace(cell, '^(RM|USD|IDR|Rp|[$€£])|[,%% ]', '', 'g') AS bare FROM cells
 ), numbers AS (
-    SELECT cell, CASE WHEN bare ~ '^[-+]?[0-9]{{1,30}}([.][0-9]{{1,30}})?([eE][-+]?[0-9]{{1,2}})?$'
+    SELECT cell, kind, CASE WHEN bare ~ '^[-+]?[0-9]{{1,30}}([.][0-9]{{1,30}})?([eE][-+]?[0-9]{{1,2}})?$'
         THEN bare::numeric END AS number
     FROM figures
 )
-SELECT count(*), count(cell), count(number), count(DISTINCT cell), sum(number), avg(number), min(number), max(number)
-FROM numbers"""
+SELECT {shown}count(*), count(cell), count(number), count(DISTINCT cell), sum(number), avg(number), min(number),
+    max(number)
+FROM numbers{grouped}"""
 )
 
 
 def totals(table: Table, condition: Where | None, column: str) -> Plan[ColumnTotals]:
     """The totals of one key of the metadata over the rows that the condition selects."""
+    rows = yield _statement(table, condition, column, None)
+    return ColumnTotals(*rows[0])
+
+
+def totals_by(table: Table, condition: Where | None, column: str, by: str) -> Plan[dict[str | None, ColumnTotals]]:
+    """The totals of one key of the metadata for each value of another, as text; ``None`` for rows without one."""
+    rows = yield _statement(table, condition, column, by)
+    return {kind: ColumnTotals(*figures) for kind, *figures in rows}
+
+
+def _statement(table: Table, condition: Where | None, column: str, by: str | None) -> Execute:
     clause, params = (sql.SQL(""), []) if condition is None else (sql.SQL(" WHERE ") + condition[0], condition[1])
     layout = table.layout
     query = _TOTALS.format(
@@ -64,6 +77,7 @@ def totals(table: Table, condition: Where | None, column: str) -> Plan[ColumnTot
         json=layout.json,
         table=table.identifier,
         where=clause,
+        shown=sql.SQL("") if by is None else sql.SQL("kind, "),
+        grouped=sql.SQL("") if by is None else sql.SQL(" GROUP BY kind"),
     )
-    rows = yield Execute(query, [column, *params])
-    return ColumnTotals(*rows[0])
+    return Execute(query, [column, column if by is None else by, *params])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rag_pgvector.answer.lexical import STOPWORDS, fold
 from rag_pgvector.answer.periods import CLOCK, Period, bound_in, clock_of, periods_in, yearless_in
 from rag_pgvector.answer.tongues import HOW_MANY, in_english
+from rag_pgvector.answer.turns import turn_in
 from rag_pgvector.answer.vocabulary import (
     AGGREGATES,
     CALCULATIONS,
@@ -42,6 +43,7 @@ class Asked:
         time_words: The places of the words that name them.
         latest: The newest period is asked for.
         turn: Of several the "first", the "last" or the "earliest" is asked for: the place of that word.
+        reverts: The newest of what is asked for is as good as the newest of all ("most recent", but not "current").
         calculates: A word asks for a calculation over rows; the places of such words.
         operations: The places of words that say which: "max", "min", "sum", "mean".
         compared: The places of words that ask which of several things is ahead, which "or" joins: "more", "older".
@@ -64,6 +66,7 @@ class Asked:
     time_words: frozenset[int]
     latest: bool
     turn: int | None
+    reverts: bool
     calculates: frozenset[int]
     operations: Mapping[int, str]
     compared: frozenset[int]
@@ -155,14 +158,15 @@ def read_asked(question: str) -> Asked:
         periods=tuple(periods),
         time_words=frozenset(time_words),
         latest=not periods and any(word in LATEST for word in found),
-        turn=next((at for at, word in enumerate(found) if word == "earliest" or (found[at:] in _TURNS)), None),
+        turn=turn_in(found, time_words | yearless_words),
+        reverts=bool(_REVERTS & set(found)),
         calculates=frozenset(place for place, word in enumerate(found) if word in CALCULATIONS),
         operations=_operations(found) | {place: COMPARATIVES[found[place]][0] for place in compared},
         compared=compared,
         totalled=frozenset(place for place, word in enumerate(found) if word in ("total", "jumlah")),
         asks=asks,
         degree=next((word for place, word in enumerate(found) if _is_degree(found, place)), "")
-        or next((word for place, word in enumerate(found[1:]) if found[place] == "paling" and word in DEGREES), "")
+        or next((word for place, word in enumerate(found[1:]) if found[place] in _VERY and word in DEGREES), "")
         or next((SUPERLATIVES[word][1] for word in found if word in SUPERLATIVES), "")
         or next((COMPARATIVES[found[place]][1] for place in sorted(compared)), ""),
         wants=_wants(found, terms),
@@ -178,14 +182,15 @@ def read_asked(question: str) -> Asked:
 
 #: Verbs that must be accounted for, where they say what somebody did, or what was done then.
 _DEEDS_ASKED = {"who": DEEDS | DOERS_OF.keys(), "when": frozenset("published publish written".split())}
+_VERY = frozenset("paling most least".split())
 _MOSTLY = frozenset("tinggi banyak besar ramai rendah sedikit kecil murah kurang lama".split())
 _DID = frozenset("do does did".split())
 #: Words that make what follows a bound: where it is no period, a row that has it is none that is asked for.
 _BOUNDS = frozenset("before after until till sebelum selepas".split())
 #: Verbs of one who has a row: "how many orders did she place".
 _LIGHT = frozenset("place make submit file lodge raise".split())
-#: What ends a question that asks for one of several by their order.
-_TURNS = (["first"], ["last"])
+#: Words for the newest that need not be the newest of all.
+_REVERTS = frozenset("latest newest recent recently terbaru".split())
 _OR = frozenset("or atau".split())
 _ASKS = {
     word: asks
@@ -210,8 +215,12 @@ def _is_degree(found: Sequence[str], place: int) -> bool:
 
 def _operations(found: Sequence[str]) -> dict[int, str]:
     operations = {place: OPERATIONS[word] for place, word in enumerate(found) if word in OPERATIONS}
+    for place in [place for place in operations if {*found[place + 1 : place + 2]} & {"recent", "recently"}]:
+        del operations[place]  # "the most recent order"
     operations |= {place: SUPERLATIVES[word][0] for place, word in enumerate(found) if word in SUPERLATIVES}
     for place, word in enumerate(found[:-1]):
+        if word in ("most", "least") and found[place + 1] in DEGREES:
+            operations[place + 1] = operations[place]  # "most expensive"
         if word == "paling":
             few = found[place + 1] in ("rendah", "sedikit", "kecil", "murah")
             # "Paling laris" asks for something that only the table could say.

@@ -13,31 +13,29 @@ from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from rag_pgvector.answer.adding import STOCKS, adds_up, parts_of, told_by
 from rag_pgvector.answer.asked import Asked
 from rag_pgvector.answer.calculation import NOT_ADDED, Calculation, entities_named, planned
-from rag_pgvector.answer.cells import Cell, failure, texts_of, worded
+from rag_pgvector.answer.cells import Cell, failure, texts_of, worded, written
 from rag_pgvector.answer.columns import Column
 from rag_pgvector.answer.confidence import TABLE_CALCULATED
 from rag_pgvector.answer.evidence import cite, source_of
+from rag_pgvector.answer.groups import group_asked
+from rag_pgvector.answer.pieces import are_pieces
 from rag_pgvector.answer.reading import Reading
-from rag_pgvector.answer.rows import documents_of, is_plain, is_whole, key_of, select
+from rag_pgvector.answer.rows import LISTED, documents_of, select
 from rag_pgvector.answer.steps import Step, Totals
 from rag_pgvector.answer.types import Citation, GroundedAnswer
-from rag_pgvector.answer.vocabulary import NEUTRAL
+from rag_pgvector.answer.vocabulary import DEGREES, NEUTRAL
 from rag_pgvector.totals import ColumnTotals
 from rag_pgvector.types import Chunk
 
-__all__ = ["calculate"]
+__all__ = ["CITED", "TOLD", "calculate", "together", "written_number"]
 
 #: Rows cited at most; a warning tells of more.
 CITED = 50
 #: Calculations told together at most.
 TOLD = 4
-#: What there is at a time: not added up over several.
-_STOCKS = frozenset(
-    "population employment unemployment debt density area capacity stock household student teacher school bed balance "
-    "value capital level".split()
-) | {"labour force"}
 #: What is measured at a time, and never added up; and words that say that a figure is a single reading.
 _MEASURED = frozenset("temperature humidity pressure speed wind ph depth level concentration turbidity".split())
 _SAYS_MEASURED = frozenset("recorded measured observed reading readings ever logged dicatat direkodkan diukur".split())
@@ -75,7 +73,7 @@ def calculate(
     several = len({id(reading) for reading, _ in told}) > 1
     if lacking is not None or len(told) > TOLD:
         return lacking or failure("low_confidence", threshold, told[0][0])
-    return _warned(_together(told, several_tables=several), others)
+    return _warned(together(told, several_tables=several), others)
 
 
 def _order(reading: Reading, asked: Asked) -> tuple[float, ...]:
@@ -93,7 +91,7 @@ def _calculated(
     selected = yield from select(reading, asked, filter, all_rows=True)
     if not selected.rows:
         return None
-    rows, clauses = _parts(selected.rows, reading, plan.entities)
+    rows, clauses = parts_of(selected.rows, reading, plan.entities)
     if not _is_sound(rows, reading, plan, asked):
         return None
     where = {"$and": [*([selected.filter] if selected.filter else []), *clauses]}
@@ -115,7 +113,7 @@ def _warned(answer: GroundedAnswer, others: Sequence[Reading]) -> GroundedAnswer
     return answer.model_copy(update={"warnings": (*answer.warnings, warning)})
 
 
-def _together(told: Sequence[tuple[Reading, GroundedAnswer]], *, several_tables: bool) -> GroundedAnswer:
+def together(told: Sequence[tuple[Reading, GroundedAnswer]], *, several_tables: bool) -> GroundedAnswer:
     """One answer of several: of two columns that are asked for, or of tables that answer the same question."""
     texts: list[str] = []
     cited: list[Citation] = []
@@ -141,40 +139,24 @@ def replace_targets(reading: Reading, column: Column) -> Reading:
     return replace(reading, targets=(column,))
 
 
-def _parts(
-    rows: Sequence[Chunk], reading: Reading, entities: Sequence[Column]
-) -> tuple[list[Chunk], list[Mapping[str, Any]]]:
-    """The rows of the parts, and the conditions that select them: what is compared has no whole among it, and of other
-    columns the whole is meant."""
-    kept = list(rows)
-    clauses: list[Mapping[str, Any]] = []
-    for column in reading.table.columns:
-        if column.name in reading.conditions or column.type != "text" or not is_plain(column.name) or column.figures:
-            continue
-        home = frozenset[str]() if column.lists_countries else reading.home
-        whole = {str(value) for row in kept if is_whole(value := row.metadata.get(column.name, ""), home)}
-        whole.discard("")
-        if not whole:
-            continue
-        parts = column in entities
-        chosen = [row for row in kept if (str(row.metadata.get(column.name)) in whole) != parts]
-        if chosen:
-            kept = chosen
-            clauses.append({key_of(column.name): {"$nin" if parts else "$in": sorted(whole)}})
-    return kept, clauses
-
-
 def _is_sound(rows: Sequence[Chunk], reading: Reading, plan: Calculation, asked: Asked) -> bool:
     """True where the rows may be taken together: one column tells them apart (the one whose kind is named, else any),
     or nothing does, since each is an observation."""
     if not rows or (len(rows) < 2 and plan.operation != "count"):
         return False
+    if reading.adds:
+        return are_pieces(rows, reading, plan.column)
     others = [each for each in reading.table.columns if each != plan.column and (each.type == "text" or each.is_time)]
     telling = [each for each in others if len({str(row.metadata.get(each.name)) for row in rows}) == len(rows)]
     if plan.operation == "count" and not plan.of_rows:
         return True
-    if reading.table.kinds & {*asked.terms} and len(_told_by(rows, others)) == len(rows):
+    kinds = reading.table.kinds - {*plan.column.terms}
+    if kinds & {*asked.terms} and len(told_by(rows, others)) == len(rows):
         return True  # "which match": the rows themselves
+    if plan.operation in ("max", "min") and _is_of_the_noun(plan, asked):
+        return False
+    if plan.operation in ("max", "min") and _may_be_of_a_month(reading, plan, asked):
+        return False
     if plan.operation == "sum" and reading.by_name and _are_events(rows, reading, plan):
         return True
     if plan.entities:
@@ -186,21 +168,36 @@ def _is_sound(rows: Sequence[Chunk], reading: Reading, plan: Calculation, asked:
         return plan.operation in ("max", "min") and (
             _are_readings(rows, reading, plan, asked) or _has_one_each(rows, reading, plan)
         )
-    if plan.operation == "sum" and _STOCKS & set(plan.column.terms) and telling and all(t.is_time for t in telling):
+    if plan.operation == "sum" and STOCKS & set(plan.column.terms) and telling and all(t.is_time for t in telling):
         return False
     if plan.operation in ("max", "min") and _are_readings(rows, reading, plan, asked):
         return True
     return bool(telling) or len(rows) < 2 or _are_observations(rows, others)
 
 
+def _is_of_the_noun(plan: Calculation, asked: Asked) -> bool:
+    """True for a number of guests where it is asked which guest is the oldest."""
+    run, terms = group_asked(asked), {*plan.column.terms}
+    named = {place for place, term in enumerate(asked.terms) if term in terms}
+    return bool(asked.degree and named) and named <= {*run} and not terms & DEGREES.get(asked.degree, frozenset())
+
+
+def _may_be_of_a_month(reading: Reading, plan: Calculation, asked: Asked) -> bool:
+    """True for "which month had the highest attendance" of rows of days: that of one day, or of all its days."""
+    asks = {asked.terms[place] for place in group_asked(asked)} & {"month", "quarter", "year"}
+    daily = any(each.type == "date" and each.granularity == "day" for each in reading.table.columns)
+    said = {*plan.column.terms} & _MEASURED or _SAYS_MEASURED & {*asked.words}
+    return bool(asks) and daily and adds_up(plan.column) and not said
+
+
 def _has_one_each(rows: Sequence[Chunk], reading: Reading, plan: Calculation) -> bool:
     """True for what is never added up, such as a price, where each thing has one in all of its rows, or where they
     tell no time, so that the rows are kinds of it: bags of rice."""
-    if not (NOT_ADDED & {*plan.column.terms} or plan.column.is_rate):
+    if not (NOT_ADDED & {*plan.column.terms} or plan.column.is_rate or plan.column.is_time):
         return False
     things = [tuple(str(row.metadata.get(column.name)) for column in plan.entities) for row in rows]
     values = [str(row.metadata.get(plan.column.name)) for row in rows]
-    timeless = not any(column.is_time for column in reading.table.columns)
+    timeless = not any(column.is_time for column in reading.table.columns if column is not plan.column)
     return timeless or len(set(things)) == len(set(zip(things, values, strict=True)))
 
 
@@ -214,19 +211,15 @@ def _are_readings(rows: Sequence[Chunk], reading: Reading, plan: Calculation, as
     return bool(times) and len(told) == len(rows) and bool(measured)
 
 
-def _told_by(rows: Sequence[Chunk], columns: Sequence[Column]) -> set[tuple[str, ...]]:
-    return {tuple(str(row.metadata.get(column.name)) for column in columns) for row in rows}
-
-
 def _are_events(rows: Sequence[Chunk], reading: Reading, plan: Calculation) -> bool:
     """True where each row is of a day, and of one thing or another on it: what was counted then adds up."""
     texts = [column for column in reading.table.columns if column.type == "text" and not column.figures]
     days = [column for column in reading.table.columns if column.type == "date" and column.granularity == "day"]
-    if not days or _STOCKS & {*plan.column.terms} or {*plan.column.terms} <= NEUTRAL:
+    if not days or STOCKS & {*plan.column.terms} or {*plan.column.terms} <= NEUTRAL:
         return False
     if any("unit" in column.terms for column in texts):
         return False  # of several units
-    return len(_told_by(rows, [*texts, *days])) == len(rows)
+    return len(told_by(rows, [*texts, *days])) == len(rows)
 
 
 def _are_observations(rows: Sequence[Chunk], columns: Sequence[Column]) -> bool:
@@ -245,7 +238,7 @@ def _told(
         return failure("low_confidence", threshold, reading, confidence=confidence)
     value = {"max": total.greatest, "min": total.least, "sum": total.sum, "mean": total.mean}.get(operation)
     filled = rows if operation == "count" else [row for row in rows if row.metadata.get(column.name) is not None]
-    first = list(filled)
+    first, things = list(filled), frozenset[str]()
     if operation in ("max", "min"):
         first = [row for row in filled if _number(row.metadata.get(column.name)) == value]
         if not first:
@@ -253,20 +246,22 @@ def _told(
         if plan.entities and not _told_apart(first, plan):
             # A price that is said again in every order is one price.
             once = {tuple(row.metadata.get(each.name) for each in plan.entities): row for row in reversed(first)}
-            first = list(reversed(once.values()))
+            first, things = list(reversed(once.values())), frozenset(each.name for each in plan.entities)
     cited = [*first, *(row for row in filled if row not in first)] if operation in ("max", "min") else first
     cells = [Cell(reading, row, column) for row in cited[:CITED]]
     texts = yield from texts_of(cells)
     for cell in cells:
         cell.source = source_of(cell.chunk, texts)
     over = f"{_NAMES[operation]} of {len(filled)} rows"
-    if operation in ("max", "min"):
-        answer = "; ".join(worded(cell, cells, False) for cell in cells[: len(first)]) + f": {over}"
+    if operation in ("max", "min") and len(first) > LISTED:
+        answer = f"{written(cells[0], column)} ({column.name}, in {len(first)} rows): {over}"
+    elif operation in ("max", "min"):
+        answer = "; ".join(worded(cell, cells, False, things) for cell in cells[: len(first)]) + f": {over}"
     elif operation == "count":
         answer = f"{total.rows} (number of rows)" if plan.of_rows else f"{total.distinct} ({column.name}, {over})"
     else:
         assert value is not None
-        answer = f"{_written(value, rows, column)} ({operation} of {column.name} over {len(filled)} rows)"
+        answer = f"{written_number(value, rows, column)} ({operation} of {column.name} over {len(filled)} rows)"
     citations: list[Citation] = []
     for cell in cells:
         assert cell.source is not None
@@ -311,7 +306,7 @@ def _number(value: Any) -> Decimal | None:
         return None
 
 
-def _written(value: Decimal, rows: Sequence[Chunk], column: Column) -> str:
+def written_number(value: Decimal, rows: Sequence[Chunk], column: Column) -> str:
     """A computed number with the separators and the unit of the cells, at most four decimals beyond what is whole."""
     cells = [str(row.metadata.get(column.name)) for row in rows]
     rounded = format(round(value, 4), "f")

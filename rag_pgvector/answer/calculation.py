@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rag_pgvector.answer.asked import Asked
 from rag_pgvector.answer.columns import Column
 from rag_pgvector.answer.reading import Reading
-from rag_pgvector.answer.targets import holds_persons, is_month, measures_named
+from rag_pgvector.answer.targets import begun, fitting_measures, holds_persons, is_month, measures_named
 from rag_pgvector.answer.vocabulary import (
     AGGREGATES,
     CALCULATIONS,
@@ -19,17 +19,27 @@ from rag_pgvector.answer.vocabulary import (
     SUBJECTS,
     VERBS_OF,
     WRITTEN_UNITS,
+    concept,
     words,
 )
 
-__all__ = ["NOT_ADDED", "Calculation", "entities_named", "planned"]
+__all__ = ["LIGHT", "NOT_ADDED", "Calculation", "entities_named", "names_other", "planned"]
 
 #: What makes no sense when added up.
 NOT_ADDED = RATES | frozenset(
     """
-    mean median index price gini size temperature minimum maximum cpi ppi humidity cumulativ cum kumulatif
+    mean median index price gini size temperature minimum maximum cpi ppi humidity cumulativ cum kumulatif age
     """.split()
 )
+#: Verbs that say no more than that somebody has a figure.
+LIGHT = frozenset(
+    "earned earn generated generate received receive brought bring achieved achieve attracted attract drew posted "
+    "scored score took charge spent mencatat mencatatkan menjana".split()
+)
+#: What a figure is of what its name says before: a score, no number of reviews.
+_KINDS = frozenset(term for term, _ in concept("score rating price fee level rank grade age time duration".split()))
+#: What is done for money, and with a number of things.
+_DEALS = frozenset("sold sell sells bought buys ordered orders purchased imported exported produced".split())
 #: Verbs of who does something, and of when, where or for how much.
 _VERBS = DOERS_OF.keys() | VERBS_OF.keys()
 #: What rows are called, whatever is in them.
@@ -53,26 +63,40 @@ class Calculation:
 def entities_named(reading: Reading, asked: Asked) -> list[tuple[Column, set[int]]]:
     """The columns whose kind of thing the question names, each with the places of its words."""
     heard = set(asked.terms) - NEUTRAL
+    rows = (reading.table.document.profile or {}).get("rows") or 0
     return [
         (column, {place for place, term in enumerate(asked.terms) if term in column.terms})
         for column in reading.table.columns
         if column.name not in reading.conditions
         and column.type == "text"
-        and not (column.figures or column.is_code)
+        and not column.figures
         and heard & set(column.terms)
+        # The number plates of a fleet are codes, too, but each is that of several rows.
+        and (not column.is_code or ({*column.terms} <= heard and (column.distinct_count or 0) < rows))
     ]
 
 
 def planned(reading: Reading, asked: Asked) -> list[Calculation]:
     """The calculations that a question asks for, several for "the highest level and capacity"; none for a look-up."""
+    if reading.adds:
+        return [] if reading.leftover - {*asked.operations} else [Calculation("sum", reading.targets[0], ())]
     free = [column for column in reading.table.columns if column.name not in reading.conditions]
     found = entities_named(reading, asked)
     entities = tuple(column for column, _ in found)
     places = {place for _, at in found for place in at}
     measures = [column for column in reading.targets if column.is_measure] or measures_named(reading, asked)
+    # "The highest claim" asks for no type of claims, though a "Claim Type" is told beside the "Claim Amount".
+    shared = reading.table.kinds.union(*(column.terms for column in measures))
+    said = {*asked.terms}
+    entities = tuple(each for each in entities if {*each.terms} & said - shared or {*each.terms} <= said)
+    operations = dict(asked.operations)
+    if dated := begun(reading, asked):
+        # The oldest is what was built first.
+        measures = [dated]
+        operations = {place: {"max": "min", "min": "max"}.get(how, how) for place, how in operations.items()}
     named = {place for column in measures for place, term in enumerate(asked.terms) if term in column.terms}
     named |= {place for place in reading.leftover for column in measures if is_month(column, place, asked)}
-    operations = {place: how for place, how in asked.operations.items() if place not in named}
+    operations = {place: how for place, how in operations.items() if place not in named}
     rest = reading.leftover - places - named
     subjects = {place for place, word in enumerate(asked.words) if word in SUBJECTS}
     totalled = asked.totalled - named or (asked.totalled if _is_of_a_part(reading, measures) else frozenset())
@@ -81,9 +105,13 @@ def planned(reading: Reading, asked: Asked) -> list[Calculation]:
         if not _tells_of_persons(reading):  # "jumlah penduduk" is no sum of prices
             rest |= subjects
     rest -= set(operations)
+    if named and {*operations.values()} <= {"max", "min"}:
+        rest -= {place for place, word in enumerate(asked.words) if word in LIGHT}
     if asked.wants == "count" and not operations:
         rest -= subjects | {place for place, word in enumerate(asked.words) if word in _ROWS}
     if rest or any(asked.words[place] in CALCULATIONS for place in asked.content - named - set(operations)):
+        return []
+    if _by_verb_alone(reading, asked) or _names_no_figure(reading, asked, measures):
         return []
     hows = set(operations.values())
     if asked.compared & set(operations):
@@ -116,6 +144,29 @@ def _is_of_a_part(reading: Reading, measures: Sequence[Column]) -> bool:
     "Total (USD)" and no more: the total of a department is the sum of its rows."""
     named = any(name not in reading.time for name in reading.conditions)
     return named and all({*column.terms} <= NEUTRAL | AGGREGATES | WRITTEN_UNITS for column in measures)
+
+
+def _by_verb_alone(reading: Reading, asked: Asked) -> bool:
+    """True for "which region sold the most", where both pieces and money are told: of which, it does not say."""
+    verb = asked.words[-1] in ("most", "least", "fewest") and asked.words[-3 if asked.words[-2] == "the" else -2]
+    paid = [each.is_money for each in reading.table.columns if each.is_measure and "price" not in each.terms]
+    return verb in _DEALS and any(paid) and not all(paid)
+
+
+def names_other(column: Column, asked: Asked) -> bool:
+    """True for "the most reviews", where a column has the score of the review: it is no number of reviews."""
+    return bool(_KINDS & {*column.terms} - {*asked.terms}) and bool({*column.terms} & {*asked.terms})
+
+
+def _names_no_figure(reading: Reading, asked: Asked, measures: Sequence[Column]) -> bool:
+    """True for "the most products", where the only figure is a price: products are counted, no price is asked for."""
+    tops = {asked.words[place] for place, how in asked.operations.items() if how in ("max", "min")}
+    if not tops & {"most", "fewest", "least", "terbanyak"} or asked.degree:
+        return False
+    if fitting := fitting_measures(reading, asked, set()):
+        return all(names_other(column, asked) for column in fitting)
+    own = {*measures[0].terms} - NEUTRAL - AGGREGATES - WRITTEN_UNITS - reading.table.terms if measures else set()
+    return bool(own) and measures[0] not in reading.targets
 
 
 def _ahead(reading: Reading, asked: Asked) -> Column | None:

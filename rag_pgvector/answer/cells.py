@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,14 +46,15 @@ def columns_of(cell: Cell) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*cell.reading.conditions, cell.column.name]))
 
 
-def worded(cell: Cell, cells: Sequence[Cell], several_tables: bool) -> str:
-    """The value as its source writes it, and what it is: "119.3 (transport, 2015-03-01)"."""
+def worded(cell: Cell, cells: Sequence[Cell], several_tables: bool, things: Collection[str] = ()) -> str:
+    """The value as its source writes it, and what it is: "119.3 (transport, 2015-03-01)"; of ``things`` alone, where it
+    is a value of these that several rows repeat."""
     told = [cell.column.name]
-    apart = _apart(cell, cells)
+    apart = things or _apart(cell, cells)
     for column in cell.reading.table.columns:
         if cell.chunk.metadata.get(column.name) is None or column.name == cell.column.name:
             continue
-        if column.name in cell.reading.conditions or column.name in apart or column.is_time:
+        if column.name in cell.reading.conditions or column.name in apart or (column.is_time and not things):
             told.append(written(cell, column))
     if several_tables:
         told.append(cell.chunk.source or cell.reading.table.document.source)

@@ -154,7 +154,8 @@ def _call(
     if isinstance(step, Rows):
         return "list", [], {"document_id": step.document_ids, "filter": step.filter, "limit": step.limit}
     if isinstance(step, Totals):
-        return "totals", [step.column], {"document_id": step.document_ids, "filter": step.filter}
+        rows = {"document_id": step.document_ids, "filter": step.filter}
+        return ("totals", [step.column], rows) if step.by is None else ("totals_by", [step.column, step.by], rows)
     if isinstance(step, Tables):
         return "tables", [], {}
     if isinstance(step, EmbedTexts):

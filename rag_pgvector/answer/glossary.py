@@ -113,7 +113,7 @@ citizen: citizens, warganegara
 non citizen: noncitizen, non citizens, bukan warganegara, foreigners
 area: keluasan, luas
 density: kepadatan
-price: harga, prices, cost, costs, costing, expensive, preis, preise, precio, precios
+price: harga, kos, biaya, prices, cost, costs, costing, expensive, preis, preise, precio, precios
 tax: cukai, pajak
 primary school: sekolah rendah, primary schools, sekolah dasar
 secondary school: sekolah menengah, secondary schools
@@ -163,7 +163,7 @@ wind: angin, winds
 registration: registrations, registered, pendaftaran, didaftarkan, berdaftar
 loan: loans, pinjaman
 tourist: tourists, pelancong, wisatawan
-visitor: visitors, visited, visits, pelawat, besucher, visitantes
+visitor: visitors, visited, visits, visit, lawatan, kunjungan, pelawat, besucher, visitantes
 palm oil: minyak sawit, kelapa sawit
 rubber: getah, karet
 rice: beras
@@ -183,7 +183,7 @@ rate: kadar
 size: saiz, ukuran
 weight: berat, weighs, weigh, wt, gewicht
 height: ketinggian, ht, hohe, altura
-quantity: kuantiti, qty, menge, cantidad
+quantity: kuantiti, kuantitas, qty, menge, cantidad
 horsepower: hp
 department: jabatan, dept, departments, abteilung, departamento
 code: kod, codes, kode
@@ -193,14 +193,14 @@ maximum: max, maksimum, highest, strongest, peak, tertinggi
 kg: kilo, kilos, kilogram, kilograms, kilogramme
 litre: liter, litres, liters
 exchange: pertukaran, kurs, tukaran
-sale: sales, ventas, jualan, verkaufe
+sale: sales, ventas, jualan, penjualan, verkaufe
 employee: employees, staff, pekerja, kakitangan, mitarbeiter, empleado, empleados
-customer: customers, client, clients, pelanggan, kunde, kunden, cliente, clientes
-patient: patients, pesakit, patienten, paciente, pacientes
+customer: customers, client, clients, pelanggan, langganan, kunde, kunden, cliente, clientes
+patient: patients, pesakit, pasien, patienten, paciente, pacientes
 manager: managers, pengurus, gerente, leiter
 author: authors, penulis, autor
 borrower: borrowers, peminjam
-supplier: suppliers, pembekal, lieferant, proveedor
+supplier: suppliers, pembekal, pemasok, lieferant, proveedor
 product: products, produk, produkt, produkte, producto, productos
 shop: shops, store, stores, kedai, toko, tienda, tiendas, filiale
 order: orders, ordered, pesanan, tempahan, bestellung, bestellungen, pedido, pedidos
@@ -215,6 +215,32 @@ fare: fares, tambang
 train: trains, kereta api, keretapi, tren, zug
 flight: flights, penerbangan, vuelo, vuelos
 region: regions, wilayah, kawasan, rantau
+match: matches, perlawanan, pertandingan
+team: teams, pasukan, tim
+home: tuan rumah
+goal: goals, gol
+referee: referees, pengadil, wasit
+attendance: attendances, kehadiran, penonton, spectators
+driver: drivers, pemandu, supir, sopir
+warehouse: warehouses, gudang
+category: categories, kategori
+fuel: bahan api, bahan bakar
+distance: jarak
+duration: tempoh, durasi
+discount: discounts, diskaun, diskon
+profit: profits, keuntungan, laba
+payment: payments, paid, bayaran, pembayaran
+treatment: treatments, rawatan
+diagnosis: diagnoses, diagnosa
+station: stations, stesen, stasiun
+ticket: tickets, tiket
+room: rooms, bilik, kamar
+guest: guests, tetamu, tamu
+booking: bookings, booked
+night: nights, malam
+branch: branches, cawangan, cabang
+claim: claims, tuntutan, klaim
+address: addresses, alamat
 business: businesses, perniagaan, perusahaan
 """
 
@@ -237,6 +263,7 @@ owner pemilik besitzer eigentumer dueno: owns owned own memiliki besitzt
 doctor physician surgeon arzt medico: treated treats treat saw sees seen examined merawat behandelte behandelt
 director regisseur: directed directs
 driver pemandu fahrer: drove drives driven memandu fahrt
+adjuster agent officer handler assessor pegawai: handled handles handle processed assessed
 winner champion pemenang sieger: won wins memenangi gewann
 airline carrier operator: operates operated
 composer: composed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -34,6 +35,8 @@ _UNIT = re.compile(
     rf"\s*[(\[](?:'?000|%|°[CF]|(?:RM|USD|US\$|[$€£])(?: \w+)?|{'|'.join(WRITTEN_UNITS)}|per [\w ]+)[)\]]\s*$",
     re.IGNORECASE,
 )
+#: A word that is written as one of a name.
+_NAMED = re.compile(r"\b[A-Z][a-z]")
 #: What a column of units is called: "persons" in it is no population.
 _UNITS = frozenset("unit uom measure satuan ukuran".split())
 
@@ -234,6 +237,7 @@ def match_parts(reading: Reading, asked: Asked) -> None:
         word: place
         for word, place in left.items()
         if asked.terms[place] not in reading.table.terms and asked.words[place] not in reading.table.terms
+        if not any(_in_phrase(place, column, asked) for column in reading.table.columns if column.is_measure)
     }
     best: list[tuple[int, float, Column, Value, frozenset[int]]] = []
     some: list[tuple[Column, Value, frozenset[int]]] = []
@@ -251,7 +255,9 @@ def match_parts(reading: Reading, asked: Asked) -> None:
                 if at & reading.explained:
                     at = set()
                 matched += bool(at)
-                spelled |= bool(at) and not word.isdigit()
+                # "Seasonally adjusted" is "abs_sa"; but "customer ordered" is not "Rempah Co", which is a name.
+                short = stem(word) not in left and _NAMED.search(str(value)) and len(content) > 1
+                spelled |= bool(at) and not word.isdigit() and not short
                 places |= at
             # A number is not enough: "period 2" is not "Lab 2"; nor is what the column is called: "the shop in Lugo".
             matched *= spelled and not {asked.terms[place] for place in places} <= {*column.terms}
@@ -274,6 +280,15 @@ def match_parts(reading: Reading, asked: Asked) -> None:
     if _is_lettered(values, max(places_) + 1, asked):
         return
     reading.require(column, values, set(places_), 0.5 + 0.4 * most[1])
+
+
+def _in_phrase(place: int, column: Column, asked: Asked) -> bool:
+    """True for a word that stands beside another as in a column's name: "on hand" is no "Hand Tools"."""
+    named, said = words(column.name), list(asked.words)
+    return any(
+        list(pair) in (said[max(0, place - 1) : place + 1], said[place : place + 2])
+        for pair in itertools.pairwise(named)
+    )
 
 
 def _is_lettered(values: Sequence[Value], after: int, asked: Asked) -> bool:

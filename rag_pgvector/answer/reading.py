@@ -19,6 +19,9 @@ class Reading:
         home: Names of the place that all tables are about.
         conditions: By column name, the values that a row must have.
         time: The columns of ``conditions`` that say when.
+        turn: The column of dates whose earliest or latest is asked for, and whether it is the latest.
+        either: Two teams are named, and not which was at home: every match of the two is meant.
+        adds: What is done with the pieces that are counted ("sold"), where the target has their number; else "".
         spans: By column name, the places of the words that name its condition's values.
         lookups: Columns too large to list, with the phrases that may be one of their values.
         targets: The columns asked for.
@@ -58,6 +61,9 @@ class Reading:
     by_table: bool = False
     code: bool = False
     soft: frozenset[int] = frozenset()
+    turn: tuple[Column, bool] | None = None
+    either: bool = False
+    adds: str = ""
     also: set[str] = field(default_factory=set)
 
     def require(self, column: Column, values: tuple[Value, ...], places: set[int], exactness: float = 1.0) -> None:

@@ -12,6 +12,7 @@ from rag_pgvector.answer.matching import spellings
 from rag_pgvector.answer.periods import Period, date_of
 from rag_pgvector.answer.reading import Reading
 from rag_pgvector.answer.steps import Rows, Step
+from rag_pgvector.answer.turns import ends
 from rag_pgvector.answer.vocabulary import AGGREGATES, canonical, words
 from rag_pgvector.types import Chunk, Document
 
@@ -47,7 +48,27 @@ class Selected:
 def select(
     reading: Reading, asked: Asked, filter: Mapping[str, Any] | None, *, all_rows: bool = False
 ) -> Generator[Step, Any, Selected]:
-    """The rows that meet every condition. ``all_rows``: those of the parts too, where there is a whole."""
+    """The rows that meet every condition. ``all_rows``: those of the parts too, where there is a whole.
+
+    Where the first or the last is asked for, and no row has that of all, it is that of the rows that meet the others.
+    """
+    found = yield from _selected(reading, asked, filter, all_rows=all_rows)
+    if reading.turn is None or found.rows or all_rows:
+        return found
+    column, last = reading.turn
+    others = {name: values for name, values in reading.conditions.items() if name != column.name}
+    if not others:
+        return found
+    more = yield from _selected(replace(reading, conditions=others), asked, filter, all_rows=False)
+    if rows := ends(more.rows or [], column, last=last):
+        reading.conditions[column.name] = tuple(dict.fromkeys(row.metadata[column.name] for row in rows))
+        return Selected(rows, more.filter)
+    return found
+
+
+def _selected(
+    reading: Reading, asked: Asked, filter: Mapping[str, Any] | None, *, all_rows: bool
+) -> Generator[Step, Any, Selected]:
     clauses: list[Mapping[str, Any]] = [] if filter is None else [filter]
     for name, values in reading.conditions.items():
         if is_plain(name):
@@ -76,6 +97,8 @@ def select(
     rows = [row for row in _whole_rows(rows, reading.table) if _meets(row, reading, asked)]
     if phrases and rows:
         rows = _named_in_full(rows, reading)
+    if reading.either and any(row.metadata.get(each.name) is None for row in rows for each in reading.targets):
+        rows = []  # the match that is meant may be the one without a value
     if not all_rows:
         rows = _of_the_whole(rows, reading)
     return Selected(None if full and (all_rows or len(rows) > LISTED) else rows, where)

@@ -46,11 +46,13 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What one column of a table's rows comes to. Answered with a ``ColumnTotals``, computed by the database."""
+    """What one column of a table's rows comes to. Answered with a ``ColumnTotals``, computed by the database; with
+    one for each value of the column ``by``, if there is one."""
 
     document_ids: Sequence[str]
     column: str
     filter: Mapping[str, Any] | None = None
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

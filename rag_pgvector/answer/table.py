@@ -16,6 +16,7 @@ from rag_pgvector.answer.cells import Cell, citations, columns_of, failure, text
 from rag_pgvector.answer.columns import Column, Table
 from rag_pgvector.answer.confidence import TABLE_CONFIDENCE, TABLE_LIST_CONFIDENCE, TABLE_SOFT
 from rag_pgvector.answer.evidence import cite, source_of
+from rag_pgvector.answer.ranking import rank
 from rag_pgvector.answer.reading import Reading
 from rag_pgvector.answer.residue import resolve
 from rag_pgvector.answer.rows import LISTED, documents_of, in_order, is_plain, is_whole, key_of, select
@@ -53,9 +54,16 @@ def look_up(
     if not readings:
         return None
     readings.sort(key=lambda each: (each.rank, each.table.document.source, each.table.document.id))
-    counted = any(each.by_name and any(column.is_measure for column in each.targets) for each in _full(readings))
+    counted = any(
+        each.by_name and any(column.is_measure and not _is_of_a_key(column, each, asked) for column in each.targets)
+        for each in _full(readings)
+    )
     counts = asked.wants == "count" and not counted
-    if asked.operations or asked.totalled or counts:
+    pieces = any(each.adds for each in readings)
+    if asked.operations or asked.totalled or counts or pieces:
+        ranked = yield from rank(readings, asked, filter, threshold)
+        if ranked is not None:
+            return ranked
         calculated = yield from calculate(readings, asked, filter, threshold)
         if calculated is not None:
             return calculated
@@ -74,9 +82,11 @@ def look_up(
     if (
         asked.calculates & frozenset(asked.content - told)
         or unsaid
-        or len(cells) > LISTED
-        or (counts and not all(_is_number_of(cell.column, asked) for cell in cells))
-        or ((len(cells) > 1 or _is_of_one(cells[0].column)) and _asks_for_a_sum(asked, cells))
+        or len(cells) > (1 if pieces else LISTED)
+        or (counts and not all(_is_number_of(cell.column, cell.reading, asked) for cell in cells))
+        or (
+            (len(cells) > 1 or _is_of_one(cells[0].column) or cells[0].column.is_code) and _asks_for_a_sum(asked, cells)
+        )
     ):
         misses = yield from citations(cells[:3], 3)
         return failure("low_confidence", threshold, cells[0].reading, near_misses=misses)
@@ -92,8 +102,17 @@ def _asks_for_a_sum(asked: Asked, cells: Sequence[Cell]) -> bool:
     return any(asked.terms[place] not in names for place in asked.totalled - told)
 
 
-def _is_number_of(column: Column, asked: Asked) -> bool:
+def _is_of_a_key(column: Column, reading: Reading, asked: Asked) -> bool:
+    """True for an "Order Total" where orders are asked for, which an "Order ID" numbers."""
+    said = {*column.terms} & {*asked.terms}
+    keys = [each for each in reading.table.columns if each.is_code and each is not column and said <= {*each.terms}]
+    return bool(said and keys) and said != {*column.terms}
+
+
+def _is_number_of(column: Column, reading: Reading, asked: Asked) -> bool:
     """True for a column that tells how many; money does only where it is asked for."""
+    if _is_of_a_key(column, reading, asked):
+        return False
     named = ({*column.terms} | _COINS) & {*asked.terms, *asked.words}
     return column.is_measure and bool(named or not column.is_money)
 

@@ -11,7 +11,9 @@ from rag_pgvector.answer.asked import Asked
 from rag_pgvector.answer.columns import Column, Table, Value
 from rag_pgvector.answer.flags import match_flags, state_as_deed
 from rag_pgvector.answer.matching import match_codes, match_parts, match_values
+from rag_pgvector.answer.pieces import match_pieces
 from rag_pgvector.answer.reading import Reading
+from rag_pgvector.answer.sides import match_sides, scores
 from rag_pgvector.answer.targets import asks_thing, choose, defaults, does_it, holds_persons, holds_years, names_doer
 from rag_pgvector.answer.times import match_times, match_yearless
 from rag_pgvector.answer.vocabulary import (
@@ -39,6 +41,7 @@ def read(table: Table, asked: Asked, *, home: frozenset[str] = frozenset()) -> R
     match_times(reading, asked)
     match_clocks(reading, asked)
     match_values(reading, asked)
+    match_sides(reading, asked)
     match_yearless(reading, asked)
     match_flags(reading, asked)
     _drop_kinds(reading, asked)
@@ -48,6 +51,8 @@ def read(table: Table, asked: Asked, *, home: frozenset[str] = frozenset()) -> R
     if not reading.targets:
         choose(reading, asked, question)
     match_parts(reading, asked)
+    match_pieces(reading, asked)
+    scores(reading, asked)
     for place, term in question:
         if _in_name(term, table) and term not in NEUTRAL and place in asked.content:
             if place not in reading.explained or not reading.by_name:

@@ -11,6 +11,7 @@ from rag_pgvector.answer.reading import Reading
 from rag_pgvector.answer.tongues import HOW_MANY
 from rag_pgvector.answer.vocabulary import (
     AGGREGATES,
+    BEGUN,
     DEGREES,
     DOERS_OF,
     MONTHS,
@@ -22,7 +23,18 @@ from rag_pgvector.answer.vocabulary import (
 )
 from rag_pgvector.answer.ways import asks_time, kind_named, lists, tell, verb_columns, verbs_of
 
-__all__ = ["choose", "defaults", "does_it", "holds_persons", "holds_years", "is_month", "measures_named", "names_doer"]
+__all__ = [
+    "begun",
+    "choose",
+    "defaults",
+    "does_it",
+    "fitting_measures",
+    "holds_persons",
+    "holds_years",
+    "is_month",
+    "measures_named",
+    "names_doer",
+]
 
 #: Columns that one question can be about.
 TARGETS = 3
@@ -37,6 +49,11 @@ _WHEN = frozenset("when bila bilakah kapan kapankah days years months".split())
 
 def choose(reading: Reading, asked: Asked, question: Sequence[tuple[int, str]]) -> None:
     """The columns whose names account best for the words; ties stay ties, up to ``TARGETS``."""
+    if reading.turn is not None and (asks_time(asked) or in_full(words(reading.turn[0].name), asked)):
+        column, _ = reading.turn
+        reading.targets, reading.by_name = (column,), True
+        reading.explained |= {place for place, term in question if term in column.terms}
+        return
     free = [(place, term) for place, term in question if place not in reading.explained]
     if not any(column.is_time for column in reading.table.columns):
         free = [*free, *((place, asked.words[place]) for place in sorted(asked.time_words))]
@@ -77,6 +94,8 @@ def choose(reading: Reading, asked: Asked, question: Sequence[tuple[int, str]]) 
         joined = any(word in _ANDS for word in asked.words)
         if not joined or not any(place in asked.content or _is_joined(place, asked) for place, _ in free):
             break
+    if figure := _figure_of_rows(reading, asked, chosen):
+        chosen = [figure]
     if counted := _counted(reading, asked):
         chosen = [counted]
         reading.explained |= {place for place, term in question if term in counted.terms}
@@ -140,6 +159,19 @@ def _fit(
     return own, places, round(score, 3)
 
 
+def _figure_of_rows(reading: Reading, asked: Asked, chosen: Sequence[Column]) -> Column | None:
+    """The amount, for "the amount of the last order": orders are what the rows are, though a number is called so."""
+    rows = reading.table.document.profile or {}
+    keys = [each for each in chosen if each.is_code and each.distinct_count == rows.get("rows")]
+    if not keys or len(keys) < len(chosen) or not reading.named or asked.words[0] not in ("what", "berapakah", "how"):
+        return None
+    if not {asked.terms[place] for place in reading.named} <= reading.table.kinds:
+        return None
+    free = [each for each in reading.table.columns if each.is_measure and each.name not in reading.conditions]
+    plain = [each for each in free if (own := {*each.terms} - WRITTEN_UNITS) <= NEUTRAL and own & {*asked.terms}]
+    return plain[0] if len(plain) == 1 else None
+
+
 def _counted(reading: Reading, asked: Asked) -> Column | None:
     """The column of figures that is what "how many" asks for and no more: "units", which elsewhere only measure."""
     many = ("many", HOW_MANY) if asked.wants == "count" else ()
@@ -168,7 +200,12 @@ def _is_nobody(column: Column, asked: Asked) -> bool:
 
 def measures_named(reading: Reading, asked: Asked) -> list[Column]:
     """The columns of figures that the question names, or the only one that it can mean; for calculations."""
-    held = {place for span in reading.spans.values() for place in span}
+    return fitting_measures(reading, asked, set()) or list(_of_degree(reading, asked) or defaults(reading, asked))
+
+
+def fitting_measures(reading: Reading, asked: Asked, without: set[int]) -> list[Column]:
+    """The columns of figures that the question names best, by words at other places than these."""
+    held = {place for span in reading.spans.values() for place in span} | without
     free = [(place, term) for place, term in enumerate(asked.terms) if place not in held]
     scored = [
         (fit[0], fit[2], len(fit[1]), column)
@@ -177,10 +214,8 @@ def measures_named(reading: Reading, asked: Asked) -> list[Column]:
         for fit in [_fit(column, free, reading.table.terms, asked)]
         if fit[1]
     ]
-    if scored:
-        top = max(each[:3] for each in scored)
-        return [each[3] for each in scored if each[:3] == top]
-    return list(defaults(reading, asked))
+    top = max((each[:3] for each in scored), default=None)
+    return [each[3] for each in scored if each[:3] == top]
 
 
 def _means(term: str, word: str) -> bool:
@@ -194,7 +229,12 @@ def _means(term: str, word: str) -> bool:
 def _naming(reading: Reading, asked: Asked) -> tuple[Column, ...]:
     """For "which courses" of a table of courses, the column of their names."""
     place = next((at + 1 for at, word in enumerate(asked.words[:2]) if word == "which"), 0)
-    if not place or place >= len(asked.terms) or asked.terms[place] not in reading.table.terms | reading.table.kinds:
+    if not place or place >= len(asked.terms):
+        return ()
+    if any(place in span for name, span in reading.spans.items() if name not in reading.time):
+        things = _things(reading)  # "which power tool": one of the things of that kind
+        return things if things and len(_all_things(reading)) == 1 else ()
+    if asked.terms[place] not in reading.table.terms | reading.table.kinds:
         return ()
     rows = (reading.table.document.profile or {}).get("rows")
     free = [each for each in reading.table.columns if each.type == "text" and each.name not in reading.conditions]
@@ -221,10 +261,14 @@ def asks_thing(reading: Reading, asked: Asked) -> bool:
     return any(names_doer(word, {*each.terms, *words(each.name)}) for word in deeds for each in doers)
 
 
-def _things(reading: Reading) -> tuple[Column, ...]:
+def _all_things(reading: Reading) -> list[Column]:
     free = [each for each in reading.table.columns if each.type == "text" and each.name not in reading.conditions]
     plain = [each for each in free if not (each.figures or each.is_code or holds_persons(each))]
-    return tuple(each for each in plain if _THINGS & {*each.terms, *words(each.name)})[:1]
+    return [each for each in plain if _THINGS & {*each.terms, *words(each.name)}]
+
+
+def _things(reading: Reading) -> tuple[Column, ...]:
+    return tuple(_all_things(reading)[:1])
 
 
 def defaults(reading: Reading, asked: Asked) -> tuple[Column, ...]:
@@ -241,10 +285,9 @@ def defaults(reading: Reading, asked: Asked) -> tuple[Column, ...]:
         return ()
     if not asked.operations and (naming := _naming(reading, asked)):
         return naming
-    if asked.degree in DEGREES:
-        meant = DEGREES[asked.degree]
-        if not meant & reading.table.terms:
-            return tuple(column for column in columns if column.is_measure and meant & set(column.terms))[:TARGETS]
+    if asked.degree in DEGREES and not DEGREES[asked.degree] & reading.table.terms:
+        since = begun(reading, asked)
+        return _of_degree(reading, asked) or ((since,) if since else ())
     measures = [column for column in columns if column.is_measure]
     totals = [column for column in measures if set(column.terms) & AGGREGATES]
     plain = [column for column in measures if set(column.terms) <= NEUTRAL | reading.table.terms]
@@ -253,6 +296,29 @@ def defaults(reading: Reading, asked: Asked) -> tuple[Column, ...]:
             return (group[0],)
     # Rows can be counted without one.
     return tuple(column for column in columns if not column.is_measure)[: asked.wants == "count"]
+
+
+def _of_degree(reading: Reading, asked: Asked) -> tuple[Column, ...]:
+    """The columns of what "large" or "old" is said: areas, ages."""
+    meant = DEGREES.get(asked.degree, frozenset()) - reading.table.terms
+    columns = [column for column in reading.table.columns if column.name not in reading.conditions]
+    found = tuple(column for column in columns if column.is_measure and meant & set(column.terms))[:TARGETS]
+    if found or "price" not in meant or not reading.table.kinds & {*asked.terms}:
+        return found
+    paid = tuple(column for column in columns if column.is_money)
+    return paid if len(paid) == 1 else ()  # of the rows themselves: "the most expensive booking"
+
+
+def begun(reading: Reading, asked: Asked) -> Column | None:
+    """The column of the years in which things were built or founded, where the oldest or youngest of them is asked for
+    and no column has their age."""
+    if asked.degree not in ("old", "young", "tua", "muda") or any(
+        "age" in each.terms for each in reading.table.columns
+    ):
+        return None
+    free = [column for column in reading.table.columns if column.name not in reading.conditions]
+    dated = [column for column in free if column.type == "year" and BEGUN & {*words(column.name)}]
+    return dated[0] if len(dated) == 1 else None
 
 
 def holds_persons(column: Column) -> bool:

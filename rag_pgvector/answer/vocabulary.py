@@ -15,6 +15,7 @@ from rag_pgvector.written import MONTHS
 __all__ = [
     "ABOUT",
     "AGGREGATES",
+    "BEGUN",
     "CALCULATIONS",
     "COMPARATIVES",
     "COUNTED_BY",
@@ -109,7 +110,8 @@ PERSONS = frozenset(
     user contact assignee supplier doctor head director leader boss chief chair coach captain founder mayor principal
     borrower buyer seller tenant agent pekerja kakitangan pengurus guru pelajar pesakit pelanggan writer teacher
     instructor reporter reviewer editor driver artist physician surgeon chairman chairperson applicant candidate
-    penulis peminjam pemilik pembeli penjual pemandu doktor ahli pengarah
+    policyholder holder claimant guest adjuster officer penulis peminjam pemilik pembeli penjual pemandu doktor ahli
+    pengarah
     """.split()
 )
 
@@ -130,7 +132,7 @@ DEGREES: dict[str, frozenset[str]] = {
         ("hot cold warm panas sejuk", "temperature"),
         ("deep dalam", "depth"),
         ("wide broad lebar", "width"),
-        ("expensive cheap costly mahal murah", "price"),
+        ("expensive cheap costly mahal murah", "price fee fare rent toll"),
         ("dense padat", "density"),
         ("rich poor kaya miskin", "income gdp"),
     )
@@ -158,6 +160,12 @@ COMPARATIVES: dict[str, tuple[str, str]] = {
     **dict.fromkeys("fewer less lower smaller".split(), ("min", "")),
     **{f"{word[:-3]}er": meant for word, meant in SUPERLATIVES.items() if word.endswith("est")},
 }
+
+#: What the year is called in which there was something for the first time.
+BEGUN = frozenset(
+    "built founded established opened made manufacture manufactured constructed born birth published released model "
+    "dibina ditubuhkan lahir terbit".split()
+)
 
 #: Units as questions say them, and as the names of columns end.
 UNITS: dict[str, frozenset[str]] = {

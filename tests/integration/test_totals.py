@@ -52,6 +52,10 @@ async def test_figures_rows_and_tenants(shared: Collection) -> None:
     assert one.totals("x.y", document_id=["d", "e"]).sum == Decimal(13)
     assert one.totals("x.y", filter={"kind": "b"}).sum == Decimal(10)
     assert (await one.atotals("x.y", document_id="d")).sum == Decimal(3)
+    by_kind = one.totals_by("x.y", "kind")
+    assert {kind: total.sum for kind, total in by_kind.items()} == {"a": Decimal(3), "b": Decimal(10)}
+    assert await one.atotals_by("x.y", "kind") == by_kind
+    assert one.totals_by("x.y", "absent", filter={"kind": "b"})[None].sum == Decimal(10)
     assert other.totals("x.y").greatest == Decimal(1_000)
     with pytest.raises(TenantError):
         shared.totals("x.y")

@@ -59,6 +59,7 @@ class SearchRules(RuleBasedStateMachine):
         numbers = {chunk.metadata.get("n") for chunk in self.visible(who, filter)}
         found = self.call(who, "totals", "n", filter=filter)
         assert found.greatest is None or int(found.greatest) in numbers
+        assert sum(each.rows for each in self.call(who, "totals_by", "n", "n", filter=filter).values()) == found.rows
 
     @rule(who=WHO, keep=st.booleans())
     def calibrate(self, who: Who, keep: bool) -> None:

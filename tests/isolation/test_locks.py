@@ -302,6 +302,7 @@ CALLS: dict[str, tuple[object, ...]] = {
     "documents": (),
     "tables": (),
     "totals": ("n",),
+    "totals_by": ("n", "m"),
     "calibration": (),
     "set_calibration": ({},),
     "corpus_fingerprint": (),

@@ -114,7 +114,16 @@ class World:
                 rows = self.rows[step.document_ids[0]]
                 reply = [row for row in rows if _matches(row.metadata, step.filter)][: step.limit]
             elif isinstance(step, Totals):
-                reply = _totals(self.rows[step.document_ids[0]], step)
+                rows = self.rows[step.document_ids[0]]
+                if step.by is None:
+                    reply = _totals(rows, step)
+                else:
+                    by, kinds = (
+                        step.by,
+                        {row.metadata.get(step.by) for row in rows if _matches(row.metadata, step.filter)},
+                    )
+                    held = {kind: [row for row in rows if row.metadata.get(by) == kind] for kind in kinds}
+                    reply = {kind if kind is None else str(kind): _totals(held[kind], step) for kind in kinds}
             elif isinstance(step, Find):
                 reply = SearchResult([], SearchPlan("exact", "nothing but tables"))
             elif isinstance(step, EmbedTexts):

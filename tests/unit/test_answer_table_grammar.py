@@ -133,7 +133,7 @@ Tienda Sal,Lugo,11,298450,Juan Paz
         (TICKETS, "How many tickets are resolved?", "2 (number of rows)"),
         (NOVELS, "Who owns Night Ferry?", None),
         (NOVELS, "When was Night Ferry published?", None),
-        (LAMPS, "How many lamps were ordered?", None),
+        (LAMPS, "How many lamps were ordered?", "7 (sum of Qty over 2 rows)"),
         (LAMPS, "How many orders are there for lamps?", "2 (number of rows)"),
         (NOVELS, "Which titles did Ines Vidal write?", "The Glass Orchard (title, Ines Vidal)"),
         # Months as columns, abbreviations, minutes.

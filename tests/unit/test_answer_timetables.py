@@ -122,6 +122,9 @@ RIGHT = [
     ("When does the 09:27 to Weston arrive?", "11:33 (Arrives"),  # that of leaving, though another arrives then
     ("Which train arrives at 09:27?", "EG 1 (Train"),
     ("Which train to Ipley leaves after 15:00?", "SH 4 (Train"),
+    ("When does the last train to Ipley leave?", "15:40 (Departs"),
+    ("When does the last train to Ipley arrive?", "20:10 (Arrives"),
+    ("What time is the first bus to Larkton?", "8:00 (Dep. Time"),
     # periods
     ("How many employees joined after 2018?", "2 (number of rows)"),
     ("Who joined before 2018?", "Nurul Huda (Name"),
@@ -130,6 +133,7 @@ RIGHT = [
     ("How many orders were placed between 14/02/2024 and 20/03/2024?", "3 (number of rows)"),
     ("What was the total amount in March?", "794.8 (sum of Amount over 3 rows)"),
     ("What was the amount on 3 January?", "RM 1,259.00 (Amount"),
+    ("What was the amount of the last order of Bright Mart?", "RM 17.80 (Amount"),
     # units, and no value, in long tables
     ("Berapakah penduduk Johor pada 2021?", "4,100.5 (Nilai, Johor, 2021, Penduduk ('000))"),
     ("Berapakah kadar pengangguran di Sabah pada tahun 2021?", "8.0 (Nilai"),
@@ -160,6 +164,7 @@ def test_a_traveller_s_question_is_answered(world: World, question: str, answer:
         "When does QR 853 arrive in Doha?",  # only when it leaves is known
         "Which city does EG 1 leave from?",  # its destination is one, but not that
         "Which destination does EG 2 leave from?",
+        "When does the last train to Harwood leave?",
         "Which train leaves before EG 3?",
         "When does the 08:05 to Ipley arrive?",
         "What was the temperature in Cold Room C at 05:00 on 1 June 2024?",
