@@ -1,17 +1,20 @@
 """HTML: the main content of a page by trafilatura, without navigation, banners and footers.
 
-Where that finds (almost) nothing, as in a page that is all table or all links, the whole body's text is taken.
+Where that finds (almost) nothing, as in a page that is all table or all links, the whole body's text is taken. The
+numbers of ordered lists, which a browser makes, are written out.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from rag_pgvector.errors import LoadError, MissingDependencyError
 from rag_pgvector.ingest.loaders import LoadedDocument, SourceFile
 from rag_pgvector.ingest.loaders.encoding import read_markup
+from rag_pgvector.ingest.loaders.numbering import numeral
 from rag_pgvector.ingest.loaders.parts import TextBuilder
 
 __all__ = ["HtmlLoader", "add_html"]
@@ -20,6 +23,8 @@ __all__ = ["HtmlLoader", "add_html"]
 _MAX_DEPTH = 200
 #: Less main content than this share of the body's text, and below that many characters, is no content that was found.
 _LEAST_SHARE, _LEAST = 0.05, 200
+#: Of a term with its value.
+_LONGEST_LINE = 120
 _LEVELS = {f"h{level}": level for level in range(1, 7)}
 
 
@@ -27,7 +32,7 @@ class HtmlLoader:
     """Headings, paragraphs, lists, code and tables of a page's main content."""
 
     name = "html"
-    version = 1
+    version = 2
 
     def load(self, file: SourceFile) -> Iterator[LoadedDocument]:
         """One document. Raises LoadError for a page without text."""
@@ -52,6 +57,8 @@ def add_html(builder: TextBuilder, text: str, source: str) -> dict[str, Any]:
         raise LoadError(source, f"it cannot be read as HTML ({error})") from error
     if _depth(tree) > _MAX_DEPTH:
         raise LoadError(source, f"tags nested deeper than {_MAX_DEPTH} levels")
+    for ordered in tree.iter("ol"):
+        _number(ordered)
     whole = _text(tree.find("body") if tree.find("body") is not None else tree)
     found = trafilatura.bare_extraction(
         lxml_html.tostring(tree, encoding="unicode"),
@@ -82,6 +89,30 @@ def _depth(tree: Any) -> int:
     return deepest
 
 
+#: What the ``type`` of an ordered list says of its numbers.
+_FORMATS = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
+
+
+def _number(ordered: Any) -> None:
+    """Write the numbers of a list before its items, by ``start``, ``reversed``, ``type`` and the items' ``value``."""
+    items = ordered.findall("li")
+    step = 1 if ordered.get("reversed") is None else -1
+    number = _integer(ordered.get("start"), 1 if step > 0 else len(items))
+    for item in items:
+        number = _integer(item.get("value"), number)
+        place = item
+        while not (place.text or "").strip() and len(place) and place[0].tag in {*_BLOCKS, *_INLINE, "div"}:
+            place = place[0]
+        marker = f"{numeral(number, _FORMATS.get(ordered.get('type', ''), 'decimal'))}. "
+        if (text := (place.text or "").lstrip()) and not text.startswith(marker):
+            place.text = marker + text
+        number += step
+
+
+def _integer(value: str | None, otherwise: int) -> int:
+    return int(value) if value and re.fullmatch(r"-?\d{1,6}", value.strip()) else otherwise
+
+
 _SKIPPED = {
     *("script", "style", "noscript", "template", "title", "svg", "nav", "graphic", "img", "iframe", "form", "button")
 }
@@ -107,12 +138,21 @@ def _collect(element: Any, parts: list[str]) -> None:
         parts.append(child.tail or "")
 
 
-def _walk(builder: TextBuilder, element: Any) -> None:
-    """Add what is inside an element: blocks as they come, loose text between them as paragraphs."""
+def _walk(builder: TextBuilder, element: Any, marker: str = "") -> None:
+    """Add what is inside an element: blocks as they come, loose text between them as paragraphs, the first of them
+    behind the marker of the list's item that the element is."""
     loose: list[str] = []
+    # The numbers of an ordered list stand in its text.
+    own = "" if "ol" in (element.tag, element.get("rend")) else "- "
+
+    def paragraph(text: str) -> None:
+        nonlocal marker
+        if text:
+            builder.paragraph(marker + text)
+            marker = ""
 
     def settle() -> None:
-        builder.paragraph(" ".join("".join(loose).split()))
+        paragraph(" ".join("".join(loose).split()))
         loose.clear()
 
     loose.append(element.text or "")
@@ -130,18 +170,41 @@ def _walk(builder: TextBuilder, element: Any) -> None:
         elif tag in _CODE and (tag == "pre" or "\n" in "".join(child.itertext())):
             settle()
             builder.literal("".join(child.itertext()))
+        elif "dl" in (tag, child.get("rend")):
+            settle()
+            _definitions(builder, child)
         elif tag in _BLOCKS and not _has_blocks(child):
             settle()
-            marker = "- " if tag in ("item", "li") else ""
-            text = _text(child)
-            builder.paragraph(marker + text if text else "")
+            marker = own if tag in ("item", "li") else marker
+            paragraph(_text(child))
         elif tag in _INLINE:
             _collect(child, loose)
         else:
             settle()
-            _walk(builder, child)
+            _walk(builder, child, own if tag in ("item", "li") else marker)
+            marker = ""
         loose.append(child.tail or "")
     settle()
+
+
+def _definitions(builder: TextBuilder, entries: Any) -> None:
+    """A list of definitions: "term: value" where that is a line, else the term above the text, which is indented."""
+    terms: list[str] = []
+    for entry in entries:
+        text = _text(entry) if isinstance(entry.tag, str) else ""
+        if entry.tag == "dt" or entry.get("rend", "").startswith("dt"):
+            terms += [text] if text else []
+            continue
+        term = ", ".join(terms)
+        if not term or _has_blocks(entry):
+            builder.paragraph(term, keep_with_next=True)
+            _walk(builder, entry)
+        elif len(term) + len(text) <= _LONGEST_LINE:
+            builder.paragraph(f"{term.rstrip(':')}: {text}" if text else term)
+        else:
+            builder.paragraph(f"{term}\n    {text}")
+        terms = []
+    builder.paragraph(", ".join(terms))
 
 
 _INLINE = {

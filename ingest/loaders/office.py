@@ -9,6 +9,7 @@ from typing import Any
 from rag_pgvector.errors import LoadError, MissingDependencyError
 from rag_pgvector.ingest.loaders import LoadedDocument, SourceFile
 from rag_pgvector.ingest.loaders.archive import check_package
+from rag_pgvector.ingest.loaders.numbering import Numbering
 from rag_pgvector.ingest.loaders.parts import TextBuilder
 
 __all__ = ["DocxLoader", "PptxLoader"]
@@ -17,10 +18,10 @@ _HEADING = re.compile(r"(?:heading|überschrift|titre|encabezado|título|titolo|
 
 
 class DocxLoader:
-    """Paragraphs under their headings, tables row by row, in the order of the document; then foot- and endnotes."""
+    """Paragraphs under their headings, tables row by row, in the order of the document; numbers as Word shows them."""
 
     name = "docx"
-    version = 1
+    version = 2
 
     def load(self, file: SourceFile) -> Iterator[LoadedDocument]:
         """One document. Raises LoadError for what is no DOCX, is a bomb, or holds no text."""
@@ -34,30 +35,34 @@ class DocxLoader:
         except Exception as error:
             raise LoadError(file.source, f"it cannot be opened as DOCX ({_short(error)})") from error
         builder = TextBuilder()
+        numbering = Numbering(document)
         for item in document.iter_inner_content():
             if hasattr(item, "rows"):
-                builder.table(_rows(item))
+                builder.table(_rows(item, numbering))
             else:
-                _paragraph(builder, item)
+                _paragraph(builder, item, numbering)
         properties = document.core_properties
         metadata = {"title": properties.title, "author": properties.author}
         yield builder.loaded(file, self.name, metadata=metadata)
 
 
-def _paragraph(builder: TextBuilder, paragraph: Any) -> None:
+def _paragraph(builder: TextBuilder, paragraph: Any, numbering: Numbering) -> None:
     text = paragraph.text
+    if not text.strip():
+        return
     style = getattr(paragraph.style, "name", None) or ""
+    marker = numbering.marker(paragraph)
     if style == "Title":
         builder.heading(text, 1)
     elif found := _HEADING.fullmatch(style):
-        builder.heading(text, int(found[1]) + 1)
-    elif style.startswith("List"):
-        builder.paragraph(f"- {text}" if text.strip() else "")
+        builder.heading(f"{marker} {text}" if marker != "-" else text, int(found[1]) + 1)
+    elif marker or style.startswith("List"):
+        builder.paragraph(f"{marker or '-'} {text}")
     else:
         builder.paragraph(text)
 
 
-def _rows(table: Any) -> list[list[str]]:
+def _rows(table: Any, numbering: Numbering) -> list[list[str]]:
     """A merged cell, which python-docx repeats, stands once."""
     rows = []
     for row in table.rows:
@@ -65,13 +70,16 @@ def _rows(table: Any) -> list[list[str]]:
         for cell in row.cells:
             if not cells or cell._tc is not cells[-1]._tc:
                 cells.append(cell)
-        rows.append([_cell(cell) for cell in cells])
+        rows.append([_cell(cell, numbering) for cell in cells])
     return rows
 
 
-def _cell(cell: Any) -> str:
-    inner = [" ".join(part for row in _rows(table) for part in row) for table in cell.tables]
-    return " ".join([cell.text, *inner])
+def _cell(cell: Any, numbering: Numbering) -> str:
+    texts = [
+        f"{numbering.marker(each).strip('-')} {each.text}".strip() for each in cell.paragraphs if each.text.strip()
+    ]
+    inner = [" ".join(part for row in _rows(table, numbering) for part in row) for table in cell.tables]
+    return " ".join([*texts, *inner])
 
 
 class PptxLoader:

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
+from rag_pgvector.ingest.loaders.grids import Box, grid
+
 __all__ = ["BOLD", "Line", "Page", "laid_out"]
 
 #: Lines at either end of a page that may be running titles.
@@ -49,6 +51,7 @@ class Line:
         size: Of its font, 0 where that is not known.
         fixed: All characters of its font are equally wide, as code's are.
         cells: What wide gaps divide it into.
+        boxes: Where each of these stands, if that is known.
     """
 
     text: str
@@ -56,6 +59,7 @@ class Line:
     bold: bool = False
     fixed: bool = False
     cells: tuple[str, ...] = ()
+    boxes: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,14 +203,14 @@ def _blocks(page: Page, levels: dict[tuple[float, bool], int], width: float, *, 
             continue
         own = line.text.strip()
         listing = _listing_end(page, at) if code else at
-        upto = listing if listing > at else _table_end(page, at)
+        rows, upto = ([], listing) if listing > at else _table(page, at)
         if text and (not own or upto > at):
             yield Block(text, level)
             text, level = "", 0
         if listing > at:
             yield Block("\n".join(each.text for each in page[at:upto]), literal=True)
         elif upto > at:
-            yield Block(own, rows=tuple(row.cells for row in page[at:upto]))
+            yield Block(own, rows=tuple(rows))
         if not own or upto > at:
             continue
         here = levels.get((line.size, line.bold), 0) if _is_title(line) else 0
@@ -232,12 +236,15 @@ def _listing_end(page: Page, at: int) -> int:
     return upto if upto > at + 1 else at
 
 
-def _table_end(page: Page, at: int) -> int:
-    """The line after rows of cells, two at least; ``at`` where there are none."""
+def _table(page: Page, at: int) -> tuple[list[tuple[str, ...]], int]:
+    """Rows of cells, two at least, and the line after them; ``at`` where there are none."""
     upto = at
     while upto < len(page) and len(page[upto].cells) > 1 and not any(map(_SIGN.fullmatch, page[upto].cells)):
         upto += 1
-    return upto if upto > at + 1 else at
+    rows, end = grid(page, at)
+    if end > at and end >= upto and not any(_SIGN.fullmatch(cell) for row in rows for cell in row):
+        return rows, end
+    return ([line.cells for line in page[at:upto]], upto) if upto > at + 1 else ([], at)
 
 
 def _width(page: Page, at: int, width: float) -> float:

@@ -13,6 +13,7 @@ from typing import Any
 
 from rag_pgvector.errors import LoadError, MissingDependencyError
 from rag_pgvector.ingest.loaders import LoadedDocument, SourceFile
+from rag_pgvector.ingest.loaders.grids import Box
 from rag_pgvector.ingest.loaders.pages import BOLD, Line, Page, laid_out
 from rag_pgvector.ingest.loaders.parts import TextBuilder, clean
 
@@ -34,7 +35,7 @@ class PdfLoader:
     """Text of every page. A page that shows something and has no text (a scan) is reported, the others go in."""
 
     name = "pdf"
-    version = 2
+    version = 3
 
     def load(self, file: SourceFile) -> Iterator[LoadedDocument]:
         """One document. Raises LoadError for what is no PDF, needs a password or has no text at all."""
@@ -141,15 +142,17 @@ def _line(text_page: Any, text: str, start: int) -> Line:
         pdfium.FPDFText_GetCharBox(text_page, start + place, *box)
         return box[which].value
 
-    cells, begin = [], 0
+    cuts, begin = [], 0
     for gap in _GAP.finditer(text):
         if side(gap.end(), 0) - side(gap.start() - 1, 1) > widest:
-            cells.append(text[begin : gap.start()])
+            cuts.append((begin, gap.start()))
             begin = gap.end()
-    cells.append(text[begin:])
-    if _MARKER.fullmatch(cells[0]):
-        cells = [text]
-    return Line(text, size, bold and bold_too, fixed, tuple(cells))
+    cuts.append((begin, len(text)))
+    if _MARKER.fullmatch(text[slice(*cuts[0])]):
+        cuts = [(0, len(text))]
+    cells = tuple(text[slice(*cut)] for cut in cuts)
+    boxes = tuple(Box(side(low, 0), side(high - 1, 1), loose.top, loose.bottom) for low, high in cuts)
+    return Line(text, size, bold and bold_too, fixed, cells, boxes)
 
 
 def _font(text_page: Any, place: int) -> tuple[bool, bool]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rag_pgvector.answer.defaults import default_asked_for
 from rag_pgvector.answer.definitions import term_asked_for
 from rag_pgvector.answer.evidence import Source, Unit, extend, source_of, units
+from rag_pgvector.answer.items import item_asked_for
 from rag_pgvector.answer.lexical import Query, coverage, fold, idf, pair_coverage, term_set, terms
 from rag_pgvector.answer.orders import asks_for_orders, gives_orders
 from rag_pgvector.answer.places import strangers
@@ -65,6 +66,7 @@ class Candidate:
 
     Attributes:
         admitted: Whether it may answer.
+        says: What it says by its place: the item asked for by its number, where it is that.
         is_rival: Whether it speaks against another, as all do but a description of what has the default asked for, the
             head of a table, and what orders what to answer.
         parts: What its score is made of, each 0 to 1.
@@ -80,6 +82,7 @@ class Candidate:
     parts: dict[str, float] = field(default_factory=dict)
     score: float = 0.0
     is_rival: bool = True
+    says: str = ""
 
     @property
     def origin(self) -> str:
@@ -94,7 +97,8 @@ class Candidate:
     def embedded(self) -> str:
         """What is compared with the question: the unit under its headings."""
         above = self.unit.context or _name(self.passage.chunk.source)
-        return f"{above[:300]}\n{self.text[:1_000]}" if above else self.text[:1_000]
+        text = f"{self.says}: {self.text[:1_000]}" if self.says else self.text[:1_000]
+        return f"{above[:300]}\n{text}" if above else text
 
 
 def _name(source: str | None) -> str:
@@ -156,6 +160,7 @@ def candidates_of(
     default = default_asked_for(query)
     sought = sought_by(query.text)
     defined = term_asked_for(query.text)
+    item = item_asked_for(query.text)
     rest = query.weights.keys() - query.names - query.numbers if in_rows else frozenset[str]()
     for passage in passages:
         source = source_of(passage.chunk, texts)
@@ -168,9 +173,14 @@ def candidates_of(
                 continue
             sequence = terms(source.text[unit.start : unit.end])
             context = above_terms | term_set(unit.context)
+            says = item.words if item is not None and item.names(source.text, unit.start) else ""
+            if says:
+                sequence, context = terms(says) + sequence, context | term_set(says)
             orders = wary and gives_orders(source.text[unit.start : unit.end])
             each = Candidate(passage, source, unit, siblings, sequence, context, admitted and not orders)
             each.is_rival = not (unit.is_head or orders)
+            if item is not None:
+                each.says, each.admitted = says, each.admitted and bool(says)
             if each.admitted and default is not None:
                 read = f"{unit.context}\n{source.text[slice(*extend(source, siblings, unit))]}"
                 each.admitted = default.told_by(read)

@@ -18,6 +18,7 @@ from rag_pgvector.answer.types import ConfidenceKind
 
 __all__ = [
     "FORMAT",
+    "ITEM_CONFIDENCE",
     "PRIOR",
     "PRIOR_ID",
     "TABLE_CALCULATED",
@@ -69,6 +70,8 @@ TABLE_LIST_CONFIDENCE = 0.75
 #: A calculation over rows; a cell that is named in other words than the table's.
 TABLE_CALCULATED = 0.85
 TABLE_SOFT = 0.8
+#: An item of a list that is asked for by its number, where no other can be meant.
+ITEM_CONFIDENCE = 0.85
 
 
 def extractive_logit(signals: Mapping[str, float]) -> float:

@@ -12,7 +12,7 @@ from rag_pgvector.answer.sentences import Span, split
 from rag_pgvector.answer.types import Citation
 from rag_pgvector.types import Chunk
 
-__all__ = ["Source", "Unit", "cite", "extend", "source_of", "titles_of", "units"]
+__all__ = ["Source", "Unit", "cite", "extend", "head_of", "source_of", "titles_of", "units"]
 
 #: Text read around a chunk, so that a sentence or a code block cut by its border is whole again.
 MARGIN = 1_500
@@ -85,6 +85,7 @@ class Unit:
         titled: Where that stands, and the headings above it, the nearest first.
         path: That, and the titles above it, outermost first.
         is_head: Whether it is the first row of a table, which names the others' columns.
+        head: Where that stands; for a row that is not it.
         lead: For an item or a row, the sentence that introduces the list, and the head of the table; for a default
             without a subject, the sentence before it.
     """
@@ -97,10 +98,15 @@ class Unit:
     lead: str = ""
     titled: tuple[tuple[int, int], ...] = ()
     is_head: bool = False
+    head: tuple[int, int] | None = None
 
     @property
     def is_heading(self) -> bool:
         return self.spans[0].kind == "heading"
+
+    @property
+    def is_row(self) -> bool:
+        return self.spans[0].kind == "row"
 
     @property
     def has_code(self) -> bool:
@@ -122,6 +128,7 @@ def units(source: Source) -> list[Unit]:
     spans = [Span(span.start + low, span.end + low, span.kind, span.block) for span in split(source.text[low:high])]
     found: list[Unit] = []
     heading = lead = head = question = ""
+    head_at = (0, 0)
     term, depth = "", -1
     opened: list[tuple[int, int, int]] = []
     before: Span | None = None
@@ -146,7 +153,7 @@ def units(source: Source) -> list[Unit]:
                 if defined := _defines(source.text, span):
                     term, depth = defined, _column(source.text, span.start)
             if span.kind == "row" and (before is None or before.kind != "row" or before.block != span.block):
-                head = source.text[span.start : span.end]
+                head, head_at = source.text[span.start : span.end], (span.start, span.end)
             taken = [span]
             if span.kind != "code" and _introduces(source.text, spans, at):
                 taken.append(spans[at + 1])
@@ -164,7 +171,8 @@ def units(source: Source) -> list[Unit]:
             path = (*source.titles, *([title] if (title := _bare(heading)) and title not in source.titles else []))
             titled = tuple((each[1], each[2]) for each in reversed(opened))
             is_head = span.kind == "row" and source.text[start:end] == head
-            found.append(Unit(start, end, tuple(taken), heading, path, above, titled, is_head))
+            below = head_at if span.kind == "row" and not is_head else None
+            found.append(Unit(start, end, tuple(taken), heading, path, above, titled, is_head, below))
             if span.kind == "sentence":
                 lead = source.text[start:end] if source.text[end - 1] == ":" else ""
         before = span
@@ -226,6 +234,11 @@ def titles_of(source: Source, unit: Unit) -> list[tuple[int, int]]:
         for start, end in unit.titled
         if (source.start <= start and end <= source.end) or _bare(source.text[start:end]) in source.titles
     ]
+
+
+def head_of(source: Source, unit: Unit) -> tuple[int, int] | None:
+    """Where the head of a row's table stands, if it may be shown: inside of the chunk."""
+    return unit.head if unit.head and source.start <= unit.head[0] and unit.head[1] <= source.end else None
 
 
 def _as_titled(source: Source, span: Span) -> Span:

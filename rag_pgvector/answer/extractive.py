@@ -7,12 +7,16 @@ these by embedding and lexical evidence together.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rag_pgvector.answer.candidates import Candidate, alike, candidates_of, order, score
-from rag_pgvector.answer.confidence import judge
-from rag_pgvector.answer.evidence import cite, extend
+from rag_pgvector.answer.confidence import ITEM_CONFIDENCE, judge
+from rag_pgvector.answer.evidence import cite, extend, head_of
+from rag_pgvector.answer.labelled import labelled
 from rag_pgvector.answer.lexical import Query
+from rag_pgvector.answer.numbered import item_cut, item_is_sure
+from rag_pgvector.answer.plain import plain
 from rag_pgvector.answer.signals import signals_of
 from rag_pgvector.answer.spans import disagree, from_heading, minimal_span
 from rag_pgvector.answer.steps import Calibrated, EmbedTexts, Find, Step, Texts
@@ -77,12 +81,14 @@ def extract(
         signals = signals_of(query, weights, candidates, _span(candidates))
         return _failure("insufficient_evidence", threshold, signals=signals, near_misses=misses)
     best = admitted[0]
-    start, end = _span(admitted)
+    start, end = item_cut(best) if best.says else _span(admitted)
     answer = best.source.text[start:end]
     title = from_heading(query, best, answer) if k > 1 else None
     head = best.source.text[slice(*title)] + "\n" if title else ""
     signals = signals_of(query, weights, candidates, (start, end), above=head)
     judged = judge(signals, (yield Calibrated("extractive")), threshold=threshold, target_risk=target_risk)
+    if best.says and target_risk is None and item_is_sure(query, weights, admitted, passages):
+        judged = replace(judged, confidence=max(judged.confidence, ITEM_CONFIDENCE))
     common: dict[str, Any] = {
         "confidence": judged.confidence,
         "confidence_kind": judged.kind,
@@ -98,27 +104,56 @@ def extract(
             for each in (best, other)
         )
         return _failure("conflicting_evidence", judged.threshold, near_misses=both, **common)
-    answer = head + answer
-    span = minimal_span(query, head or answer)
-    where = (len(head), len(answer))
-    citations = [cite(best.passage.chunk, best.source, start, end, score=best.passage.score, answer_span=where)]
-    if title:
-        where = (0, len(head) - 1)
-        citations.append(cite(best.passage.chunk, best.source, *title, score=best.passage.score, answer_span=where))
+    shown = _shown(query, best, (start, end), title, k)
+    cut = (shown.begin, len(shown.text))
+    citations = [cite(best.passage.chunk, best.source, start, end, score=best.passage.score, answer_span=cut)]
+    if shown.above:
+        where = (0, shown.begin - 1)
+        citations.append(
+            cite(best.passage.chunk, best.source, *shown.above, score=best.passage.score, answer_span=where)
+        )
     for other in admitted[1:]:
         if len(citations) < k and _same(best, other):
             citations.append(
                 cite(other.passage.chunk, other.source, other.unit.start, other.unit.end, score=other.passage.score)
             )
     return GroundedAnswer(
-        answer=answer,
+        answer=shown.text,
         citations=tuple(citations),
         threshold=judged.threshold,
         mode="extractive",
-        span_start=span[0] if span else None,
-        span_end=span[1] if span else None,
+        span_start=shown.span[0] if shown.span else None,
+        span_end=shown.span[1] if shown.span else None,
         **common,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """An answer as it is shown: what was cut begins at ``begin``, behind what stands above it in the source (a heading
+    with the date, the head of a table), and ``span`` is the value in it that is asked for."""
+
+    text: str
+    span: tuple[int, int] | None
+    begin: int = 0
+    above: tuple[int, int] | None = None
+
+
+def _shown(query: Query, best: Candidate, cut: tuple[int, int], title: tuple[int, int] | None, k: int) -> _Shown:
+    source = best.source.text
+    text = source[slice(*cut)]
+    if any(each.has_code and each.start < cut[1] and cut[0] < each.end for each in best.siblings):
+        return _Shown(text, minimal_span(query, text))
+    head = head_of(best.source, best.unit) if k > 1 and cut == (best.unit.start, best.unit.end) else None
+    if title is None and head and (row := labelled(query, source[slice(*head)], text)):
+        above, text, cell = row
+        begin = len(above) + 1
+        return _Shown(f"{above}\n{text}", cell and (begin + cell[0], begin + cell[1]), begin, head)
+    text = plain(text, query.text)
+    if title is None:
+        return _Shown(text, minimal_span(query, text))
+    above = plain(source[slice(*title)])
+    return _Shown(f"{above}\n{text}", minimal_span(query, f"{above}\n"), len(above) + 1, title)
 
 
 def _span(ranked: Sequence[Candidate]) -> tuple[int, int]:
@@ -132,6 +167,8 @@ def _span(ranked: Sequence[Candidate]) -> tuple[int, int]:
             break
         if other.origin != best.origin or other.unit not in beside or other.unit.heading != best.unit.heading:
             continue
+        if best.unit.is_row and other.unit.is_row:
+            continue  # another row is about something else
         low, high = min(start, other.unit.start), max(end, other.unit.end)
         near = other.score >= best.score - NEIGHBOUR
         if high - low <= (LONGEST_ANSWER if near else SHORT_ANSWER):

@@ -41,12 +41,15 @@ _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})")
 #: Of Markdown, and of MediaWiki: "== History ==".
 _HEADING = re.compile(r"[ \t]{0,3}(?:#{1,6}[ \t]+\S|(?:= ?){1,6}(?!=)[ \t]*[^=\n]*[^\s=][ \t]*(?:= ?){1,6}[ \t]*$)")
 _UNDERLINE = re.compile(r"[ \t]{0,3}([=\-~^\"'`#*+.:_])\1{2,}[ \t]*$")
-_ITEM = re.compile(r"[ \t]*(?:[-*+•‣]|\(?(?:\d{1,3}|[a-zA-Z])[.)])[ \t]+(?=\S)")
+_ROMAN = r"(?=[ivxIVX])(?:x{0,3}(?:ix|iv|v?i{0,3})|X{0,3}(?:IX|IV|V?I{0,3}))"
+_ITEM = re.compile(rf"[ \t]*(?:[-*+•‣]|\(?(?:\d{{1,3}}|[a-zA-Z]|{_ROMAN})[.)])[ \t]+(?=\S)")
 _MARKER = re.compile(r"[ \t]*(?:\d{1,3}|[a-zA-Z])[.)]")
 _ROW = re.compile(r"[ \t]*[|+].*[|+][ \t]*$")
-#: A row as the loaders of DOCX and HTML write it: cells divided by bars, none at its ends.
-_CELLS = re.compile(r"[ \t]*[^\s|].* \| .*")
+#: A row as the loaders of PDF, DOCX and HTML write it: bars between cells, and at an end only beside an empty one.
+_CELLS = re.compile(r"[ \t]*(?:\| +)*[^\s|].* \|(?: .*|$)|[ \t]*(?:\| +)+[^\s|].*")
 _RULE = re.compile(r"[\s|+\-=:_]*")
+#: Between two cells of a table that is laid out by spaces, tabs or dotted lines.
+_GAP = re.compile(r"(?<=\S)(?:[ \t]*\t[ \t]*|[ \t]{2,}|[ \t]*(?:\.[ \t]?){3,})(?=\S)")
 _DIRECTIVE = re.compile(r"[ \t]*(?:\.\. (?!\[)|:[\w\-]+:[ \t]|\.\.$|__[ \t])")
 _CODE_DIRECTIVE = re.compile(r"[ \t]*\.\. (?:code|code-block|sourcecode|literalinclude|parsed-literal)::")
 #: Pictures, badges (links that show nothing else), substitutions in reStructuredText, and links inside of the page.
@@ -59,6 +62,12 @@ _TAG = re.compile(r"[ \t]*</?[a-zA-Z!][^>\n]*>[ \t]*$")
 _RUN_IN = re.compile(r"[ \t]*(\*\*|__)[^*_\n]{1,80}\1\s*")
 #: The initial of a name, which looks like the letter of a list's item: "D. Tan".
 _INITIAL = re.compile(r"[ \t]*[A-Z]\.[ \t]+[A-Z][a-z]")
+_LEADERS = re.compile(r"(?:\.[ \t]?){3,}")
+#: What an indented line is code by.
+_PROGRAM = re.compile(r"[=(){}\[\]#<>;$\\~`]|(?<!\w)--?\w|\w/\w|://")
+_LONGEST_TABLE = 200
+#: Three lines of two cells, or two of three.
+_LEAST_FILLED = 6
 #: Longest line in capitals that is a heading.
 _LONGEST_TITLE = 80
 
@@ -108,15 +117,31 @@ def _spans(text: str) -> Iterator[Span]:
         if kind in ("code", "heading", "markup"):
             yield from _trimmed(text, first, last, kind, block, keep_indent=kind == "code")
         elif kind == "row":
-            for row in lines[at:upto]:
-                if not _RULE.fullmatch(row.text):
-                    yield from _trimmed(text, row.start, row.end, "row", block)
+            for row in _rows(lines[at:upto]):
+                yield from _trimmed(text, *row, "row", block)
         else:
             marker = (
                 _ITEM.match(text, first, last) if kind == "item" and not _INITIAL.match(text, first, last) else None
             )
             yield from _sentences(text, marker.end() if marker else first, last, kind, block)
         at = upto
+
+
+def _rows(lines: list[_Line]) -> Iterator[tuple[int, int]]:
+    """Where each row of a table stands. One that is laid out by spaces may go on below, its first cell empty."""
+    begin = end = -1
+    base = min(line.indent for line in lines)
+    for line in lines:
+        if _RULE.fullmatch(line.text):
+            continue
+        if begin >= 0 and "|" not in line.text and line.indent > base + 1:
+            end = line.end
+            continue
+        if begin >= 0:
+            yield begin, end
+        begin, end = line.start, line.end
+    if begin >= 0:
+        yield begin, end
 
 
 def _block(lines: list[_Line], at: int) -> tuple[Kind, int]:
@@ -130,6 +155,8 @@ def _block(lines: list[_Line], at: int) -> tuple[Kind, int]:
         return "code", min(upto + 1, len(lines))
     if _HEADING.match(line.text) or _in_capitals(lines, at):
         return "heading", at + 1
+    if (upto := _aligned_end(lines, at)) > at:
+        return "row", upto
     following = lines[at + 1] if at + 1 < len(lines) else None
     if _UNDERLINE.match(line.text):
         if (
@@ -199,7 +226,56 @@ def _starts_block(lines: list[_Line], at: int) -> bool:
         return True
     if _ROW.match(line.text) and line.text.lstrip().startswith("|"):
         return True
-    return _says_nothing(line.text)
+    return _says_nothing(line.text) or _aligned_end(lines, at) > at
+
+
+def _aligned_end(lines: list[_Line], at: int) -> int:
+    """The line after a table that is laid out by spaces; ``at`` where there is none.
+
+    Lines of two cells and more with a gutter that runs through all of them; at least three such lines, or two of three
+    cells. A line of which only further cells are filled goes on with the one above, but for a head.
+    """
+    first = lines[at].text.strip()
+    if not _GAP.search(first) and not (_RULE.fullmatch(first) and " " in first):
+        return at
+    upto, filled, width, base = 0, 0, 0, lines[at].indent
+    gutters: set[int] = set()
+    for line in lines[at : at + _LONGEST_TABLE]:
+        text = line.text.expandtabs(8).rstrip()
+        if not text or (_ITEM.match(text) and not _INITIAL.match(text)) or "|" in text or text[0] == ">":
+            break
+        if lines[at].indent and _PROGRAM.search(text):
+            break
+        if _RULE.fullmatch(text):
+            upto += 1
+            continue
+        indent = len(text) - len(text.lstrip())
+        # A head often has nothing above the first column.
+        cells = (
+            max(len(_GAP.findall(line.text.strip())), line.text.strip().count("\t")) + 1 + (not width and indent > 1)
+        )
+        if cells < 2 and not (width and indent > base + 1):
+            break
+        base = min(base, indent)
+        left = {place for place, char in enumerate(_LEADERS.sub(_spaces, text)) if char == " "}
+        if gutters:  # a line that is shorter than the others leaves their gutters alone
+            long = {place for place in left if place >= width}
+            left = (gutters & left) | {place for place in gutters if place >= len(text)} | long
+        if not _has_gutter(left, min(len(text), width or len(text))):
+            break
+        gutters, width = left, max(width, len(text))
+        filled += (cells > 2 or "..." in text) + 2 * (cells > 1)
+        upto += 1
+    return at + upto if filled >= _LEAST_FILLED else at
+
+
+def _spaces(found: re.Match[str]) -> str:
+    return " " * len(found.group())
+
+
+def _has_gutter(blank: set[int], width: int) -> bool:
+    """Whether two blank columns stand side by side, text before and behind them."""
+    return any(place in blank and place + 1 in blank for place in range(1, width - 1))
 
 
 def _says_nothing(line: str) -> bool:

@@ -143,3 +143,40 @@ def test_spans_are_in_order_and_lose_no_word(text: str) -> None:
 def test_structure_without_markup(text: str, spans: list[tuple[str, str]]) -> None:
     """Capitals, MediaWiki's headings, bars, initials and bold words before their sentence."""
     assert pieces(text) == spans
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#Item   Low   High\n#Tent   £14   £19\n#Hut    £58   £76",
+        "       #Low   High\n#Tent   £14   £19",
+        "Hours:\n#Monday    9-5\n#Tuesday   10-4\n#Friday    closed",
+        "#Bookings ..... Ada Holm\n#Shop ......... Ben Ng",
+        "#A\tB\tC\n#1\t\t2",
+        "#R. Hale    Get a price    9 May\n#D. Tan     Ask Ben        10 May",
+        "#Name    What\n------  ----\n#min     The least\n         there is\n#max     Most",
+        " #| Low | High\n#Tent | 14 | 19\n#Hut |  | 76",
+    ],
+)
+def test_rows_of_tables_that_are_laid_out_by_spaces(text: str) -> None:
+    """Each row begins behind a #."""
+    rows = [part.split("\n---")[0].strip() for part in text.split("#")[1:]]
+    assert [piece for kind, piece in pieces(text.replace("#", "")) if kind == "row"] == rows
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "One ends here.  Two goes on and\nhas no end.  Then three\nbegins.  Four is it.",
+        "1.  Boil it\n2.  Pour it\n3.  Drink it",
+        "Run:\n\n    x = 1     # one\n    yy = 2    # two\n    zzz = 3   # three",
+        "> let a    = 1\n> let bb   = 2\n> let ccc  = 3",
+    ],
+)
+def test_gaps_that_make_no_table(text: str) -> None:
+    assert all(kind != "row" for kind, _ in pieces(text))
+
+
+def test_roman_numbers_mark_items() -> None:
+    assert pieces("ii. Goggles are worn.\niv) No food.") == [("item", "Goggles are worn."), ("item", "No food.")]
+    assert pieces("mix. Then stir.")[0][0] == "sentence"

@@ -200,7 +200,8 @@ def test_a_row_that_stands_as_an_example_is_no_answer_to_what_a_table_lacks() ->
     assert asked("What was the suicide rate in Perak in 2022?", INCOMES).failure_mode == "insufficient_evidence"
     assert asked("How are rows about Perak in 2022 written?", INCOMES).answer
     # Where no table has the name, the note is all that speaks of it.
-    assert asked("What was the suicide rate in Perak in 2022?", "state,income\nKedah,7\n").answer == NOTE.content
+    alone = asked("What was the suicide rate in Perak in 2022?", "state,income\nKedah,7\n")
+    assert alone.citations[0].snippet == NOTE.content
 
 
 def test_an_order_is_no_rival_of_the_only_answer() -> None:

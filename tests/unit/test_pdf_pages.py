@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rag_pgvector.ingest.loaders import load
+from rag_pgvector.ingest.loaders.grids import Box
 from rag_pgvector.ingest.loaders.pages import Block, Line, laid_out
 
 WIDE = "The kettle stands on the stove of the kitchen, where it is"
@@ -78,3 +79,55 @@ def test_a_real_page_with_a_table_and_sections(data_root: Path) -> None:
     (loaded,) = load(data_root / "docs_mixed" / "pdf" / "layout-parser-paper-with-table.pdf")
     assert "PubLayNet [38] | F / M | M | Layouts of modern scientific documents" in loaded.document.text
     assert loaded.pieces[-1].metadata["headings"][-1].startswith("3.")
+
+
+def placed(*pieces: tuple[str, float, float, float]) -> Line:
+    """A line of pieces: text, left and right side, and how far down it stands."""
+    return Line(
+        "   ".join(text for text, *_ in pieces),
+        10.0,
+        cells=tuple(text for text, *_ in pieces),
+        boxes=tuple(Box(left, right, 500.0 - down, 490.0 - down) for _, left, right, down in pieces),
+    )
+
+
+def test_cells_of_several_lines_are_put_back_into_their_rows() -> None:
+    lines = [
+        placed(("Fault", 0, 30, 0), ("Cause", 100, 130, 0), ("Remedy", 200, 240, 0)),
+        placed(("It does not", 0, 60, 20)),
+        placed(("start", 0, 30, 32)),
+        placed(("The plug is", 100, 160, 20)),
+        placed(("out or well-", 100, 160, 32)),
+        placed(("worn", 100, 120, 44)),
+        placed(("Put it in", 200, 250, 20)),
+        placed(("Fire", 0, 20, 70), ("Call", 200, 220, 70)),
+        placed(("Afterwards write down all that you have seen and heard.", 0, 300, 90)),
+    ]
+    (blocks,) = laid_out([lines])
+    assert [block.rows or block.text for block in blocks] == [
+        (
+            ("Fault", "Cause", "Remedy"),
+            ("It does not start", "The plug is out or well-worn", "Put it in"),
+            ("Fire", "", "Call"),
+        ),
+        "Afterwards write down all that you have seen and heard.",
+    ]
+
+
+def test_signs_of_currencies_belong_to_their_figures_and_titles_stand_alone() -> None:
+    lines = [
+        placed(("Year", 0, 30, 0), ("2022", 100, 130, 0), ("2023", 200, 230, 0)),
+        placed(("Assets:", 0, 40, 14)),
+        placed(("Cash", 0, 30, 28), ("$", 90, 94, 28), ("7 $", 110, 150, 28), ("9", 210, 230, 28)),
+    ]
+    (blocks,) = laid_out([lines])
+    assert [block.rows for block in blocks] == [
+        (("Year", "2022", "2023"), ("Assets:", "", ""), ("Cash", "$ 7", "$ 9")),
+    ]
+
+
+def test_two_columns_of_prose_are_no_table() -> None:
+    left = [placed((f"Left line {at} of the text", 0, 200, 12 * at)) for at in range(12)]
+    right = [placed((f"Right line {at} of the text", 250, 450, 12 * at)) for at in range(12)]
+    (blocks,) = laid_out([[*left, *right]])
+    assert not any(block.rows for block in blocks)
