@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rag_pgvector.answer.conditions import contrary_to
 from rag_pgvector.answer.defaults import default_asked_for
 from rag_pgvector.answer.definitions import term_asked_for
 from rag_pgvector.answer.evidence import Source, Unit, extend, source_of, units
 from rag_pgvector.answer.items import item_asked_for
 from rag_pgvector.answer.lexical import Query, coverage, fold, idf, pair_coverage, term_set, terms
+from rag_pgvector.answer.offices import office_asked_for
 from rag_pgvector.answer.orders import asks_for_orders, gives_orders
 from rag_pgvector.answer.places import strangers
 from rag_pgvector.answer.sought import sought_by
@@ -161,6 +163,7 @@ def candidates_of(
     sought = sought_by(query.text)
     defined = term_asked_for(query.text)
     item = item_asked_for(query.text)
+    office = office_asked_for(query.text)
     rest = query.weights.keys() - query.names - query.numbers if in_rows else frozenset[str]()
     for passage in passages:
         source = source_of(passage.chunk, texts)
@@ -180,7 +183,8 @@ def candidates_of(
             each = Candidate(passage, source, unit, siblings, sequence, context, admitted and not orders)
             each.is_rival = not (unit.is_head or orders)
             if item is not None:
-                each.says, each.admitted = says, each.admitted and bool(says)
+                each.says = says
+                each.admitted &= bool(says) or item.mentioned_in(source.text[unit.start : unit.end])
             if each.admitted and default is not None:
                 read = f"{unit.context}\n{source.text[slice(*extend(source, siblings, unit))]}"
                 each.admitted = default.told_by(read)
@@ -195,6 +199,10 @@ def candidates_of(
                         end = max(end, siblings[after].end)
                 read = f"{above}\n{unit.context}\n" if sought.around else ""
                 each.admitted = sought.told_by(read + source.text[start:end])
+            if each.admitted:
+                read = source.text[slice(*extend(source, siblings, unit))]
+                told = office is None or office.by(f"{unit.context}\n{read}")
+                each.admitted = told and not contrary_to(query.text, read)
             key = (each.origin, unit.start, unit.end)
             if key in seen:
                 continue

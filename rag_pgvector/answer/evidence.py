@@ -12,7 +12,7 @@ from rag_pgvector.answer.sentences import Span, split
 from rag_pgvector.answer.types import Citation
 from rag_pgvector.types import Chunk
 
-__all__ = ["Source", "Unit", "cite", "extend", "head_of", "source_of", "titles_of", "units"]
+__all__ = ["Source", "Unit", "cite", "extend", "head_of", "refers_back", "source_of", "titles_of", "units"]
 
 #: Text read around a chunk, so that a sentence or a code block cut by its border is whole again.
 MARGIN = 1_500
@@ -27,7 +27,13 @@ _PRONOUN = re.compile(
     r"[\"'“(]*(?:He|She|It|They|This|These|Those|That|Its|His|Her|Their|Such|Both|The (?:latter|former)|"
     r"Ia|Dia|Mereka|Ini|Itu|Beliau|Hal ini)\b"
 )
-
+#: What takes its meaning from the sentence before: when, in which case, or what is done.
+_BACK = re.compile(
+    r"[\"'“(*_]*(?:Afterwards?|Thereafter|(?:After|Before) (?:that|this)|Until then|Since then|From then on|Otherwise|"
+    r"In (?:that|this|such a|either|both) cases?|If (?:so|not)|(?:Selepas|Setelah|Sesudah|Sebelum) itu|Jika tidak|"
+    r"Sekiranya tidak|Dalam (?:hal|kes) (?:ini|itu|demikian))\b"
+    r"|[^\n.!?]{1,60}\b(?:do|does|did) (?:so|likewise|the same)\b"
+)
 
 #: A heading that may be evidence: it has a year, a date or a version.
 _NUMBERED = re.compile(r"\d\.\d|(?<!\d)(?:1\d|20)\d\d(?!\d)")
@@ -87,7 +93,7 @@ class Unit:
         is_head: Whether it is the first row of a table, which names the others' columns.
         head: Where that stands; for a row that is not it.
         lead: For an item or a row, the sentence that introduces the list, and the head of the table; for a default
-            without a subject, the sentence before it.
+            without a subject, and for what refers back, the sentence before it.
     """
 
     start: int
@@ -160,7 +166,8 @@ def units(source: Source) -> list[Unit]:
                 at += 1
             start, end = span.start, taken[-1].end
             above = lead if span.kind in ("item", "row") else ""
-            if before is not None and before.block == span.block and has_no_subject(source.text, start):
+            refers = has_no_subject(source.text, start) or _BACK.match(source.text, start, end)
+            if before is not None and before.block == span.block and refers:
                 above = f"{above}\n{source.text[before.start : before.end]}".strip()
             if span.kind == "row" and source.text[start:end] != head:
                 above = f"{above}\n{head}".strip()
@@ -236,6 +243,11 @@ def titles_of(source: Source, unit: Unit) -> list[tuple[int, int]]:
     ]
 
 
+def refers_back(source: Source, before: Unit, unit: Unit) -> bool:
+    """Whether a unit of the same paragraph takes its meaning from the one before."""
+    return unit.spans[0].block == before.spans[-1].block and _BACK.match(source.text, unit.start, unit.end) is not None
+
+
 def head_of(source: Source, unit: Unit) -> tuple[int, int] | None:
     """Where the head of a row's table stands, if it may be shown: inside of the chunk."""
     return unit.head if unit.head and source.start <= unit.head[0] and unit.head[1] <= source.end else None
@@ -283,15 +295,15 @@ def _introduces(text: str, spans: list[Span], at: int) -> bool:
 def extend(source: Source, all_units: list[Unit], unit: Unit) -> tuple[int, int]:
     """The unit's span, with its neighbour where it cannot be understood alone.
 
-    The sentence before one that begins with a pronoun, or says a default and not whose; the list after one that ends in
-    a colon; the type and default of a parameter, where a description in reStructuredText names them in a field of their
-    own.
+    The sentence before one that begins with a pronoun, refers back, or says a default and not whose; the list after one
+    that ends in a colon; the type and default of a parameter, where a description in reStructuredText names them in a
+    field of their own.
     """
     start, end = unit.start, unit.end
     at = all_units.index(unit)
     first = unit.spans[0]
     unclear = first.kind == "sentence" and _PRONOUN.match(source.text, start)
-    if at and (unclear or has_no_subject(source.text, start)):
+    if at and (unclear or _BACK.match(source.text, start, end) or has_no_subject(source.text, start)):
         before = all_units[at - 1]
         if before.spans[-1].block == first.block and not before.has_code:
             start = before.start

@@ -12,7 +12,7 @@ from typing import Any
 
 from rag_pgvector.answer.candidates import Candidate, alike, candidates_of, order, score
 from rag_pgvector.answer.confidence import ITEM_CONFIDENCE, judge
-from rag_pgvector.answer.evidence import cite, extend, head_of
+from rag_pgvector.answer.evidence import cite, extend, head_of, refers_back
 from rag_pgvector.answer.labelled import labelled
 from rag_pgvector.answer.lexical import Query
 from rag_pgvector.answer.numbered import item_cut, item_is_sure
@@ -162,6 +162,10 @@ def _span(ranked: Sequence[Candidate]) -> tuple[int, int]:
     start, end = extend(best.source, best.siblings, best.unit)
     at = best.siblings.index(best.unit)
     beside = best.siblings[max(0, at - 1) : at] + best.siblings[at + 1 : at + 2]
+    # "... by twelve months' notice. The tenant may do so by nine." says one thing in two sentences.
+    goes_on = [
+        unit for unit in beside[-1:] if unit.start >= best.unit.end and refers_back(best.source, best.unit, unit)
+    ]
     for other in ranked[1:]:
         if other.score < best.score - SHORT_NEIGHBOUR:
             break
@@ -169,6 +173,8 @@ def _span(ranked: Sequence[Candidate]) -> tuple[int, int]:
             continue
         if best.unit.is_row and other.unit.is_row:
             continue  # another row is about something else
+        if goes_on and other.unit not in goes_on:
+            continue
         low, high = min(start, other.unit.start), max(end, other.unit.end)
         near = other.score >= best.score - NEIGHBOUR
         if high - low <= (LONGEST_ANSWER if near else SHORT_ANSWER):

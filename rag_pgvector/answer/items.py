@@ -68,8 +68,12 @@ class AskedItem:
         """Whether what begins at a place of a text is that item: by its marker, or by its first words."""
         if number_at(text, start) == self.number:
             return True
-        written = rf"\W*{re.escape(self.kind)}s?\W{{1,3}}{re.escape(self.number)}(?![\w.]*\w)"
-        return re.match(written, text[start : start + 80], re.IGNORECASE) is not None
+        return self.mentioned_in(text[start : start + 80].lstrip("*_#>( \t"), at_start=True)
+
+    def mentioned_in(self, text: str, *, at_start: bool = False) -> bool:
+        """Whether a text names it in the question's words, as prose does that tells of an article of a treaty."""
+        written = re.compile(rf"\b{re.escape(self.kind)}s?\W{{1,3}}{re.escape(self.number)}(?![\w.]*\w)", re.IGNORECASE)
+        return (written.match(text) if at_start else written.search(text)) is not None
 
 
 def item_asked_for(question: str) -> AskedItem | None:

@@ -165,6 +165,10 @@ def test_an_item_is_answered_by_its_number_and_whole() -> None:
     assert found.citations[0].snippet == found.answer
     assert asked("What is the second step for milk?", GUIDE).answer == "2. Stir it."
     assert asked("What is step 7 for tea?", GUIDE).failure_mode == "insufficient_evidence"
+    # Prose may tell of it.
+    assert asked(
+        "What did article 7 ban?", "Article 6 banned beer. Tea was banned by article 7.", threshold=0.0
+    ).answer == ("Tea was banned by article 7.")
     # Two lists have a second step, one has a third.
     assert asked("What is step 2?", GUIDE).failure_mode == "low_confidence"
     assert asked("What is step 3?", GUIDE).answer == "3. Pour it."
