@@ -25,6 +25,8 @@ _MAX_DEPTH = 200
 _LEAST_SHARE, _LEAST = 0.05, 200
 #: Of a term with its value.
 _LONGEST_LINE = 120
+#: Stands for a line break until white space is taken out.
+_BREAK = "\u2028"
 _LEVELS = {f"h{level}": level for level in range(1, 7)}
 
 
@@ -124,14 +126,20 @@ _CODE = {"code", "pre"}
 def _text(element: Any) -> str:
     parts: list[str] = []
     _collect(element, parts)
-    return " ".join("".join(parts).split())
+    return _lines(parts)
+
+
+def _lines(parts: list[str]) -> str:
+    """A text whose white space says nothing, but for where a line was broken on purpose."""
+    lines = (" ".join(line.split()) for line in "".join(parts).split(_BREAK))
+    return "\n".join(line for line in lines if line)
 
 
 def _collect(element: Any, parts: list[str]) -> None:
     if not isinstance(element.tag, str) or element.tag in _SKIPPED:
         return
     if element.tag in ("lb", "br"):
-        parts.append("\n")
+        parts.append(_BREAK)
     parts.append(element.text or "")
     for child in element:
         _collect(child, parts)
@@ -152,7 +160,7 @@ def _walk(builder: TextBuilder, element: Any, marker: str = "") -> None:
             marker = ""
 
     def settle() -> None:
-        paragraph(" ".join("".join(loose).split()))
+        paragraph(_lines(loose))
         loose.clear()
 
     loose.append(element.text or "")

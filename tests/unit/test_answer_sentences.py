@@ -155,6 +155,7 @@ def test_structure_without_markup(text: str, spans: list[tuple[str, str]]) -> No
         "#A\tB\tC\n#1\t\t2",
         "#R. Hale    Get a price    9 May\n#D. Tan     Ask Ben        10 May",
         "#Name    What\n------  ----\n#min     The least\n         there is\n#max     Most",
+        "            #Low        High\n#Tent (1-2)  £14 (wet)  £19",
         " #| Low | High\n#Tent | 14 | 19\n#Hut |  | 76",
     ],
 )
@@ -180,3 +181,14 @@ def test_gaps_that_make_no_table(text: str) -> None:
 def test_roman_numbers_mark_items() -> None:
     assert pieces("ii. Goggles are worn.\niv) No food.") == [("item", "Goggles are worn."), ("item", "No food.")]
     assert pieces("mix. Then stir.")[0][0] == "sentence"
+
+
+def test_lines_that_name_what_they_say_are_items() -> None:
+    text = "**Lecturer:** Ada Holm\nCredits: 7.5 ECTS\nPresent:  Ben Ng,\n          Dee Tan\n\nNote: it is\ncold. Tea: hot."
+    assert pieces(text) == [
+        ("item", "**Lecturer:** Ada Holm"),
+        ("item", "Credits: 7.5 ECTS"),
+        ("item", "Present:  Ben Ng,\n          Dee Tan"),
+        ("sentence", "Note: it is\ncold."),
+        ("sentence", "Tea: hot."),
+    ]

@@ -17,13 +17,14 @@ LISTS = """<h1>Filter</h1><p>Change it every spring, as the label on the lid say
 <ol start="3"><li>Close the tap.</li><li><p>Turn the <b>lid</b>.</p>
 <ol type="a"><li>Lift it.</li><li value="4">Dry it.</li></ol></li><li></li><li>6. Open.</li></ol>
 <ul><li>Wear gloves.<ul><li>Thin ones.</li></ul></li></ul><ol reversed type="i"><li>Go.</li><li>Stop.</li></ol>
-<dl><dt>Maker</dt><dd>Ada Holm</dd><dt>Scale</dt><dt>Lime</dt><dd>{long}</dd></dl>"""
+<p>Height: 9 cm<br>Width:
+8 cm</p><dl><dt>Maker</dt><dd>Ada Holm</dd><dt>Scale</dt><dt>Lime</dt><dd>{long}</dd></dl>"""
 
 
 def test_html_lists_have_the_numbers_that_a_browser_shows(tmp_path: Path) -> None:
     long = "What hard water leaves behind. " * 6
     (tmp_path / "a.html").write_text(LISTS.format(long=long))
-    assert only(tmp_path / "a.html").document.text.split("\n\n")[-11:] == [
+    assert only(tmp_path / "a.html").document.text.split("\n\n")[-12:] == [
         "3. Close the tap.",
         "4. Turn the lid.",
         "a. Lift it.",
@@ -33,6 +34,7 @@ def test_html_lists_have_the_numbers_that_a_browser_shows(tmp_path: Path) -> Non
         "- Thin ones.",
         "ii. Go.",
         "i. Stop.",
+        "Height: 9 cm\nWidth: 8 cm",
         "Maker: Ada Holm",
         f"Scale, Lime\n    {long.strip()}",
     ]
