@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Protocol
@@ -87,13 +86,11 @@ def grid(lines: Sequence[_Line], at: int) -> tuple[list[tuple[str, ...]], int]:
         line = lines[number]
         if not line.boxes or len(line.boxes) != len(line.cells) or _differ(line.size, lines[at].size):
             break
-        before = len(rows), deepcopy(rows[-1:])
         pieces = _with_currencies(line)
         # What stands alone above a whole row is no part of it.
         alone = rows and len(rows[-1].cells) == 1 and len(pieces) > 1 and not pieces[0][0][:1].islower()
         first = _begin if alone else _place
         if not first(rows, *pieces[0]) or not all(_place(rows, *piece) for piece in pieces[1:]):
-            rows[max(0, before[0] - 1) :] = before[1]
             break
         rows[-1].upto = number + 1
     while rows and len(rows[-1].cells) < 2:

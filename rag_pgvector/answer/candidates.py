@@ -177,8 +177,6 @@ def candidates_of(
             sequence = terms(source.text[unit.start : unit.end])
             context = above_terms | term_set(unit.context)
             says = item.words if item is not None and item.names(source.text, unit.start) else ""
-            if says:
-                sequence, context = terms(says) + sequence, context | term_set(says)
             orders = wary and gives_orders(source.text[unit.start : unit.end])
             each = Candidate(passage, source, unit, siblings, sequence, context, admitted and not orders)
             each.is_rival = not (unit.is_head or orders)

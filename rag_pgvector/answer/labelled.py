@@ -46,10 +46,15 @@ def labelled(query: Query, head: str, row: str) -> tuple[str, str, tuple[int, in
     if len(values) < _LEAST or len(names) != len(values) or any(_VALUE.match(name) for name in names[1:]):
         return None
     asked = query.weights.keys() - set(terms(values[0]))
-    named = [len(asked.intersection(terms(name))) for name in names]
+    said = [set(terms(name)) for name in names]
+    named = [len(asked & own) for own in said]
     shown = " | ".join(values)
     span = None
-    if (most := max(named[1:])) and named[1:].count(most) == 1 and values[at := named.index(most, 1)]:
+    most = max(named[1:])
+    at = named.index(most, 1)
+    # Another column that is named as a whole is asked for, too.
+    other = any(own and own <= asked and not own <= said[at] for own in said[1:])
+    if most and named[1:].count(most) == 1 and not other and values[at]:
         start = sum(len(value) + 3 for value in values[:at])
         span = (start, start + len(values[at]))
     return " | ".join(names).strip(), shown, span

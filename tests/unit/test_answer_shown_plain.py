@@ -38,6 +38,7 @@ def test_marks_are_not_shown(text: str, shown: str) -> None:
     [
         "Call __init__ with *args and **kwargs.",
         "2 ** 3 ** 4 and 2*3*4, count(*) and sum(*)",
+        "x*2* y",
         "Use *.md and *.txt, arr[0](1), [1] and [^2].",
         "Use :func:`x` and `text <u>`_.",
         "It was ~~£10~~; Price* is 5. *Conditions apply",
@@ -75,7 +76,11 @@ def test_a_row_is_shown_under_the_names_of_its_columns() -> None:
     assert labelled(query, *row) == ("Item | Deposit | Late fee", "Sander | £50 | £8", (15, 17))
     # No column is named, or two are: none is meant.
     assert labelled(read_query("How much is the sander?"), *row) == (*labelled(query, *row)[:2], None)  # type: ignore[index]
+    assert labelled(read_query("Which late fee and deposit has the sander?"), *row)[2] is None  # type: ignore[index]
     spaced = labelled(read_query("How much is a hut in high season?"), "Low season   High season", "Hut   £58   £76")
+    seasons = labelled(read_query("How much is a hut in the season?"), "Low season   High season", "Hut   £58   £76")
+    assert seasons is not None
+    assert seasons[2] is None
     assert spaced == ("| Low season | High season", "Hut | £58 | £76", (12, 15))
 
 
@@ -183,3 +188,40 @@ def test_the_marks_of_an_answer_stay_in_its_citation() -> None:
     assert (row.snippet, head.snippet) == ("| **Sander** | £50 | *£8* |", "| Item | Deposit | Late fee |")
     assert found.answer[row.answer_start : row.answer_end] == "Sander | £50 | £8"
     assert found.answer[head.answer_start : head.answer_end] == "Item | Deposit | Late fee"
+
+
+def test_an_item_of_another_list_is_not_sure() -> None:
+    assert asked("What is step 3 for iced coffee without any tea?", GUIDE).failure_mode == "low_confidence"
+    twice = GUIDE + "\n# Green tea\n\n1. Take a cup.\n2. Rinse it.\n"
+    assert asked("What is step 2 for tea?", twice).failure_mode == "low_confidence"
+    assert asked("What is step 2 for green tea?", twice).answer == "2. Rinse it."
+
+
+def test_sentences_are_shown_without_marks_and_code_as_it_stands() -> None:
+    found = asked("How much does the tea cost?", "The tea costs **£2**.", threshold=0.0)
+    assert (found.answer, found.citations[0].snippet) == ("The tea costs £2.", "The tea costs **£2**.")
+    code = "Pour the **tea** like this:\n\n```sh\npour *tea* `cup`\n```"
+    assert asked("How is the tea poured?", code, threshold=0.0).answer == code
+
+
+def test_what_refers_back_goes_on_with_the_answer() -> None:
+    text = (
+        "The lease of the house runs on unless notice of six months is given to end it.\n\n"
+        "The landlord may end the lease by twelve months of notice. The tenant may do so by nine months of notice.\n"
+    )
+    found = asked("How many months of notice must the landlord give to end the lease?", text, threshold=0.0)
+    assert (
+        found.answer
+        == "The landlord may end the lease by twelve months of notice. The tenant may do so by nine months of notice."
+    )
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("Who is the treasurer of the tea club?", "The tea club elected Ada Holm as its editor."),
+        ("How long is the notice after probation?", "The notice during probation is a week."),
+    ],
+)
+def test_what_tells_of_another_office_or_condition_answers_nothing(question: str, text: str) -> None:
+    assert asked(question, text, threshold=0.0).failure_mode == "insufficient_evidence"

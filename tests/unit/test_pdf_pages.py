@@ -127,7 +127,23 @@ def test_signs_of_currencies_belong_to_their_figures_and_titles_stand_alone() ->
 
 
 def test_two_columns_of_prose_are_no_table() -> None:
-    left = [placed((f"Left line {at} of the text", 0, 200, 12 * at)) for at in range(12)]
-    right = [placed((f"Right line {at} of the text", 250, 450, 12 * at)) for at in range(12)]
-    (blocks,) = laid_out([[*left, *right]])
+    lines = [
+        placed((f"{side} {at}", left, left + 200, 200.0 * part + 12 * at))
+        for part in (0, 1)
+        for side, left in (("on", 0), ("to", 250))
+        for at in range(12)
+    ]
+    (blocks,) = laid_out([lines])
     assert not any(block.rows for block in blocks)
+
+
+def test_cells_that_share_a_column_are_put_into_none() -> None:
+    lines = [
+        placed(("Year", 0, 30, 0), ("2022", 100, 130, 0), ("2023", 200, 230, 0)),
+        placed(("Cash", 0, 30, 14), ("7", 100, 105, 14), ("a", 120, 125, 14)),
+    ]
+    (blocks,) = laid_out([lines])
+    assert [block.rows for block in blocks] == [(("Year", "2022", "2023"), ("Cash", "7", "a"))]
+    lines.append(placed(("Debt", 0, 30, 28), ("9", 210, 230, 28)))
+    (blocks,) = laid_out([lines])
+    assert [block.rows[-1] for block in blocks] == [("Debt", "9")]
