@@ -128,7 +128,7 @@ def test_signs_of_currencies_belong_to_their_figures_and_titles_stand_alone() ->
 
 def test_two_columns_of_prose_are_no_table() -> None:
     lines = [
-        placed((f"{side} {at}", left, left + 200, 200.0 * part + 12 * at))
+        placed((f"{side} {at}", left, left + 200, 150.0 * part + 12 * at))
         for part in (0, 1)
         for side, left in (("on", 0), ("to", 250))
         for at in range(12)
