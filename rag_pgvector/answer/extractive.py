@@ -144,11 +144,15 @@ def _shown(query: Query, best: Candidate, cut: tuple[int, int], title: tuple[int
     text = source[slice(*cut)]
     if any(each.has_code and each.start < cut[1] and cut[0] < each.end for each in best.siblings):
         return _Shown(text, minimal_span(query, text))
-    head = head_of(best.source, best.unit) if k > 1 and cut == (best.unit.start, best.unit.end) else None
-    if title is None and head and (row := labelled(query, source[slice(*head)], text)):
-        above, text, cell = row
-        begin = len(above) + 1
-        return _Shown(f"{above}\n{text}", cell and (begin + cell[0], begin + cell[1]), begin, head)
+    head, unit = head_of(best.source, best.unit), best.unit
+    with_head = head is not None and cut == (head[0], unit.end)
+    if title is None and head and (with_head or (k > 1 and cut == (unit.start, unit.end))):
+        row = labelled(query, source[slice(*head)], source[unit.start : unit.end])
+        if row is not None:
+            above, text, cell = row
+            begin = len(above) + 1
+            span = cell and (begin + cell[0], begin + cell[1])
+            return _Shown(f"{above}\n{text}", span, 0 if with_head else begin, None if with_head else head)
     text = plain(text, query.text)
     if title is None:
         return _Shown(text, minimal_span(query, text))
@@ -171,7 +175,7 @@ def _span(ranked: Sequence[Candidate]) -> tuple[int, int]:
             break
         if other.origin != best.origin or other.unit not in beside or other.unit.heading != best.unit.heading:
             continue
-        if best.unit.is_row and other.unit.is_row:
+        if best.unit.is_row and other.unit.is_row and not (best.unit.is_head or other.unit.is_head):
             continue  # another row is about something else
         if goes_on and other.unit not in goes_on:
             continue

@@ -66,8 +66,6 @@ _LEADERS = re.compile(r"(?:\.[ \t]?){3,}")
 #: What an indented line is code by.
 _PROGRAM = re.compile(r"[={}\[\]#<>;$\\~`]|\w\(|(?<!\w)--?\w|\w/\w|://")
 _LONGEST_TABLE = 200
-#: A line that says one thing of what the page is about: "Credits: 7.5", "**Editor:** Ada Holm".
-_FIELD = re.compile(r"[ \t]*[*_]{0,2}[^\W\d_a-z](?:[^\n:|.!?]{0,38}[^\s:|.!?])?:[*_]{0,2}[ \t]+\S")
 #: Three lines of two cells, or two of three.
 _LEAST_FILLED = 6
 #: Longest line in capitals that is a heading.
@@ -190,7 +188,7 @@ def _block(lines: list[_Line], at: int) -> tuple[Kind, int]:
         return "row", upto
     if _CELLS.match(line.text) and (upto := _table_end(lines, at)) > at + 1:
         return "row", upto
-    kind: Kind = "item" if _ITEM.match(line.text) or _is_field(lines, at) else "sentence"
+    kind: Kind = "item" if _ITEM.match(line.text) else "sentence"
     upto = at + 1
     while upto < len(lines) and not _starts_block(lines, upto):
         upto += 1
@@ -228,13 +226,7 @@ def _starts_block(lines: list[_Line], at: int) -> bool:
         return True
     if _ROW.match(line.text) and line.text.lstrip().startswith("|"):
         return True
-    return _says_nothing(line.text) or _aligned_end(lines, at) > at or _is_field(lines, at)
-
-
-def _is_field(lines: list[_Line], at: int) -> bool:
-    """True for a line of "name: value" beside another one."""
-    beside = (lines[place].text for place in (at - 1, at + 1) if 0 <= place < len(lines))
-    return _FIELD.match(lines[at].text) is not None and any(map(_FIELD.match, beside))
+    return _says_nothing(line.text) or _aligned_end(lines, at) > at
 
 
 def _aligned_end(lines: list[_Line], at: int) -> int:

@@ -181,14 +181,3 @@ def test_gaps_that_make_no_table(text: str) -> None:
 def test_roman_numbers_mark_items() -> None:
     assert pieces("ii. Goggles are worn.\niv) No food.") == [("item", "Goggles are worn."), ("item", "No food.")]
     assert pieces("mix. Then stir.")[0][0] == "sentence"
-
-
-def test_lines_that_name_what_they_say_are_items() -> None:
-    text = "**Lecturer:** Ada Holm\nCredits: 7.5 ECTS\nPresent:  Ben Ng,\n          Dee Tan\n\nNote: it is\ncold. So."
-    assert pieces(text) == [
-        ("item", "**Lecturer:** Ada Holm"),
-        ("item", "Credits: 7.5 ECTS"),
-        ("item", "Present:  Ben Ng,\n          Dee Tan"),
-        ("sentence", "Note: it is\ncold."),
-        ("sentence", "So."),
-    ]

@@ -180,7 +180,7 @@ def test_an_item_is_answered_by_its_number_and_whole() -> None:
 
 
 def test_the_marks_of_an_answer_stay_in_its_citation() -> None:
-    text = "| Item | Deposit | Late fee |\n|---|---|---|\n| **Sander** | £50 | *£8* |\n| Drill | £20 | £2 |\n"
+    text = "| Item | Deposit | Late fee |\n|---|---|---|\n| Drill | £20 | £2 |\n| **Sander** | £50 | *£8* |\n"
     found = asked("What is the late fee of the sander?", text, threshold=0.0)
     assert found.answer == "Item | Deposit | Late fee\nSander | £50 | £8"
     assert found.span == "£8"
@@ -188,6 +188,14 @@ def test_the_marks_of_an_answer_stay_in_its_citation() -> None:
     assert (row.snippet, head.snippet) == ("| **Sander** | £50 | *£8* |", "| Item | Deposit | Late fee |")
     assert found.answer[row.answer_start : row.answer_end] == "Sander | £50 | £8"
     assert found.answer[head.answer_start : head.answer_end] == "Item | Deposit | Late fee"
+
+
+def test_a_row_is_cited_with_its_head_where_that_says_what_is_asked() -> None:
+    text = "| sign | distance | class |\n|---|---|---|\n| a | Euclidean | `l2` |\n| b | taxicab | `l1` |\n"
+    found = asked("Which sign stands for the Euclidean distance?", text, threshold=0.0)
+    assert found.answer == "sign | distance | class\na | Euclidean | l2"
+    assert found.citations[0].snippet == text[: text.index("\n| b")]
+    assert (found.citations[0].answer_start, found.citations[0].answer_end) == (0, len(found.answer))
 
 
 def test_an_item_of_another_list_is_not_sure() -> None:
