@@ -78,10 +78,21 @@ def choose(reading: Reading, asked: Asked, question: Sequence[tuple[int, str]]) 
         ]
         if not scored:
             break
+        rates = [each for each in scored if each[0] and each[3].is_rate]
+        if asked.wants == "rate" and len(rates) == 1:
+            # "What share of the labour force was jobless": a number of people is no answer, however well named.
+            scored = rates
         top = max(each[:3] for each in scored)
         best = [each for each in scored if each[:3] == top]
         if len(best) > TARGETS:
             # Of so many columns that are named alike, some would be chosen by chance.
+            break
+        if (
+            asked.wants == "rate"
+            and not set[int].intersection(*(each[4] for each in best))
+            and not any(word in _ANDS for word in asked.words)
+        ):
+            # "What share of the population was jobless": one is named by the one word, one by the other.
             break
         if not chosen:
             reading.fit = top[1]
