@@ -117,7 +117,8 @@ class GroundedAnswer(_Frozen):
     """An answer with the citations that carry it, or ``failure_mode`` and no answer.
 
     Attributes:
-        answer: The answer, or ``None`` when there is none.
+        answer: The answer, or ``None`` when there is none. A cut from prose is shown without the marks of its format
+            (``**``, backticks, the bars of a table); its citation keeps them.
         citations: At least one beside an answer, none beside a failure.
         confidence: Estimated probability that the answer is right and supported by its citations, 0 to 1.
         failure_mode: Why there is no answer, or ``None``.
