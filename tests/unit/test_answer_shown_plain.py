@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag_pgvector.answer import GroundedAnswer, answer
+from rag_pgvector.answer import GroundedAnswer
 from rag_pgvector.answer.items import AskedItem, item_asked_for, number_at
 from rag_pgvector.answer.labelled import labelled
 from rag_pgvector.answer.lexical import read_query
 from rag_pgvector.answer.plain import plain
-from rag_pgvector.answer.steps import EmbedTexts, Find, Rows, Tables, Texts
-from rag_pgvector.types import Chunk, ScoredChunk
+from rag_pgvector.evals.in_memory import MemoryCollection
+from rag_pgvector.types import Chunk
 
 
 @pytest.mark.parametrize(
@@ -147,21 +145,9 @@ def asked(question: str, *texts: str, threshold: float = 0.6) -> GroundedAnswer:
         Chunk(id=str(at), document_id=str(at), content=text, char_start=0, char_end=len(text))
         for at, text in enumerate(texts)
     ]
-    steps = answer(question, threshold=threshold)
-    reply: Any = None
-    while True:
-        try:
-            step = steps.send(reply)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        if isinstance(step, Find):
-            reply = [ScoredChunk(chunk=chunk, score=1.0) for chunk in chunks]
-        elif isinstance(step, Texts):
-            reply = {str(at): text for at, text in enumerate(texts)}
-        elif isinstance(step, EmbedTexts):
-            reply = np.ones((len(step.texts), 2))
-        else:
-            reply = [] if isinstance(step, (Tables, Rows)) else None
+    stored = {str(at): text for at, text in enumerate(texts)}
+    collection = MemoryCollection(chunks, lambda embedded: np.ones((len(embedded), 2)), texts=stored)
+    return collection.ask(question, threshold=threshold)
 
 
 def test_an_item_is_answered_by_its_number_and_whole() -> None:
