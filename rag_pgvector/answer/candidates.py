@@ -183,24 +183,21 @@ def candidates_of(
             if item is not None:
                 each.says = says
                 each.admitted &= bool(says) or item.mentioned_in(source.text[unit.start : unit.end])
-            if each.admitted and default is not None:
-                read = f"{unit.context}\n{source.text[slice(*extend(source, siblings, unit))]}"
-                each.admitted = default.told_by(read)
-                each.is_rival &= not default.only_described_by(read)
-            if each.admitted and len(rest) >= _OTHER_WORDS and rest.isdisjoint(context.union(sequence)):
-                each.admitted = False
-            if each.admitted and sought is not None:
-                start, end = extend(source, siblings, unit)
-                if sought.around:
-                    after = siblings.index(unit) + 1
-                    if after < len(siblings) and siblings[after].spans[0].block == unit.spans[-1].block:
-                        end = max(end, siblings[after].end)
-                read = f"{above}\n{unit.context}\n" if sought.around else ""
-                each.admitted = sought.told_by(read + source.text[start:end])
             if each.admitted:
-                read = source.text[slice(*extend(source, siblings, unit))]
-                told = office is None or office.by(f"{unit.context}\n{read}")
-                each.admitted = told and not contrary_to(query.text, read)
+                start, end = extend(source, siblings, unit)
+                read = source.text[start:end]
+                under = f"{unit.context}\n{read}"
+                if default is not None:
+                    each.admitted = default.told_by(under)
+                    each.is_rival &= not default.only_described_by(under)
+                if len(rest) >= _OTHER_WORDS and rest.isdisjoint(context.union(sequence)):
+                    each.admitted = False
+                if each.admitted and sought is not None:
+                    around = f"{above}\n{unit.context}\n{source.text[start : max(end, _next_end(siblings, unit))]}"
+                    each.admitted = sought.told_by(around if sought.around else read)
+                if each.admitted and office is not None:
+                    each.admitted = office.by(under)
+                each.admitted = each.admitted and not contrary_to(query.text, read)
             key = (each.origin, unit.start, unit.end)
             if key in seen:
                 continue
@@ -227,6 +224,12 @@ def candidates_of(
         )
     )
     return found[:EMBEDDED]
+
+
+def _next_end(siblings: Sequence[Unit], unit: Unit) -> int:
+    """Where the unit after one in the same block ends, or the one itself where there is none."""
+    after = siblings[siblings.index(unit) + 1 :][:1]
+    return after[0].end if after and after[0].spans[0].block == unit.spans[-1].block else unit.end
 
 
 def _says(query: Query, heading: str) -> bool:
