@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from rag_pgvector.answer.confidence import (
     FORMAT,
-    PRIOR,
-    PRIOR_ID,
+    Prior,
     extractive_logit,
     guaranteed_thresholds,
+    prior_id,
+    prior_of,
 )
 from rag_pgvector.answer.drive import ask_without
 from rag_pgvector.answer.types import GroundedAnswer
@@ -138,7 +139,7 @@ def calibration_of(labelled: Sequence[Label], fingerprint: dict[str, Any]) -> di
         **(
             {"slope": float(fitted[1])}
             if method == "platt"
-            else {"weights": dict(zip(PRIOR.weights, map(float, fitted[1:]), strict=True))}
+            else {"weights": dict(zip(_prior(used).weights, map(float, fitted[1:]), strict=True))}
         ),
         "labels": len(asked),
         "made": len(labelled) - len(asked),
@@ -148,7 +149,7 @@ def calibration_of(labelled: Sequence[Label], fingerprint: dict[str, Any]) -> di
         | {"at_0.6": at_threshold(confidence, right, threshold=0.6)},
         # A guarantee is about questions that people ask, not about those that we made.
         "thresholds": guaranteed_thresholds(confidence[real].tolist(), right[real].tolist()),
-        "fingerprint": {**fingerprint, "prior": PRIOR_ID},
+        "fingerprint": {**fingerprint, "prior": prior_id(), "reader": _is_read(used)},
         "made_at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
     text = json.dumps(found, sort_keys=True)
@@ -173,10 +174,19 @@ def calibrate(
     return found
 
 
+def _is_read(labelled: Sequence[Label]) -> bool:
+    """Whether there was a reader when the questions were asked."""
+    return any("read" in label.signals for label in labelled)
+
+
+def _prior(labelled: Sequence[Label]) -> Prior:
+    return prior_of(reader=_is_read(labelled))
+
+
 def _features(labelled: Sequence[Label], method: str) -> Floats:
     if method == "platt":
         return np.array([[extractive_logit(label.signals)] for label in labelled])
-    names = PRIOR.weights
+    names = _prior(labelled).weights
     return np.array([[label.signals.get(name, 0.0) for name in names] for label in labelled])
 
 
@@ -192,7 +202,8 @@ def _fitted(labelled: Sequence[Label], method: str) -> Floats:
     features = _features(labelled, method)
     if method == "platt":
         return platt(features[:, 0], right, importance)
-    centre = np.array([PRIOR.intercept, *PRIOR.weights.values()])
+    prior = _prior(labelled)
+    centre = np.array([prior.intercept, *prior.weights.values()])
     return fit(features, right, ridge=REFIT_RIDGE, centre=centre, importance=importance, free_intercept=False)
 
 

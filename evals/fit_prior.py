@@ -1,11 +1,15 @@
 """Fits and measures the prior of extractive confidence on several public sets of questions.
 
     python -m rag_pgvector.evals.fit_prior --data DIR [--cache FOLDER] [--most N] [--sets NAME ...]
+        [--reader with|without|both] [--trained]
 
 Every question is asked through ``rag_pgvector.answer.answer`` itself, over a collection in memory: as it is; as a near
 miss (the passages that answer it are taken away); and, for some, out of corpus (its whole source document is). SQuAD's
 adversarial questions are reported apart and take no part in the fit. The mix of research notes: every answerable
 question, 28 % of them also as out of corpus, 40 % as near misses.
+
+Two priors are fitted: with the reader's signal, and without a reader, whose answers are others. The questions that the
+reader was trained on are left out of both (``question_sets.READ_BY_THE_READER``); their passages are not.
 
 Two figures are given for each set. ``within``: weights fitted on the set's other source documents. ``transfer``:
 weights fitted on the other sets only, which is what the shipped weights do on a stranger's collection.
@@ -24,10 +28,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from rag_pgvector.answer.reader import Reads
 from rag_pgvector.answer.signals import SIGNALS
 from rag_pgvector.evals.confidence import measure
 from rag_pgvector.evals.fitting import fit, logistic
-from rag_pgvector.evals.in_memory import Embed, MemoryCollection, VectorCache
+from rag_pgvector.evals.in_memory import Embed, MemoryCollection, NoReader, ReadCache, VectorCache
 from rag_pgvector.evals.question_sets import SETS, QuestionSet, is_right, read_questions
 
 __all__ = ["Sample", "collect", "main", "report", "within"]
@@ -58,9 +63,11 @@ class Sample:
     right: bool
 
 
-def collect(data: QuestionSet, embed: Embed, *, most: int | None = None, seed: int = 0) -> Iterator[Sample]:
+def collect(
+    data: QuestionSet, embed: Embed, *, most: int | None = None, seed: int = 0, reader: Reads | None = None
+) -> Iterator[Sample]:
     """Asks a set's questions in all ways. ``most``: only so many questions, drawn by ``seed``."""
-    collection = MemoryCollection(data.chunks, embed, language=data.language, texts=data.texts)
+    collection = MemoryCollection(data.chunks, embed, language=data.language, texts=data.texts, reader=reader)
     place = {chunk.id: at for at, chunk in enumerate(data.chunks)}
     draw = np.random.default_rng(seed)
     questions = list(data.questions)
@@ -161,11 +168,15 @@ def report(
             moved = confidence_of(own, fitted(others))
             figures["transfer"] = _figures(own, moved, intervals=intervals, threshold=threshold)
         found[name] = figures
-    weights = fitted([sample for many in samples.values() for sample in many])
+    every = [sample for many in samples.values() for sample in many]
+    weights = fitted(every)
+    # Without a reader no sample has what it says.
+    seen = {name for name, column in zip(SIGNALS, _design(every).T, strict=True) if column.any()}
+    named = zip(SIGNALS, weights[1:], strict=True)
     return {
         "sets": found,
         "intercept": round(float(weights[0]), 4),
-        "weights": {name: round(float(weight), 4) for name, weight in zip(SIGNALS, weights[1:], strict=True)},
+        "weights": {name: round(float(weight), 4) for name, weight in named if name in seen},
     }
 
 
@@ -177,6 +188,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--most", type=int, help="ask only so many questions of a set, drawn at random (seed 0)")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--intervals", action="store_true", help="also bootstrap intervals, by source document")
+    parser.add_argument("--reader", choices=("with", "without", "both"), default="both", help="which prior is fitted")
+    parser.add_argument("--trained", action="store_true", help="also ask the questions that the reader was trained on")
     options = parser.parse_args(arguments)
     from rag_pgvector.embedding import default_embedder
     from rag_pgvector.ingest import token_count
@@ -185,11 +198,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     embedder = default_embedder(load_settings())
     embed = VectorCache(embedder.embed_documents, options.cache)
     count, _ = token_count(embedder)
-    samples = {}
-    for name in options.sets:
-        samples[name] = list(collect(read_questions(options.data, name, count=count), embed, most=options.most))
-        embed.save()
-    print(json.dumps(report(samples, intervals=options.intervals)))
+    sets = {name: read_questions(options.data, name, count=count, trained=options.trained) for name in options.sets}
+    kept = ReadCache(folder=options.cache)
+    found = {}
+    for kind, reader in (("with", kept), ("without", NoReader())):
+        if options.reader in (kind, "both"):
+            samples = {}
+            for name, data in sets.items():
+                samples[name] = list(collect(data, embed, most=options.most, reader=reader))
+                embed.save()
+                kept.save()
+            found[f"{kind}_reader"] = report(samples, intervals=options.intervals)
+    print(json.dumps(found))
     return 0
 
 

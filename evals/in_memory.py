@@ -7,6 +7,7 @@ words still count them.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -20,11 +21,23 @@ from rag_pgvector.analysis import analyser
 from rag_pgvector.answer import GroundedAnswer, answer
 from rag_pgvector.answer.llm import answer_with_model
 from rag_pgvector.answer.models import LanguageModel, Request
-from rag_pgvector.answer.steps import Answering, Calibrated, EmbedTexts, Find, Generate, Rows, Tables, Texts
+from rag_pgvector.answer.reader import Reads, default_reader
+from rag_pgvector.answer.steps import (
+    Answering,
+    Calibrated,
+    EmbedTexts,
+    Find,
+    Generate,
+    Page,
+    Read,
+    Rows,
+    Tables,
+    Texts,
+)
 from rag_pgvector.config import SearchOptions
 from rag_pgvector.types import Chunk, ScoredChunk, SearchPlan, SearchResult
 
-__all__ = ["Embed", "MemoryCollection", "VectorCache"]
+__all__ = ["Embed", "MemoryCollection", "NoReader", "ReadCache", "VectorCache"]
 
 Embed: TypeAlias = Callable[[Sequence[str]], NDArray[Any]]
 
@@ -61,8 +74,70 @@ class VectorCache:
         self._kept = len(self._known)
 
 
+class ReadCache:
+    """A reader, by default the product's own, that remembers: in memory and (``folder``) in a file for the next run."""
+
+    def __init__(self, reader: Reads | None = None, folder: Path | None = None) -> None:
+        self._reader = reader or default_reader()
+        # Another reader's log odds are other numbers.
+        self._file = None if folder is None else folder / f"reads_{self.id}.npz"
+        self._known: dict[bytes, NDArray[np.float32]] = {}
+        self._kept = 0
+        if self._file is not None and self._file.is_file():
+            with np.load(self._file) as stored:
+                places = np.cumsum(stored["lengths"])[:-1]
+                keys = (row.tobytes() for row in stored["keys"])
+                self._known = dict(zip(keys, np.split(stored["log_odds"], places), strict=True))
+                self._kept = len(self._known)
+
+    @property
+    def id(self) -> str:
+        return self._reader.id
+
+    def read(self, question: str, pages: Sequence[Page], /) -> list[NDArray[np.float32]] | None:
+        keys = [_key(question, page) for page in pages]
+        new = {key: page for key, page in zip(keys, pages, strict=True) if key not in self._known}
+        if new:
+            found = self._reader.read(question, list(new.values()))
+            if found is None:
+                return None
+            self._known.update(zip(new, found, strict=True))
+        return [self._known[key] for key in keys]
+
+    def save(self) -> None:
+        """Write what is new to the folder."""
+        if self._file is None or len(self._known) == self._kept:
+            return
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(
+            self._file,
+            keys=np.frombuffer(b"".join(self._known), dtype=np.uint8).reshape(len(self._known), -1),
+            lengths=np.array([len(found) for found in self._known.values()]),
+            log_odds=np.concatenate(list(self._known.values())),
+        )
+        self._kept = len(self._known)
+
+
+def _key(question: str, page: Page) -> bytes:
+    return hashlib.sha256(repr((question, page.title, page.text, page.spans)).encode()).digest()
+
+
+class NoReader:
+    """In place of a reader: answers as they are without the extra ``local``."""
+
+    id = ""
+
+    def read(self, question: str, pages: Sequence[Page], /) -> None:
+        """None, whatever the pages."""
+
+
 class MemoryCollection:
-    """Chunks that are searched exactly. ``texts``: the stored texts of their documents, where they have any."""
+    """Chunks that are searched exactly.
+
+    Args:
+        texts: The stored texts of their documents, where they have any.
+        reader: By default the product's own, which remembers what it read.
+    """
 
     def __init__(
         self,
@@ -72,10 +147,12 @@ class MemoryCollection:
         language: str = "english",
         texts: Mapping[str, str] | None = None,
         options: SearchOptions | None = None,
+        reader: Reads | None = None,
     ) -> None:
         self.chunks = list(chunks)
         self._embed = embed
         self._texts = dict(texts or {})
+        self._reader = reader or ReadCache()
         self._options = options or SearchOptions()
         self._vectors = embed([chunk.embedded_text for chunk in self.chunks])
         self._analyser = analyser(language)
@@ -139,6 +216,8 @@ class MemoryCollection:
                 reply = {id_: self._texts[id_] for id_ in step.document_ids if id_ in self._texts}
             elif isinstance(step, EmbedTexts):
                 reply = self._embed(step.texts)
+            elif isinstance(step, Read):
+                reply = self._reader.read(step.question, step.pages)
             elif isinstance(step, Calibrated):
                 reply = None
             elif isinstance(step, Generate):

@@ -17,7 +17,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +30,55 @@ from rag_pgvector.ingest import ChunkOptions, chunk_document, load
 from rag_pgvector.ingest.chunking import TokenCount
 from rag_pgvector.types import Chunk
 
-__all__ = ["SETS", "Kind", "Question", "QuestionSet", "is_right", "read_questions"]
+__all__ = ["READ_BY_THE_READER", "SETS", "Kind", "Question", "QuestionSet", "is_right", "read_questions"]
+
+#: Articles of SQuAD and XQuAD whose questions the reader was trained on (in English, Spanish and German). What it says
+#: of these is no measure. Of IDK-MRC it was trained on the passages that are outside of the sample here.
+READ_BY_THE_READER = frozenset(
+    {
+        "1973 oil crisis",
+        "Amazon rainforest",
+        "American Broadcasting Company",
+        "Apollo program",
+        "Black Death",
+        "Chloroplast",
+        "Civil disobedience",
+        "Construction",
+        "Ctenophora",
+        "Doctor Who",
+        "Economic inequality",
+        "European Union law",
+        "French and Indian War",
+        "Fresno, California",
+        "Genghis Khan",
+        "Geology",
+        "Huguenot",
+        "Imperialism",
+        "Intergovernmental Panel on Climate Change",
+        "Jacksonville, Florida",
+        "Kenya",
+        "Martin Luther",
+        "Newcastle upon Tyne",
+        "Nikola Tesla",
+        "Normans",
+        "Oxygen",
+        "Pharmacy",
+        "Prime number",
+        "Private school",
+        "Rhine",
+        "Scottish Parliament",
+        "Sky (United Kingdom)",
+        "Southern California",
+        "Super Bowl 50",
+        "Teacher",
+        "United Methodist Church",
+        "University of Chicago",
+        "Victoria (Australia)",
+        "Victoria and Albert Museum",
+        "Warsaw",
+    }
+)
+_TRAINED_ON = ("squad2", "xquad_es")
 
 #: ``adversarial``: the passage is there, and does not answer (SQuAD 2's crowd wrote such questions to look answerable).
 Kind = Literal["answerable", "adversarial"]
@@ -219,8 +267,16 @@ _READERS: dict[str, Callable[[Path, TokenCount], QuestionSet]] = {
 SETS: Sequence[str] = tuple(_READERS)
 
 
-def read_questions(data: Path, name: str, *, count: TokenCount) -> QuestionSet:
-    """Reads a set of ``SETS``. ``count`` counts tokens for the sets that are cut into chunks. Raises ConfigError."""
+def read_questions(data: Path, name: str, *, count: TokenCount, trained: bool = False) -> QuestionSet:
+    """Reads a set of ``SETS``. Raises ConfigError.
+
+    Args:
+        count: Counts tokens for the sets that are cut into chunks.
+        trained: With the questions that the reader was trained on. Their passages are there in either case.
+    """
     if name not in _READERS:
         raise ConfigError(f"question set {name!r:.40}: use {', '.join(SETS)}")
-    return _READERS[name](data, count)
+    found = _READERS[name](data, count)
+    if trained or name not in _TRAINED_ON:
+        return found
+    return replace(found, questions=tuple(each for each in found.questions if each.group not in READ_BY_THE_READER))

@@ -30,7 +30,7 @@ from rag_pgvector.evals.calibrate import platt
 from rag_pgvector.evals.confidence import at_threshold, measure
 from rag_pgvector.evals.fit_prior import Sample, collect, confidence_of, fitted, report
 from rag_pgvector.evals.fitting import logistic
-from rag_pgvector.evals.in_memory import VectorCache
+from rag_pgvector.evals.in_memory import ReadCache, VectorCache
 from rag_pgvector.evals.question_sets import SETS, read_questions
 
 __all__ = ["calibrated", "main"]
@@ -101,13 +101,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     embedder = default_embedder(load_settings())
     embed = VectorCache(embedder.embed_documents, options.cache)
     count, _ = token_count(embedder)
+    reader = ReadCache(folder=options.cache)
     samples: dict[str, list[Sample]] = {}
     peers: dict[str, Any] = {}
     for name in options.sets:
         data = read_questions(options.data, name, count=count)
-        samples[name] = list(collect(data, embed, most=options.most))
+        samples[name] = list(collect(data, embed, most=options.most, reader=reader))
         peers[name] = answers_peers.similarity(data, embed, most=options.most)
         embed.save()
+        reader.save()
     figures = report(samples, intervals=True)["sets"]
     for name, own in samples.items():
         mix = [sample for sample in own if sample.kind != "adversarial"]

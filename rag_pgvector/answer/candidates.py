@@ -27,7 +27,7 @@ from rag_pgvector.answer.sought import sought_by
 from rag_pgvector.answer.values import IN_HEADINGS, holds, values
 from rag_pgvector.types import Chunk, ScoredChunk
 
-__all__ = ["EMBEDDED", "Candidate", "Passage", "alike", "candidates_of", "order", "score"]
+__all__ = ["EMBEDDED", "Candidate", "Passage", "alike", "candidates_of", "name_of", "order", "score"]
 
 #: Units that are embedded at most, those with the most lexical evidence first.
 EMBEDDED = 40
@@ -72,6 +72,7 @@ class Candidate:
         is_rival: Whether it speaks against another, as all do but a description of what has the default asked for, the
             head of a table, and what orders what to answer.
         parts: What its score is made of, each 0 to 1.
+        reads: How likely each of its ``siblings`` answers, 0 to 1, where there is a reader: see ``pages``.
     """
 
     passage: Passage
@@ -82,6 +83,7 @@ class Candidate:
     context: frozenset[str]
     admitted: bool
     parts: dict[str, float] = field(default_factory=dict)
+    reads: Sequence[float] | None = None
     score: float = 0.0
     is_rival: bool = True
     says: str = ""
@@ -98,12 +100,12 @@ class Candidate:
     @property
     def embedded(self) -> str:
         """What is compared with the question: the unit under its headings."""
-        above = self.unit.context or _name(self.passage.chunk.source)
+        above = self.unit.context or name_of(self.passage.chunk.source)
         text = f"{self.says}: {self.text[:1_000]}" if self.says else self.text[:1_000]
         return f"{above[:300]}\n{text}" if above else text
 
 
-def _name(source: str | None) -> str:
+def name_of(source: str | None) -> str:
     """A source that is a title and not a path."""
     return source if source and "/" not in source and len(source) < 100 else ""
 
@@ -214,6 +216,7 @@ def candidates_of(
                     holds(query.wants, each.text, has_code=unit.has_code),
                     holds(query.wants, unit.heading) if query.wants in IN_HEADINGS else 0.0,
                 ),
+                "read": 0.0,
             }
             found.append(each)
     found.sort(
@@ -240,6 +243,8 @@ def _says(query: Query, heading: str) -> bool:
     return any(not set(value.key.split()) <= asked for value in values(query.wants, heading))
 
 
+#: Of what the reader says, from 0 to 1: 16 log odds are as much as a cosine of 1.
+READ_WEIGHT = 1.0
 #: What a unit's score is made of.
 WEIGHTS: Mapping[str, float] = {
     "cosine": 1.0,
@@ -249,6 +254,7 @@ WEIGHTS: Mapping[str, float] = {
     "defines": 0.2,
     "found": 0.3,
     "passage": 0.18,
+    "read": READ_WEIGHT,
 }
 
 

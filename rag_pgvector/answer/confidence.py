@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from rag_pgvector.answer.reader import weights_id
 from rag_pgvector.answer.types import ConfidenceKind
 
 __all__ = [
     "FORMAT",
     "ITEM_CONFIDENCE",
     "PRIOR",
-    "PRIOR_ID",
+    "PRIOR_UNREAD",
     "TABLE_CALCULATED",
     "TABLE_CONFIDENCE",
     "TABLE_LIST_CONFIDENCE",
@@ -32,6 +33,8 @@ __all__ = [
     "guaranteed_thresholds",
     "judge",
     "mismatch",
+    "prior_id",
+    "prior_of",
     "upper_bound",
 ]
 
@@ -49,7 +52,8 @@ class Prior:
 
 # Fitted by ``python -m rag_pgvector.evals.fit_prior`` on seven sets (all-MiniLM-L6-v2). What they do on a set that they
 # were not fitted on is in docs/confidence.md: a calibration error of .03 to .20, and a worse order in other languages.
-PRIOR = Prior(
+#: Where there is no reader.
+PRIOR_UNREAD = Prior(
     -7.0228,
     {
         "margin": 2.5517,
@@ -63,6 +67,8 @@ PRIOR = Prior(
         "value": 0.2494,
     },
 )
+#: Where there is one. TODO: fitted by the lead.
+PRIOR = Prior(PRIOR_UNREAD.intercept - 4.0, {**PRIOR_UNREAD.weights, "read": 8.0})
 
 #: A table cell that every condition of the question points to; several cells that all do.
 TABLE_CONFIDENCE = 0.95
@@ -74,9 +80,15 @@ TABLE_SOFT = 0.8
 ITEM_CONFIDENCE = 0.85
 
 
+def prior_of(*, reader: bool) -> Prior:
+    """The prior for answers with the signal ``read``, or without it."""
+    return PRIOR if reader else PRIOR_UNREAD
+
+
 def extractive_logit(signals: Mapping[str, float]) -> float:
     """The prior's log odds for an extractive answer."""
-    return PRIOR.intercept + sum(weight * signals.get(name, 0.0) for name, weight in PRIOR.weights.items())
+    prior = prior_of(reader="read" in signals)
+    return prior.intercept + sum(weight * signals.get(name, 0.0) for name, weight in prior.weights.items())
 
 
 def extractive_confidence(signals: Mapping[str, float]) -> float:
@@ -84,8 +96,14 @@ def extractive_confidence(signals: Mapping[str, float]) -> float:
     return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, extractive_logit(signals)))))
 
 
-#: Changes where a logit of the prior no longer means the same: what a calibration was made with must be what it meets.
-PRIOR_ID = hashlib.sha256(json.dumps([PRIOR.intercept, *PRIOR.weights.items()]).encode()).hexdigest()[:12]
+@lru_cache(maxsize=1)
+def prior_id() -> str:
+    """Changes where a logit of a prior, or what the reader says, no longer means the same: what a calibration was made
+    with must be what it meets."""
+    weights = [[prior.intercept, *prior.weights.items()] for prior in (PRIOR, PRIOR_UNREAD)]
+    return hashlib.sha256(json.dumps([*weights, weights_id()]).encode()).hexdigest()[:12]
+
+
 #: A collection that has grown or shrunk by more than this share is another one.
 CHANGED = 0.25
 #: Probability that a guaranteed risk is kept.
@@ -119,7 +137,7 @@ def judge(
     """
     prior = extractive_confidence(signals)
     refused: tuple[str, ...] = ()
-    if stored is not None and (reason := mismatch(*stored)):
+    if stored is not None and (reason := mismatch(*stored, reader="read" in signals)):
         refused = (f"the calibration was not used, since {reason}: run 'rag-pgvector calibrate' again",)
         stored = None
     if stored is None:
@@ -146,13 +164,17 @@ def judge(
 _UNREACHED = 1.0 - 1e-9
 
 
-def mismatch(content: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Why a calibration does not fit the collection as it is now, or ``""``."""
+def mismatch(content: Mapping[str, Any], now: Mapping[str, Any], *, reader: bool) -> str:
+    """Why a calibration does not fit the collection as it is now, or ``""``. ``reader``: whether there is one."""
     made = content.get("fingerprint", {})
     if content.get("format") != FORMAT:
         return f"it is not in the format {FORMAT}"
-    if made.get("prior") != PRIOR_ID:
+    if made.get("prior") != prior_id():
         return "another version of rag_pgvector made it"
+    if made.get("reader") and not reader:
+        return "it was made with the reader, which is not here (it comes with rag-pgvector[local])"
+    if reader and not made.get("reader"):
+        return "it was made without the reader, which is here now"
     for name, what in (("embedder", "embedder"), ("chunking", "chunker")):
         # An imported collection does not know its chunker.
         if made.get(name) and now.get(name) and made[name] != now[name]:

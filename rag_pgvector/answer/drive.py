@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Collection as Collection_
 from collections.abc import Mapping
@@ -10,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from rag_pgvector.answer import answer
 from rag_pgvector.answer.llm import answer_with_model
 from rag_pgvector.answer.models import LanguageModel, Request, language_model
+from rag_pgvector.answer.reader import default_reader
 from rag_pgvector.answer.steps import (
     Answering,
     Calibrated,
     EmbedTexts,
     Find,
     Generate,
+    Read,
     Rows,
     Step,
     Tables,
@@ -59,6 +62,8 @@ def ask(
         if isinstance(step, Generate):
             assert model is not None
             step = _next(answering, model.reply(_request(step, timeout)))
+        elif isinstance(step, Read):
+            step = _next(answering, default_reader().read(step.question, step.pages))
         else:
             name, arguments, options = _call(step)
             step = _next(answering, getattr(collection, name)(*arguments, **options))
@@ -84,6 +89,8 @@ async def aask(
         if isinstance(step, Generate):
             assert model is not None
             step = _next(answering, await model.areply(_request(step, timeout)))
+        elif isinstance(step, Read):
+            step = _next(answering, await asyncio.to_thread(default_reader().read, step.question, step.pages))
         else:
             name, arguments, options = _call(step)
             step = _next(answering, await getattr(collection, f"a{name}")(*arguments, **options))
@@ -106,7 +113,9 @@ def ask_without(collection: Collection, question: str, *, k: int, without: Colle
     step = _next(answering, None)
     while not isinstance(step, GroundedAnswer):
         reply: Any = None
-        if not isinstance(step, (Calibrated, Generate)):
+        if isinstance(step, Read):
+            reply = default_reader().read(step.question, step.pages)
+        elif not isinstance(step, (Calibrated, Generate)):
             name, arguments, options = _call(step)
             if isinstance(step, Find) and without:
                 options["k"] = 2 * step.k

@@ -1,7 +1,7 @@
 """Extractive answers: the sentence that answers, as it stands in its source. No language model.
 
 Retrieve by words and vectors, order again with lexical coverage, cut the best passages into units, and choose among
-these by embedding and lexical evidence together.
+these by embedding, lexical evidence and what the reader says together.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from rag_pgvector.answer.evidence import cite, extend, head_of, refers_back
 from rag_pgvector.answer.labelled import labelled
 from rag_pgvector.answer.lexical import Query
 from rag_pgvector.answer.numbered import item_cut, item_is_sure
+from rag_pgvector.answer.pages import pages_of, take_reads
 from rag_pgvector.answer.plain import plain
 from rag_pgvector.answer.signals import signals_of
 from rag_pgvector.answer.spans import disagree, from_heading, minimal_span
-from rag_pgvector.answer.steps import Calibrated, EmbedTexts, Find, Step, Texts
+from rag_pgvector.answer.steps import Calibrated, EmbedTexts, Find, Read, Step, Texts
 from rag_pgvector.answer.types import FailureMode, GroundedAnswer
 from rag_pgvector.types import ScoredChunk
 
@@ -66,7 +67,9 @@ def extract(
     candidates = candidates_of(query, weights, read, texts, in_rows=in_rows)
     if not candidates:
         return _failure("no_results", threshold)
-    score(candidates, (yield EmbedTexts([query.text, *(each.embedded for each in candidates)])))
+    vectors = yield EmbedTexts([query.text, *(each.embedded for each in candidates)])
+    take_reads(candidates, (yield Read(query.text, pages_of(candidates))))
+    score(candidates, vectors)
     warnings = ("a document has changed since it was cut into chunks: ingest it again",) * any(
         each.source.stale for each in candidates
     )

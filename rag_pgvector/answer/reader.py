@@ -150,6 +150,11 @@ class Reader:
         loaded = self._open()
         return None if loaded is None else loaded.precision
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the extra ``local`` is. Loads nothing."""
+        return all(importlib.util.find_spec(name) is not None for name in _NEEDED)
+
     def read(self, question: str, pages: Sequence[Page], /) -> list[LogOdds] | None:
         """For each page the log odds, for each of its spans, that it answers the question; None without the extra
         ``local``. Raises RagPgvectorError where the reader cannot be loaded."""
@@ -159,7 +164,7 @@ class Reader:
         return _read(loaded, question, pages)
 
     def _open(self) -> _Loaded | None:
-        if self._loaded is None and not _lacks():
+        if self._loaded is None and self.is_here:
             with self._lock:
                 if self._loaded is None:
                     self._loaded = self._load()
@@ -185,10 +190,6 @@ def default_reader() -> Reader:
 def weights_id(file: Path = WEIGHTS) -> str:
     """Changes with the content of a file of weights; ``""`` where there is none."""
     return hashlib.sha256(file.read_bytes()).hexdigest()[:12] if file.is_file() else ""
-
-
-def _lacks() -> bool:
-    return any(importlib.util.find_spec(name) is None for name in _NEEDED)
 
 
 # -------------------------------------------------------------------------------------------------------------- loading

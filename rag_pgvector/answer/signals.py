@@ -26,7 +26,8 @@ __all__ = ["SIGNALS", "signals_of"]
 #: - cosine: of its unit to the question; lead: 1 where no other unit's is higher, 1/2 for the second, and so on.
 #: - value: whether it holds a date, number or name that the question asks for and does not name (a half where it asks
 #:   for none), or says what the thing is that it asks about.
-SIGNALS = ("margin", "mass", "words", "firsts", "said", "pairs", "cosine", "lead", "value")
+#: - read: how likely the reader takes the answer, or the likeliest unit in it, to be one; left out without a reader.
+SIGNALS = ("margin", "mass", "words", "firsts", "said", "pairs", "cosine", "lead", "value", "read")
 
 
 def signals_of(
@@ -71,6 +72,10 @@ def signals_of(
         "value": float(new) if query.wants in KINDS else 0.5 + best.parts["defines"] / 2,
         "typed": len(must & known) / len(must) if must else 1.0,
     }
+    if best.reads is not None:
+        units = zip(best.siblings, best.reads, strict=True)
+        inside = [read for unit, read in units if span[0] <= unit.start and unit.end <= span[1]]
+        signals["read"] = max(inside, default=best.parts["read"])
     return {name: round(min(1.0, max(0.0, value)), 6) for name, value in signals.items()}
 
 

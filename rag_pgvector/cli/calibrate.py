@@ -82,11 +82,12 @@ def calibrate(
 
 def _loaded(file: Path, now: Any) -> dict[str, Any]:
     from rag_pgvector.answer.confidence import mismatch
+    from rag_pgvector.answer.reader import default_reader
 
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         assert isinstance(found, dict)
-        reason = mismatch(found, now)
+        reason = mismatch(found, now, reader=default_reader().is_here)
     except (OSError, ValueError, AssertionError, AttributeError) as error:
         raise LoadError(str(file), f"no exported calibration ({type(error).__name__})") from error
     if reason:

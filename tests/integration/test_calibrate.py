@@ -82,12 +82,12 @@ def test_two_hundred_labels_fit_every_weight_around_the_prior() -> None:
 )
 def test_what_no_longer_fits_is_refused_and_said(change: dict[str, Any], reason: str) -> None:
     found = calibration_of(invented(60), NOW)
-    assert mismatch(found, NOW | {"documents": 10, "chunks": 50, "chunking": None}) == ""
+    assert mismatch(found, NOW | {"documents": 10, "chunks": 50, "chunking": None}, reader=True) == ""
     judged = judge({}, (found, NOW | change), threshold=0.6)
     assert judged.kind == "prior"
     assert reason in judged.warnings[0]
-    assert mismatch(found | {"format": "x"}, NOW)
-    assert "another version" in mismatch(found | {"fingerprint": {}}, NOW)
+    assert mismatch(found | {"format": "x"}, NOW, reader=True)
+    assert "another version" in mismatch(found | {"fingerprint": {}}, NOW, reader=True)
 
 
 def test_a_guarantee_is_given_or_denied_with_the_number_of_labels() -> None:
