@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import re
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rag_pgvector.answer.reader_network import Network, Window, network_of
 from rag_pgvector.answer.steps import Page
 from rag_pgvector.embedding.bundled import bundled_folder, whole_tokenizer
 from rag_pgvector.embedding.processor import at_once, compute_all, half_precision
@@ -71,58 +71,10 @@ class Reads(Protocol):
     def read(self, question: str, pages: Sequence[Page], /) -> list[LogOdds] | None: ...
 
 
-class _Window(NamedTuple):
-    """A page, or as many whole spans of it as fit, as the network sees it: ``spans`` are (which one, first token, last
-    token + 1)."""
-
-    page: int
-    ids: list[int]
-    title_at: int
-    both: list[int]
-    spans: list[tuple[int, int, int]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Network:
-    bert: Any
-    both: Any
-    hidden: tuple[Any, Any]
-    out: tuple[Any, Any]
-
-    def __call__(self, windows: Sequence[_Window]) -> list[float]:
-        """The log odds of all spans of all windows, in their order."""
-        import torch
-        from torch.nn import functional
-
-        shape = (len(windows), max(len(window.ids) for window in windows))
-        ids, kinds, mask, both = (np.zeros(shape, dtype=np.int64) for _ in range(4))
-        for row, window in enumerate(windows):
-            count = len(window.ids)
-            ids[row, :count], mask[row, :count], both[row, :count] = window.ids, 1, window.both
-            kinds[row, window.title_at : count] = 1
-        embedded = self.bert.embeddings.word_embeddings(torch.from_numpy(ids))
-        states = self.bert(
-            inputs_embeds=embedded + functional.embedding(torch.from_numpy(both), self.both).to(embedded.dtype),
-            token_type_ids=torch.from_numpy(kinds),
-            position_ids=torch.arange(shape[1])[None],
-            attention_mask=torch.from_numpy(mask),
-        ).last_hidden_state.float()
-        rows = [
-            torch.cat([states[row, begin:end].mean(0), states[row, 0]])
-            for row, window in enumerate(windows)
-            for _, begin, end in window.spans
-        ]
-        if not rows:
-            return []
-        hidden = functional.gelu(functional.linear(torch.stack(rows), *self.hidden))
-        found: list[float] = functional.linear(hidden, *self.out)[:, 0].tolist()
-        return found
-
-
 @dataclass(frozen=True, slots=True)
 class _Loaded:
     tokenizer: Any
-    network: _Network
+    network: Network
     precision: str
     at_once: int
 
@@ -198,12 +150,12 @@ def weights_id(file: Path = WEIGHTS) -> str:
 def _load(file: Path) -> _Loaded:
     folder = bundled_folder()
     tokenizer = whole_tokenizer(folder / "tokenizer.json")
-    network = _network(folder, _dequantised(file))
+    network = network_of(folder, file)
     exact = _Loaded(tokenizer, network, "float32", at_once("cpu"))
     half = half_precision("cpu")
     if half is None:
         return exact
-    halved = replace(exact, network=_halved(network, half), precision=str(half).removeprefix("torch."))
+    halved = replace(exact, network=network.halved(half), precision=str(half).removeprefix("torch."))
     off = max(
         float(np.abs(ours - theirs).max())
         for question, title, text in _PROBES
@@ -216,48 +168,6 @@ def _load(file: Path) -> _Loaded:
 
 def _probe(title: str, text: str) -> Page:
     return Page(title, text, tuple(match.span() for match in re.finditer(r"[^\s.][^.]*\.", text)))
-
-
-def _dequantised(file: Path) -> dict[str, Any]:
-    """The tensors of a file of int8 rows with a scale each (``NAME|scale``), and of arrays as they are."""
-    import torch
-
-    with np.load(file, allow_pickle=False) as stored:
-        return {
-            name: torch.from_numpy(
-                stored[name].astype(np.float32)
-                * (stored[f"{name}|scale"].astype(np.float32) if f"{name}|scale" in stored.files else np.float32(1))
-            )
-            for name in stored.files
-            if not name.endswith("|scale")
-        }
-
-
-def _network(folder: Path, tensors: dict[str, Any]) -> _Network:
-    import torch
-    from safetensors import safe_open
-    from transformers import BertConfig, BertModel
-
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    words = "embeddings.word_embeddings.weight"
-    with safe_open(str(folder / "model.safetensors"), "pt") as stored:
-        state = {words: stored.get_tensor(words).float()}
-    state |= {name.removeprefix("m."): tensor for name, tensor in tensors.items() if name.startswith("m.")}
-    with torch.device("meta"):  # weights that are not there yet cost no time, and no number of torch's generator
-        bert = BertModel(BertConfig(**config), add_pooling_layer=False)
-    missing = set(bert.state_dict()) ^ set(state)
-    if missing - {"embeddings.position_ids"}:
-        raise ValueError(f"other weights than the network's: {', '.join(sorted(missing)[:3])}")
-    bert.load_state_dict(state, strict=False, assign=True)
-    hidden = (tensors["h.0.weight"], tensors["h.0.bias"])
-    return _Network(bert.eval(), tensors["both.weight"], hidden, (tensors["h.2.weight"], tensors["h.2.bias"]))
-
-
-def _halved(network: _Network, half: Any) -> _Network:
-    """The transformer in half precision; what follows it stays as it is."""
-    import copy
-
-    return _Network(copy.deepcopy(network.bert).to(half), network.both, network.hidden, network.out)
 
 
 # -------------------------------------------------------------------------------------------------------------- reading
@@ -273,7 +183,7 @@ def _read(loaded: _Loaded, question: str, pages: Sequence[Page]) -> list[LogOdds
     ]
     found = [np.full(len(page.spans), _NOTHING, dtype=np.float32) for page in pages]
 
-    def compute(batch: list[_Window]) -> None:
+    def compute(batch: list[Window]) -> None:
         places = [(window.page, which) for window in batch for which, _, _ in window.spans]
         with torch.inference_mode():
             for (page, which), log_odds in zip(places, loaded.network(batch), strict=True):
@@ -283,7 +193,7 @@ def _read(loaded: _Loaded, question: str, pages: Sequence[Page]) -> list[LogOdds
     return found
 
 
-def _batches(windows: Sequence[_Window], at_once: int) -> list[list[_Window]]:
+def _batches(windows: Sequence[Window], at_once: int) -> list[list[Window]]:
     """The longest first, so that little is padding."""
     order = sorted(windows, key=lambda window: -len(window.ids))
     share = -(-sum(len(window.ids) for window in windows) // at_once)
@@ -301,7 +211,7 @@ def _whole(text: str) -> str:
     return _SURROGATE.sub("\ufffd", text)
 
 
-def _windows(tokenizer: Any, question: str, number: int, page: Page) -> Iterator[_Window]:
+def _windows(tokenizer: Any, question: str, number: int, page: Page) -> Iterator[Window]:
     """A page as one window where all of it fits, else in windows of whole spans; a span that is longer is cut off."""
 
     def ids(text: str) -> list[int]:
@@ -329,7 +239,7 @@ def _windows(tokenizer: Any, question: str, number: int, page: Page) -> Iterator
         both = [0, *(int(id_ in theirs) for id_ in asked), 0, *(int(id_ in ours) for id_ in after)]
         at = len(before) + len(middle) - low
         places = [(which, at + begin, at + min(end, high)) for which, begin, end in taken]
-        yield _Window(number, before + after, len(before), both, places)
+        yield Window(number, before + after, len(before), both, places)
 
 
 def _tokens_of(spans: Sequence[tuple[int, int]], offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rag_pgvector.answer import GroundedAnswer
 from rag_pgvector.answer.lexical import read_query, term_set, terms
 from rag_pgvector.answer.places import strangers
-from rag_pgvector.evals.in_memory import MemoryCollection
+from rag_pgvector.evals.in_memory import MemoryCollection, NoReader
 from rag_pgvector.types import Chunk
 
 KNOWN = (
@@ -67,7 +67,8 @@ def collection(*texts: str, headings: Sequence[str] = ()) -> MemoryCollection:
         )
         for at, text in enumerate([*texts, "A road leads to the village of Orrin."])
     ]
-    return MemoryCollection(chunks, embed, texts={chunk.document_id or "": chunk.content for chunk in chunks})
+    texts_ = {chunk.document_id or "": chunk.content for chunk in chunks}
+    return MemoryCollection(chunks, embed, texts=texts_, reader=NoReader())  # vectors that say nothing, and no reader
 
 
 INCOME = "The median income of a household in the city is 4,500 ringgit a month."

@@ -12,7 +12,7 @@ from rag_pgvector.answer.items import AskedItem, item_asked_for, number_at
 from rag_pgvector.answer.labelled import labelled
 from rag_pgvector.answer.lexical import read_query
 from rag_pgvector.answer.plain import plain
-from rag_pgvector.evals.in_memory import MemoryCollection
+from rag_pgvector.evals.in_memory import MemoryCollection, NoReader
 from rag_pgvector.types import Chunk
 
 
@@ -140,13 +140,13 @@ Warm milk like this:
 
 
 def asked(question: str, *texts: str, threshold: float = 0.6) -> GroundedAnswer:
-    """The answer where each text is a document of one chunk, and vectors say nothing."""
+    """The answer where each text is a document of one chunk, and neither vectors nor a reader say anything."""
     chunks = [
         Chunk(id=str(at), document_id=str(at), content=text, char_start=0, char_end=len(text))
         for at, text in enumerate(texts)
     ]
     stored = {str(at): text for at, text in enumerate(texts)}
-    collection = MemoryCollection(chunks, lambda embedded: np.ones((len(embedded), 2)), texts=stored)
+    collection = MemoryCollection(chunks, lambda embedded: np.ones((len(embedded), 2)), texts=stored, reader=NoReader())
     return collection.ask(question, threshold=threshold)
 
 
