@@ -171,10 +171,6 @@ def mismatch(content: Mapping[str, Any], now: Mapping[str, Any], *, reader: bool
         return f"it is not in the format {FORMAT}"
     if made.get("prior") != prior_id():
         return "another version of rag_pgvector made it"
-    if made.get("reader") and not reader:
-        return "it was made with the reader, which is not here (it comes with rag-pgvector[local])"
-    if reader and not made.get("reader"):
-        return "it was made without the reader, which is here now"
     for name, what in (("embedder", "embedder"), ("chunking", "chunker")):
         # An imported collection does not know its chunker.
         if made.get(name) and now.get(name) and made[name] != now[name]:
@@ -183,6 +179,10 @@ def mismatch(content: Mapping[str, Any], now: Mapping[str, Any], *, reader: bool
         before, after = made.get(name, 0), now.get(name, 0)
         if abs(after - before) > CHANGED * max(before, 1):
             return f"the collection had {before} {name} and has {after}"
+    if made.get("reader") and not reader:
+        return "it was made with the reader, which is not here (it comes with rag-pgvector[local])"
+    if reader and not made.get("reader"):
+        return "it was made without the reader, which is here now"
     return ""
 
 
