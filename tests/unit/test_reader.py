@@ -188,16 +188,17 @@ def test_the_sentence_is_chosen_by_it_too() -> None:
         given = MemoryCollection([chunk(text)], embed, reader=says).ask(question)
         assert given.answer is not None
         assert word in given.answer
+        assert other not in given.answer
         assert given.signals["read"] == 1.0
 
 
 def test_the_answer_has_the_best_reading_of_what_it_is_cut_from() -> None:
     # The sentence that is chosen stands in the answer with the one before it, which the reader takes to be better.
-    text = "The lighthouse of Velm was built in 1871. It was painted by Ada Holm of Velm."
-    says = Says(built=0.8, painted=0.0)
-    given = MemoryCollection([chunk(text)], embed, reader=says).ask("By whom was the lighthouse of Velm painted?")
+    text = "The lighthouse is old. It was painted white for the town of Velm by Ada Holm."
+    says = Says(old=2.0, painted=0.0)
+    given = MemoryCollection([chunk(text)], embed, reader=says).ask("Who painted it white for the town of Velm?")
     assert given.answer == text
-    assert given.signals["read"] == pytest.approx(0.55)
+    assert given.signals["read"] == 0.625
 
 
 def test_without_a_reader_answers_are_what_they_were() -> None:
