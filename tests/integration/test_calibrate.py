@@ -26,17 +26,17 @@ from rag_pgvector.ingest import ingest
 from rag_pgvector.transfer import export_tenant, import_tenant
 
 NOW = {"embedder": "m", "documents": 8, "chunks": 40, "chunking": {"size": 200}}
-RNG = np.random.default_rng(0)
 
 
 def invented(count: int, *, shift: float = 0.0) -> list[Label]:
     """Labels whose probability of being right is the prior's, its log odds shifted."""
+    draw = np.random.default_rng(0)  # its own: else the order of the tests would decide
     found = []
     for number in range(count):
-        signals = {name: float(RNG.random()) for name in PRIOR.weights}
+        signals = {name: float(draw.random()) for name in PRIOR.weights}
         prior = extractive_confidence(signals)
         chance = 1 / (1 + np.exp(-(np.log(prior / (1 - prior)) + shift)))
-        found.append(Label(f"doc {number % 12}", signals, bool(RNG.random() < chance)))
+        found.append(Label(f"doc {number % 12}", signals, bool(draw.random() < chance)))
     return found
 
 
