@@ -92,15 +92,18 @@ def network_of(folder: Path, file: Path) -> Network:
 
 
 def _dequantised(file: Path) -> dict[str, Any]:
-    """The tensors of a file of int8 rows with a scale each (``NAME|scale``), and of arrays as they are."""
+    """The tensors of a file of int8 matrices with their scales (``NAME|scale``: one for each row, or one for each of
+    some equal parts of it), and of arrays as they are."""
     import torch
 
     with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
-        return {
-            name: torch.from_numpy(
-                stored[name].astype(np.float32)
-                * (stored[f"{name}|scale"].astype(np.float32) if f"{name}|scale" in stored.files else np.float32(1))
-            )
-            for name in stored.files
-            if not name.endswith("|scale")
-        }
+        arrays = {name: stored[name].astype(np.float32) for name in stored.files}
+    found = {}
+    for name, array in arrays.items():
+        if name.endswith("|scale"):
+            continue
+        scale = arrays.get(f"{name}|scale")
+        if scale is not None:
+            array = array * np.repeat(scale, array.shape[1] // scale.shape[1], axis=1)
+        found[name] = torch.from_numpy(array)
+    return found

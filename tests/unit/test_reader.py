@@ -106,12 +106,15 @@ def test_the_input_is_as_it_was_trained() -> None:
 
 def test_int8_rows_are_scaled(tmp_path: Path) -> None:
     rows, scale = np.array([[127, -64], [1, 0]], dtype=np.int8), np.array([[0.5], [2.0]], dtype=np.float16)
+    halves = np.array([[0.5, 2.0], [2.0, 1.0]], dtype=np.float16)
     arrays: dict[str, Any] = {"a": rows, "a|scale": scale, "b": np.ones(2, dtype=np.float32)}
+    arrays |= {"c": rows, "c|scale": halves}
     np.savez(tmp_path / "w.npz", **arrays)
     found = _dequantised(tmp_path / "w.npz")
-    assert found.keys() == {"a", "b"}
+    assert found.keys() == {"a", "b", "c"}
     assert found["a"].tolist() == [[63.5, -32.0], [2.0, 0.0]]
     assert found["b"].tolist() == [1.0, 1.0]
+    assert found["c"].tolist() == [[63.5, -128.0], [2.0, 0.0]]
 
 
 @pytest.mark.parametrize("broken", ["cut", "absent", "other"])
