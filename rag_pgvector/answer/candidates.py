@@ -98,6 +98,11 @@ class Candidate:
         return self.source.text[self.unit.start : self.unit.end]
 
     @property
+    def spread(self) -> float:
+        """How much further apart scores are than without a reader: gaps between them are multiplied by it."""
+        return 1.0 if self.reads is None else READ_SPREAD
+
+    @property
     def embedded(self) -> str:
         """What is compared with the question: the unit under its headings."""
         above = self.unit.context or name_of(self.passage.chunk.source)
@@ -245,6 +250,8 @@ def _says(query: Query, heading: str) -> bool:
 
 #: Of what the reader says, from 0 to 1: 16 log odds are as much as a cosine of 1.
 READ_WEIGHT = 1.0
+#: What that does to the gaps between scores.
+READ_SPREAD = 1.3
 #: What a unit's score is made of.
 WEIGHTS: Mapping[str, float] = {
     "cosine": 1.0,

@@ -174,7 +174,7 @@ def _span(ranked: Sequence[Candidate]) -> tuple[int, int]:
         unit for unit in beside[-1:] if unit.start >= best.unit.end and refers_back(best.source, best.unit, unit)
     ]
     for other in ranked[1:]:
-        if other.score < best.score - SHORT_NEIGHBOUR:
+        if other.score < best.score - SHORT_NEIGHBOUR * best.spread:
             break
         if other.origin != best.origin or other.unit not in beside or other.unit.heading != best.unit.heading:
             continue
@@ -183,7 +183,7 @@ def _span(ranked: Sequence[Candidate]) -> tuple[int, int]:
         if goes_on and other.unit not in goes_on:
             continue
         low, high = min(start, other.unit.start), max(end, other.unit.end)
-        near = other.score >= best.score - NEIGHBOUR
+        near = other.score >= best.score - NEIGHBOUR * best.spread
         if high - low <= (LONGEST_ANSWER if near else SHORT_ANSWER):
             return low, high
     return start, end

@@ -143,7 +143,7 @@ def _disagree(query: Query, ranked: Sequence[Candidate], kind: str) -> Candidate
     if ours is None:
         return None
     for other in ranked[1:]:
-        if other.score < best.score - _AS_GOOD:
+        if other.score < best.score - _AS_GOOD * best.spread:
             break
         if other.origin == best.origin or other.passage.chunk.source == best.passage.chunk.source:
             continue
