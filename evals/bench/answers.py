@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, help="folder that keeps vectors for the next run")
-    parser.add_argument("--most", type=int, default=300, help="questions of a set, drawn with seed 0")
+    parser.add_argument("--most", type=int, default=1000, help="questions of a set, drawn with seed 0")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=["squad2", "idkmrc", "claude_docs"])
     parser.add_argument("--no-tables", action="store_true")
     options = parser.parse_args(arguments)

@@ -213,7 +213,9 @@ class Query:
 
 
 _QUOTED = re.compile("\"([^\"\n]{2,80})\"|“([^”\n]{2,80})”|`([^`\n]{1,80})`|(?<!\\w)'([^'\n]{2,80})'(?!\\w)")
-_IDENTIFIER = re.compile(r"(?<![\w.])(?:\w*[^\W\d_]\w*(?:_\w+)+|\w+(?:::\w+)+|\w+\(\)|[a-z]+[A-Z]\w*)")
+_IDENTIFIER = re.compile(
+    r"(?<![\w.])(?:(?:[^\W\d_]\w*\.)*\w*[^\W\d_]\w*(?:_\w+)+|\w+(?:::\w+)+|\w+\(\)|[a-z]+[A-Z]\w*)"
+)
 #: "When" that asks, and not "at the time that": before its verb, after a verb of asking, or last.
 _WHEN = (
     r"(?:^\W*|[,;:] ?|\b(?:since|until|till|by|and|or|exactly) )"
@@ -277,7 +279,9 @@ def read_query(question: str) -> Query:
             weights[term] = max(weight, weights.get(term, 0.0))
             order.append(term)
     literals = {fold(next(group for group in match.groups() if group)).strip() for match in _QUOTED.finditer(question)}
-    literals |= {fold(match.group()).removesuffix("()") for match in _IDENTIFIER.finditer(question)}
+    for match in _IDENTIFIER.finditer(question):
+        # Of "hnsw.ef_search" each part: a text may name them apart.
+        literals.update(fold(match.group()).removesuffix("()").split("."))
     return Query(
         text=question,
         weights=weights,

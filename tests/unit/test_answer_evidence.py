@@ -39,6 +39,7 @@ def test_a_question_taken_apart() -> None:
     query = read_query('What did Marie Curie call "the new metal" in 1898, and what does ef_search do?')
     assert query.numbers == {"1898"}
     assert query.literals == {"the new metal", "ef_search"}
+    assert read_query("What does diskann.ef_search do?").literals == {"diskann", "ef_search"}
     assert {"mari", "curi"} <= query.names
     assert "what" not in query.weights
 
