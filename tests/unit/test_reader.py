@@ -19,7 +19,7 @@ from rag_pgvector.answer import confidence, drive, reader
 from rag_pgvector.answer.candidates import candidates_of, order
 from rag_pgvector.answer.confidence import PRIOR, PRIOR_UNREAD, extractive_logit, judge, mismatch
 from rag_pgvector.answer.lexical import read_query
-from rag_pgvector.answer.pages import pages_of, take_reads
+from rag_pgvector.answer.pages import LONGEST_PAGE, pages_of, take_reads
 from rag_pgvector.answer.reader import WEIGHTS, Reader, default_reader
 from rag_pgvector.answer.reader_network import _dequantised
 from rag_pgvector.answer.signals import SIGNALS
@@ -235,6 +235,19 @@ def test_a_page_holds_all_units_of_a_passage_under_its_nearest_title() -> None:
     assert pages.keys() == {"Harbours", "Brae"}
     units = [pages["Harbours"].text[slice(*span)] for span in pages["Harbours"].spans]
     assert units == ["A list of them follows.", "Velm has a lighthouse.", "Orrin has a quay."]
+
+
+def test_of_a_book_the_part_around_its_most_promising_sentence_is_read() -> None:
+    filler = [f"Boats come and go, {number} of them at a time, as they did before." for number in range(120)]
+    text = " ".join([*filler, "The older lighthouse of Velm was built by Ada Holm.", *filler])
+    says = Says(Ada=6.0)
+    given = MemoryCollection([chunk(text)], embed, reader=says).ask("Who built the older lighthouse of Velm?")
+    assert given.answer is not None
+    assert "Ada Holm" in given.answer
+    assert given.signals["read"] == 0.875
+    (read,) = says.asked
+    assert 0.9 * LONGEST_PAGE < len(read.text) <= LONGEST_PAGE
+    assert 0.4 < read.text.index("Ada Holm") / len(read.text) < 0.6
 
 
 def test_log_odds_are_clipped_and_scaled() -> None:
