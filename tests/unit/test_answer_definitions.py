@@ -18,6 +18,11 @@ from tests.unit.test_answer_places import collection
             "T cells are white blood cells.",
             "T cells that matured in the thymus leave it and are active.",
         ),
+        (
+            "What does ef_search do?",
+            "`ef_search` controls how long it looks.",
+            "Raise `ef_search` for recall.",
+        ),
         ("What does DTO mean?", "A DTO means an object for transfer.", "The DTO of an order is sent."),
         ("Apa itu pestisida?", "Pestisida atau pembasmi hama adalah bahan.", "Pestisida biasanya beracun."),
         ("Apakah yang dimaksud dengan ekologi?", "Ekologi diartikan sebagai ilmu.", "Istilah ekologi tua."),
