@@ -32,8 +32,8 @@ _SAYS = re.compile(
 #: What says it of a setting, a function or a device, beside these.
 _DOES = re.compile(
     _SAYS.pattern
-    + r"|\b(?:adds|allows|changes|checks|controls|converts|counts|creates|decides|determines|disables|enables|gives|keeps"
-    r"|lets|limits|lists|makes|measures|prints|reads|removes|returns|runs|sends|sets|shows|specifies|starts|stops"
+    + r"|\b(?:adds|allows|changes|checks|controls|converts|counts|creates|decides|determines|disables|enables|gives"
+    r"|keeps|lets|limits|lists|makes|measures|prints|reads|removes|returns|runs|sends|sets|shows|specifies|starts|stops"
     r"|stores|tells|turns|writes)\b",
     re.IGNORECASE,
 )
