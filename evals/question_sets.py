@@ -30,7 +30,17 @@ from rag_pgvector.ingest import ChunkOptions, chunk_document, load
 from rag_pgvector.ingest.chunking import TokenCount
 from rag_pgvector.types import Chunk
 
-__all__ = ["READ_BY_THE_READER", "SETS", "Kind", "Question", "QuestionSet", "is_right", "read_questions"]
+__all__ = [
+    "IDKMRC_PASSAGES",
+    "READ_BY_THE_READER",
+    "SETS",
+    "Kind",
+    "Question",
+    "QuestionSet",
+    "is_right",
+    "read_paragraphs",
+    "read_questions",
+]
 
 #: Articles of SQuAD and XQuAD whose questions the reader was trained on (in English, Spanish and German). What it says
 #: of these is no measure. Of IDK-MRC it was trained on the passages that are outside of the sample here.
@@ -78,6 +88,8 @@ READ_BY_THE_READER = frozenset(
         "Warsaw",
     }
 )
+#: How many are in that sample.
+IDKMRC_PASSAGES = 1_500
 _TRAINED_ON = ("squad2", "xquad_es")
 
 #: ``adversarial``: the passage is there, and does not answer (SQuAD 2's crowd wrote such questions to look answerable).
@@ -149,20 +161,36 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _paragraphs(
-    data: Path, folder: str, *, passages: int | None, seed: int, prefix: str = ""
+    data: Path, folder: str, *, passages: int | None, outside: bool, seed: int, prefix: str
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The passages and questions of a set of paragraphs; a sample of passages with all questions to them."""
+    """The passages, or a sample of them, or those outside of that, and the questions of a set of paragraphs."""
     rows = [row for row in _rows(data / folder / "corpus.jsonl") if row["_id"].startswith(prefix)]
     if passages is not None and passages < len(rows):
-        chosen = np.random.default_rng(seed).choice(len(rows), passages, replace=False)
-        rows = [rows[at] for at in sorted(chosen)]
+        chosen = set(np.random.default_rng(seed).choice(len(rows), passages, replace=False).tolist())
+        rows = [row for at, row in enumerate(rows) if (at in chosen) is not outside]
+    elif outside:
+        rows = []
     return rows, [row for row in _rows(data / folder / "queries.jsonl") if row["_id"].startswith(prefix)]
 
 
-def _read_paragraphs(
-    name: str, data: Path, folder: str, *, language: str = "english", passages: int | None = None, prefix: str = ""
+def read_paragraphs(
+    name: str,
+    data: Path,
+    folder: str,
+    *,
+    language: str = "english",
+    passages: int | None = None,
+    outside: bool = False,
+    prefix: str = "",
 ) -> QuestionSet:
-    rows, asked = _paragraphs(data, folder, passages=passages, seed=0, prefix=prefix)
+    """A set of paragraphs that are documents of their own, from its files ``corpus.jsonl`` and ``queries.jsonl``.
+
+    Args:
+        passages: A sample of so many, with all questions to them.
+        outside: The passages that are not in that sample instead.
+        prefix: Only what has ids that begin with it.
+    """
+    rows, asked = _paragraphs(data, folder, passages=passages, outside=outside, seed=0, prefix=prefix)
     chunks = tuple(_whole(row) for row in rows)
     group = {row["_id"]: row["title"] or row["_id"] for row in rows}
     questions = []
@@ -256,9 +284,11 @@ def _overlap(chunk: Chunk, start: int, end: int) -> bool:
 
 
 _READERS: dict[str, Callable[[Path, TokenCount], QuestionSet]] = {
-    "squad2": lambda data, _: _read_paragraphs("squad2", data, "qa_squad2"),
-    "idkmrc": lambda data, _: _read_paragraphs("idkmrc", data, "qa_idkmrc", language="indonesian", passages=1_500),
-    "xquad_es": lambda data, _: _read_paragraphs("xquad_es", data, "ir_xquad", language="spanish", prefix="es-"),
+    "squad2": lambda data, _: read_paragraphs("squad2", data, "qa_squad2"),
+    "idkmrc": lambda data, _: read_paragraphs(
+        "idkmrc", data, "qa_idkmrc", language="indonesian", passages=IDKMRC_PASSAGES
+    ),
+    "xquad_es": lambda data, _: read_paragraphs("xquad_es", data, "ir_xquad", language="spanish", prefix="es-"),
     "claude_docs": _claude_docs,
     "speech": _long_text("speech", "state_of_the_union"),
     "wikitexts": _long_text("wikitexts", "wikitexts"),

@@ -27,7 +27,7 @@ from rag_pgvector.embedding.bundled import bundled_folder, whole_tokenizer
 from rag_pgvector.embedding.processor import at_once, compute_all, half_precision
 from rag_pgvector.errors import RagPgvectorError
 
-__all__ = ["WEIGHTS", "Reader", "Reads", "default_reader", "weights_id"]
+__all__ = ["WEIGHTS", "LogOdds", "Reader", "Reads", "batches_of", "default_reader", "weights_id", "windows_of"]
 
 LogOdds: TypeAlias = NDArray[np.float32]
 
@@ -177,9 +177,7 @@ def _read(loaded: _Loaded, question: str, pages: Sequence[Page]) -> list[LogOdds
     import torch
 
     windows = [
-        window
-        for number, page in enumerate(pages)
-        for window in _windows(loaded.tokenizer, _whole(question), number, page)
+        window for number, page in enumerate(pages) for window in windows_of(loaded.tokenizer, question, number, page)
     ]
     found = [np.full(len(page.spans), _NOTHING, dtype=np.float32) for page in pages]
 
@@ -189,15 +187,15 @@ def _read(loaded: _Loaded, question: str, pages: Sequence[Page]) -> list[LogOdds
             for (page, which), log_odds in zip(places, loaded.network(batch), strict=True):
                 found[page][which] = log_odds
 
-    compute_all(compute, _batches(windows, loaded.at_once), loaded.at_once)
+    share = -(-sum(len(window.ids) for window in windows) // loaded.at_once)
+    most = min(_BATCH_TOKENS, max(_FEWEST_TOKENS, share))
+    compute_all(compute, batches_of(windows, most), loaded.at_once)
     return found
 
 
-def _batches(windows: Sequence[Window], at_once: int) -> list[list[Window]]:
-    """The longest first, so that little is padding."""
+def batches_of(windows: Sequence[Window], most: int) -> list[list[Window]]:
+    """Batches of at most so many padded tokens, or of one window; the longest first, so that little is padding."""
     order = sorted(windows, key=lambda window: -len(window.ids))
-    share = -(-sum(len(window.ids) for window in windows) // at_once)
-    most = min(_BATCH_TOKENS, max(_FEWEST_TOKENS, share))
     found = []
     while order:
         count = max(1, most // len(order[0].ids))
@@ -211,14 +209,14 @@ def _whole(text: str) -> str:
     return _SURROGATE.sub("\ufffd", text)
 
 
-def _windows(tokenizer: Any, question: str, number: int, page: Page) -> Iterator[Window]:
+def windows_of(tokenizer: Any, question: str, number: int, page: Page) -> Iterator[Window]:
     """A page as one window where all of it fits, else in windows of whole spans; a span that is longer is cut off."""
 
     def ids(text: str) -> list[int]:
         found: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
         return found
 
-    asked = ids(question)[:_QUESTION]
+    asked = ids(_whole(question))[:_QUESTION]
     title = ids(_whole(page.title[:_TITLE_TEXT]))[:_TITLE]
     before = [_CLS, *asked, _SEP]
     middle = [*title, _SEP] if title else []

@@ -78,7 +78,7 @@ def test_a_long_page_is_read_in_windows_of_whole_spans() -> None:
     assert len(found) == len(long.spans)
     assert int(np.argmax(found)) == 41
     assert (found > reader._NOTHING).all()
-    windows = list(reader._windows(default_reader()._open().tokenizer, "Who?", 0, long))  # type: ignore[union-attr]
+    windows = list(reader.windows_of(default_reader()._open().tokenizer, "Who?", 0, long))  # type: ignore[union-attr]
     assert len(windows) > 2
     assert [which for window in windows for which, _, _ in window.spans] == list(range(len(long.spans)))
     assert all(len(window.ids) <= 471 for window in windows)
@@ -94,13 +94,13 @@ def test_what_has_no_token_has_the_least_log_odds() -> None:
 
 def test_the_input_is_as_it_was_trained() -> None:
     tokenizer = default_reader()._open().tokenizer  # type: ignore[union-attr]
-    (window,) = reader._windows(tokenizer, "Who built it?", 3, Page("Velm", "Ada built it.", ((0, 13),)))
+    (window,) = reader.windows_of(tokenizer, "Who built it?", 3, Page("Velm", "Ada built it.", ((0, 13),)))
     tokens = [tokenizer.id_to_token(each) for each in window.ids]
     assert tokens == "[CLS] who built it ? [SEP] ve ##lm [SEP] ada built it . [SEP]".split()
     assert (window.page, window.title_at) == (3, 6)
     assert window.both == [0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0]
     assert window.spans == [(0, 9, 13)]
-    (untitled,) = reader._windows(tokenizer, "Who built it?", 0, Page("", "Ada built it.", ((0, 13),)))
+    (untitled,) = reader.windows_of(tokenizer, "Who built it?", 0, Page("", "Ada built it.", ((0, 13),)))
     assert untitled.spans == [(0, 6, 10)]
 
 
