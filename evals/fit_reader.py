@@ -44,9 +44,9 @@ __all__ = ["judged", "main", "train"]
 
 _RATE, _DECAY, _WARM_UP, _LONGEST_GRADIENT = 3e-4, 0.01, 60, 1.0
 #: Padded tokens of a batch, on a GPU and elsewhere.
-_BATCH_TOKENS = {"cuda": 24_576, "cpu": 4_096}
-#: Steps whose mean loss is reported, and after so many also while it goes on.
-_REPORTED = 50
+_BATCH_TOKENS = {"cuda": 24_576, "cpu": 2_048}
+#: Steps between two lines on how it goes.
+_TOLD = 50
 
 
 def train(
@@ -107,8 +107,8 @@ def train(
             optimiser.step()
             optimiser.zero_grad()
             losses.append(loss.item())
-            if len(losses) % _REPORTED == 0:
-                told = f"step {len(losses)} of {total}: loss {np.mean(losses[-_REPORTED:]):.4f}"
+            if len(losses) % _TOLD == 0:
+                told = f"step {len(losses)} of {total}: loss {np.mean(losses[-_TOLD:]):.4f}"
                 print(told, file=sys.stderr, flush=True)
     return losses
 
@@ -179,11 +179,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tokenizer = whole_tokenizer(folder / "tokenizer.json")
     losses = train(network, tokenizer, rows, epochs=options.epochs, minutes=options.minutes)
     save_network(network, options.out)
+    tenth = max(1, len(losses) // 10)
     report = {
         "rows": {"human": len(human), "generated": len(generated), "held": len(held)},
         "steps": len(losses),
-        "first_loss": round(float(np.mean(losses[:_REPORTED])), 4),
-        "loss": round(float(np.mean(losses[-_REPORTED:])), 4),
+        "first_loss": round(float(np.mean(losses[:tenth])), 4),
+        "loss": round(float(np.mean(losses[-tenth:])), 4),
         "held": judged(Reader(options.out), held),
     }
     print(json.dumps(report))

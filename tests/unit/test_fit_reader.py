@@ -227,6 +227,6 @@ def test_the_command_trains_and_reports(
     assert fit_reader.main([*options, "--most", "4", "--out", str(tmp_path / "reader.npz")]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["rows"] == {"human": 4, "generated": 1, "held": 3}
-    assert (report["steps"], report["first_loss"], report["loss"]) == (2, 0.6, 0.6)
+    assert (report["steps"], report["first_loss"], report["loss"]) == (2, 0.7, 0.5)
     assert (report["held"]["n_sentence"], report["held"]["n_adversarial"]) == (2, 1)
     assert [row.human for row in steps[0]] == [True] * 4 + [False]

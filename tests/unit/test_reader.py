@@ -21,7 +21,7 @@ from rag_pgvector.answer.confidence import PRIOR, PRIOR_UNREAD, extractive_logit
 from rag_pgvector.answer.lexical import read_query
 from rag_pgvector.answer.pages import LONGEST_PAGE, pages_of, take_reads
 from rag_pgvector.answer.reader import WEIGHTS, Reader, default_reader
-from rag_pgvector.answer.reader_network import _dequantised
+from rag_pgvector.answer.reader_network import Network, Window, _dequantised
 from rag_pgvector.answer.signals import SIGNALS
 from rag_pgvector.answer.steps import Page
 from rag_pgvector.errors import RagPgvectorError
@@ -102,6 +102,23 @@ def test_the_input_is_as_it_was_trained() -> None:
     assert window.spans == [(0, 9, 13)]
     (untitled,) = reader.windows_of(tokenizer, "Who built it?", 0, Page("", "Ada built it.", ((0, 13),)))
     assert untitled.spans == [(0, 6, 10)]
+
+
+def test_a_span_is_judged_by_the_mean_of_its_tokens() -> None:
+    import torch
+
+    def bert(inputs_embeds: Any, **_: Any) -> Any:
+        return SimpleNamespace(last_hidden_state=inputs_embeds)
+
+    bert.embeddings = SimpleNamespace(word_embeddings=lambda ids: ids[..., None].float())  # type: ignore[attr-defined]
+    hidden = (torch.tensor([[1.0, 100.0]]), torch.zeros(1))  # the mean, and a hundred times the first token
+    network = Network(bert, torch.tensor([[0.0], [0.5]]), hidden, (torch.ones(1, 1), torch.zeros(1)))
+    windows = [
+        Window(0, [1, 20, 30, 50, 90], 2, [0, 0, 0, 0, 1], [(0, 1, 3), (1, 3, 4), (2, 3, 5)]),
+        Window(1, [2, 70], 1, [0, 1], [(0, 1, 2)]),
+    ]
+    assert network(windows) == pytest.approx([125.0, 150.0, 170.25, 270.5])
+    assert network([windows[0]._replace(spans=[])]) == []
 
 
 def test_int8_rows_are_scaled(tmp_path: Path) -> None:
