@@ -52,7 +52,9 @@ FOLDS = 8
 class Sample:
     """One question as asked: its set, source document and kind, the signals of the answer and whether that was right.
 
-    ``vetoed``: there was no candidate, whatever the confidence (a named failure other than a low one).
+    ``vetoed``: there was no candidate, whatever the confidence (a named failure other than a low one). ``elsewhere``: a
+    near miss whose answer has a reference answer all the same, since that stands in another passage too. It counts as
+    wrong.
     """
 
     set: str
@@ -61,6 +63,7 @@ class Sample:
     signals: tuple[float, ...]
     vetoed: bool
     right: bool
+    elsewhere: bool = False
 
 
 def collect(
@@ -92,6 +95,7 @@ def collect(
                 signals=tuple(given.signals.get(name, 0.0) for name in SIGNALS),
                 vetoed=given.failure_mode is not None,
                 right=kind == "answerable" and is_right(question, given),
+                elsewhere=kind == "near_miss" and bool(question.answers) and is_right(question, given, lenient=True),
             )
 
 
@@ -153,6 +157,10 @@ def _figures(samples: Sequence[Sample], confidence: Floats, *, intervals: bool, 
     for kind in ("out_of_corpus", "near_miss", "adversarial"):
         if (kinds == kind).any():
             found[f"abstained_{kind}"] = float(1.0 - answered[kinds == kind].mean())
+    near = kinds == "near_miss"
+    if near.any():
+        elsewhere = np.array([sample.elsewhere for sample in samples])
+        found["near_miss_answered_with_the_reference"] = float((answered & elsewhere)[near].mean())
     return found
 
 
