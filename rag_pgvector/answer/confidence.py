@@ -51,7 +51,7 @@ class Prior:
 
 
 # Fitted by ``python -m rag_pgvector.evals.fit_prior`` on seven sets (all-MiniLM-L6-v2). What they do on a set that they
-# were not fitted on is in docs/confidence.md: a calibration error of .03 to .20, and a worse order in other languages.
+# were not fitted on is in docs/confidence.md: a calibration error of .02 to .18, and a worse order in other languages.
 #: Where there is no reader.
 PRIOR_UNREAD = Prior(
     -7.0228,
