@@ -36,6 +36,8 @@ from rag_pgvector.evals.question_sets import Question, QuestionSet, is_right, re
 
 __all__ = ["Reader", "collect", "fitted", "main"]
 
+#: Sets with reference answers.
+_WITH_ANSWERS = ("squad2", "xquad_es", "idkmrc")
 #: Of the reader: how often it abstains where it could answer, and where it could not; how often it quotes wrongly.
 ABSTAINS, ABSTAINS_RIGHTLY, ERRS = 0.014, 0.31, 0.1
 #: Weights that are fitted, and those that are not, which a strong pull keeps.
@@ -122,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--most", type=int, default=300)
-    parser.add_argument("--sets", nargs="+", default=["squad2", "xquad_es", "idkmrc"])
+    parser.add_argument("--sets", nargs="+", choices=_WITH_ANSWERS, default=list(_WITH_ANSWERS))
     options = parser.parse_args(arguments)
     from rag_pgvector.embedding import default_embedder
     from rag_pgvector.ingest import token_count
