@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +46,18 @@ def _torch_threads() -> int:
 
     with _starting:
         return int(torch.get_num_threads())
+
+
+def _compute_alone() -> None:
+    """In a forked child: OpenMP's threads stayed with the parent, and whatever is divided among them waits for ever."""
+    global _starting
+    _starting = threading.Lock()
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_compute_alone)
 
 
 @contextmanager

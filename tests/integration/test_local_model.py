@@ -245,6 +245,25 @@ def test_importing_loads_no_model() -> None:
     assert run_python(code, EMBEDDING_DIMENSIONS="384") == "384 256 [(0, 1), (2, 4)]\n[]\n"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_embeds(tmp_path: Path) -> None:
+    # OpenMP's threads, which the parent has used, are not in the child.
+    code = (
+        "import faulthandler, os, torch\n"
+        "from rag_pgvector.embedding import SentenceTransformerEmbedder\n"
+        "embedder = SentenceTransformerEmbedder()\n"
+        "torch.rand(4_000, 4_000).exp().sum()\n"
+        "long = 'A sentence that is said again. ' * 60\n"
+        "first = embedder.embed_query(long)\n"
+        "if os.fork() == 0:\n"
+        "    faulthandler.dump_traceback_later(60, exit=True)\n"
+        "    print(abs(embedder.embed_query(long) - first).max() < .01, flush=True)\n"
+        "    os._exit(0)\n"
+        "print(os.wait()[1])"
+    )
+    assert run_python(code, HF_HOME=str(tmp_path)) == "True\n0\n"
+
+
 def test_the_bundled_model_touches_no_network_and_prints_nothing(tmp_path: Path) -> None:
     code = (
         "import socket\n"
