@@ -2,15 +2,16 @@
 
     python -m rag_pgvector.evals.fit_reader --data DIR [--generated FILE.jsonl] [--epochs 3] [--minutes N] [--most N]
         --out reader.npz
+    python -m rag_pgvector.evals.fit_reader --data DIR [--most N] --judge reader.npz
 
 ``--data`` is the folder of public sets, of which ``reader_data`` says what is learned from. ``--generated`` adds what a
 language model wrote and another one judged: the shipped weights had 46,000 such questions, which are not in this
-package. A GPU is used if there is one: there it takes minutes. On a few cores it takes hours, or ``--minutes``, by the
-end of which the rate falls to 0. To use the weights, put the file in place of ``reader.WEIGHTS`` and fit the prior
-again (``fit_prior``).
+package, and were trained by an earlier form of this program; it has not made weights as good itself yet. A GPU is used
+if there is one (not tried). On a few cores three epochs take hours, or ``--minutes``, by the end of which the rate
+falls to 0. To use the weights, put the file in place of ``reader.WEIGHTS`` and fit the prior again (``fit_prior``).
 
 Training reads what answering reads: the same windows of the same pages (``reader.windows_of``). Binary cross-entropy of
-every span; AdamW; MiniLM's words stay as they are. Printed is JSON, of the file that was written:
+every span; AdamW; MiniLM's words stay as they are. Printed is JSON, of the file that was written or is judged:
 
 * ``sentence``: the share of answerable questions whose right sentence has the highest log odds of its passage's;
 * ``without``, ``near``, ``adversarial``: how well the highest log odds tell a passage whose right sentence has them
@@ -158,15 +159,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--minutes", type=float, help="end the training after so long")
     parser.add_argument("--most", type=int, help="only so many questions of each kind, drawn at random (seed 0)")
-    parser.add_argument("--out", type=Path, required=True, help="file of the weights")
+    file = parser.add_mutually_exclusive_group(required=True)
+    file.add_argument("--out", type=Path, help="file that the weights are written to")
+    file.add_argument("--judge", type=Path, help="file of weights that is measured, and nothing trained")
     options = parser.parse_args(arguments)
-    import torch
-
     from rag_pgvector.embedding import default_embedder
-    from rag_pgvector.embedding.bundled import bundled_folder, whole_tokenizer
     from rag_pgvector.settings import load_settings
 
     human, held = read_human(options.data)
+    if options.judge is not None:
+        held = nearest(_drawn(held, options.most), VectorCache(default_embedder(load_settings()).embed_documents))
+        print(json.dumps({"rows": {"held": len(held)}, "held": judged(Reader(options.judge), held)}))
+        return 0
+    import torch
+
+    from rag_pgvector.embedding.bundled import bundled_folder, whole_tokenizer
+
     generated = [] if options.generated is None else read_generated(options.generated)
     embed = VectorCache(default_embedder(load_settings()).embed_documents)
     human, held, generated = (_drawn(rows, options.most) for rows in (human, held, generated))

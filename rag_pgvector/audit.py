@@ -309,11 +309,8 @@ def _role_findings(found: Audit) -> Iterator[Finding]:
     for group in found.roles:
         if group.superuser or group.bypass or group.owner:
             flaw = "is a superuser" if group.superuser else "has BYPASSRLS" if group.bypass else f"belongs to {OWNER}"
-            mend = (
-                f"REVOKE {OWNER} FROM {group.name}"
-                if group.owner
-                else f"ALTER ROLE {group.name} NOSUPERUSER NOBYPASSRLS"
-            )
+            named = sql.Identifier(group.name).as_string(None)
+            mend = f"REVOKE {OWNER} FROM {named}" if group.owner else f"ALTER ROLE {named} NOSUPERUSER NOBYPASSRLS"
             yield _error(
                 "role", f"the role {group.name} {flaw}", "its members escape row-level security", _ADMIN + mend
             )

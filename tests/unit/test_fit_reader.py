@@ -230,3 +230,7 @@ def test_the_command_trains_and_reports(
     assert (report["steps"], report["first_loss"], report["loss"]) == (2, 0.7, 0.5)
     assert (report["held"]["n_sentence"], report["held"]["n_adversarial"]) == (2, 1)
     assert [row.human for row in steps[0]] == [True] * 4 + [False]
+    # The same file again, and nothing trained.
+    assert fit_reader.main(["--data", str(data), "--most", "4", "--judge", str(tmp_path / "reader.npz")]) == 0
+    assert json.loads(capsys.readouterr().out) == {"rows": {"held": 3}, "held": report["held"]}
+    assert len(steps) == 1
