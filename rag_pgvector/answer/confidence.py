@@ -67,7 +67,8 @@ PRIOR_UNREAD = Prior(
         "value": 0.2494,
     },
 )
-#: Where there is one: fitted on questions that the reader was not trained on.
+#: Where there is one: fitted on questions that the reader was not trained on, which a GPU read for it, by the same
+#: program's functions, before the weights became int8.
 PRIOR = Prior(
     -7.7936,
     {
